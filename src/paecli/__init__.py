@@ -1,0 +1,34 @@
+"""Generative models of your own images, with outlier detection and restoration.
+
+>>> from paecli import load
+>>> pae = load("fmnist-32")
+>>> pae.sample(16).shape
+torch.Size([16, 1, 28, 28])
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["PAE", "PaeError", "__version__", "load"]
+
+if TYPE_CHECKING:
+    from paecli.core.pae import PAE
+    from paecli.errors import PaeError
+    from paecli.store.runs import load
+
+
+def __getattr__(name: str) -> Any:
+    """Imports torch only when the library is used, so that `pae --help` stays quick."""
+    if name == "load":
+        from paecli.store.runs import load
+
+        return load
+    if name == "PAE":
+        from paecli.core.pae import PAE
+
+        return PAE
+    if name == "PaeError":
+        from paecli.errors import PaeError
+
+        return PaeError
+    raise AttributeError(f"module 'paecli' has no attribute {name!r}")

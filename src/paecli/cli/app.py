@@ -1,0 +1,68 @@
+"""Registers the commands and maps errors to one line and an exit code."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from paecli import __version__
+from paecli.cli import train_ae, train_flow
+from paecli.cli.console import say
+from paecli.errors import PaeError
+
+app = typer.Typer(
+    name="pae",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("train-ae")(train_ae.train_ae)
+app.command("train-flow")(train_flow.train_flow)
+
+DEBUG = "PAE_DEBUG"  # set by --debug; read where errors are caught
+INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pae {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def pae(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """A generative model of your own images.
+
+    It also tells what is unusual in them and restores what is damaged, with honest uncertainty.
+
+    First steps: `pae demo`, then `pae train-ae DATASET` and `pae train-flow runs/DATASET`.
+    """
+    del version
+    if debug:
+        os.environ[DEBUG] = "1"
+
+
+def main() -> None:
+    """Runs the command line; ends the process with the exit code."""
+    try:
+        app()
+    except PaeError as error:
+        if os.environ.get(DEBUG):
+            raise
+        say(f"Error: {error}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        say("Interrupted.")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # the reader of our output went away (`pae ... | head`); nothing is wrong
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

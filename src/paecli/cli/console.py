@@ -1,0 +1,80 @@
+"""All printing: JSON to standard output, everything else to standard error."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+stderr = Console(stderr=True, highlight=False)
+
+
+def print_json(fields: Mapping[str, Any]) -> None:
+    """Prints exactly one JSON object, on one line, to standard output."""
+    sys.stdout.write(json.dumps(fields, allow_nan=False, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table; columns after the first are numbers and align right."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right")
+    for row in rows:
+        table.add_row(*row)
+    stderr.print(table)
+
+
+def say(message: str) -> None:
+    """Prints one line for the user."""
+    stderr.print(message, markup=False, soft_wrap=True)
+
+
+class RichTask:
+    """A bar of `RichProgress`."""
+
+    def __init__(self, bars: Progress, task: TaskID) -> None:
+        self._bars = bars
+        self._task = task
+        self._shown: dict[str, str] = {}
+
+    def advance(self, steps: int = 1, **shown: str) -> None:
+        """Moves the bar and updates the texts beside it."""
+        self._shown |= shown
+        text = "  ".join(f"{name.replace('_', ' ')} {value}" for name, value in self._shown.items())
+        self._bars.update(self._task, advance=steps, shown=text)
+
+
+class RichProgress:
+    """Shows workflows' progress as bars on standard error."""
+
+    @contextmanager
+    def task(self, description: str, total: int) -> Iterator[RichTask]:
+        """Shows a bar of `total` steps until the block ends."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[shown]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=stderr) as bars:
+            yield RichTask(bars, bars.add_task(description, total=total, shown=""))
+
+    def say(self, message: str) -> None:
+        """Prints one line."""
+        say(message)

@@ -1,0 +1,42 @@
+"""Options that several commands share, each written once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[MODEL]",
+        help="A registry name (fmnist-32), a run folder (runs/fmnist) or a .safetensors file. "
+        "Default: the bundled model.",
+        show_default=False,
+    ),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        help="A registry name, a run folder or a .safetensors file. Default: the bundled model.",
+        show_default=False,
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print exactly one JSON object on standard output.")
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir", envvar="PAE_DATA", help="Folder that holds the data sets.", show_default=False
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the files this writes.")]
+Report = Annotated[
+    Path | None,
+    typer.Option("--report", help="Also write a web page with pictures to this folder.",
+                 show_default=False),
+]

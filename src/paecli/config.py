@@ -1,0 +1,223 @@
+"""Settings of a training run: frozen, checked, and readable from YAML.
+
+Order of precedence: defaults < preset < `--config` file < command-line flags.
+"""
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from paecli.errors import ConfigError
+
+Settings = dict[str, Any]
+
+
+class _Section(BaseModel):
+    """A group of settings; unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSettings(_Section):
+    """Which images, and how they are split."""
+
+    dataset: str = ""  # a name or a folder
+    image_size: int | None = Field(None, ge=1, le=1024)  # folders: pixels a side
+    channels: Literal[1, 3] | None = None  # folders: 1 grey, 3 RGB
+    limit: int | None = Field(None, ge=1)  # use only so many training images
+    held_out: float = Field(1 / 12, gt=0, lt=1)  # fraction of train kept for tuning
+    split_seed: int = 0
+
+
+class AugmentSettings(_Section):
+    """Random changes of training images; each is drawn once per batch part."""
+
+    shift: int = Field(0, ge=0)  # pixels, each way
+    shift_probability: float = Field(0.5, ge=0, le=1)
+    horizontal_flip: float = Field(0.0, ge=0, le=1)  # probability
+    rotation: float = Field(0.0, ge=0, le=180)  # degrees, each way
+    brightness: float = Field(0.0, ge=0, lt=1)  # relative, each way
+    noise: float = Field(0.0, ge=0)  # standard deviation; the target stays clean
+    clean_epochs: float = Field(0.15, ge=0, le=1)  # fraction at the end without augmentation
+
+
+class OptimiserSettings(_Section):
+    """How the weights move."""
+
+    epochs: int = Field(30, ge=1)
+    batch_size: int = Field(256, ge=1)
+    learning_rate: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    warmup: float = Field(0.1, ge=0, lt=1)  # fraction of the steps
+    clip: float = Field(1.0, gt=0)  # largest gradient norm
+    averaging: float = Field(0.0, ge=0, lt=1)  # decay per step of the weight average, 0 = off
+    schedule: Literal["cosine", "constant"] = "cosine"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+
+
+class ObjectiveSettings(_Section):
+    """What stage 1 minimises."""
+
+    loss: Literal["ae", "vae", "beta-vae"] = "ae"
+    pixel_sigma: float = Field(0.1, gt=0)  # VAE: standard deviation of the pixel likelihood
+    beta: float = Field(1.0, ge=0)  # weight of the KL term
+    capacity: float = Field(0.0, ge=0)  # nats: C of beta-VAE, annealed from 0
+    free_bits: float = Field(0.0, ge=0)  # nats per latent that cost nothing
+    anneal: float = Field(0.0, ge=0, le=1)  # fraction of the steps in which beta or C rises
+
+
+class AutoencoderSettings(_Section):
+    """Stage 1, `pae train-ae`."""
+
+    data: DataSettings = DataSettings()
+    network: Literal["infogan", "conv", "resnet", "mlp"] = "resnet"
+    latent_size: int = Field(32, ge=1)
+    network_options: dict[str, float | int | bool] = {}
+    objective: ObjectiveSettings = ObjectiveSettings()
+    augment: AugmentSettings = AugmentSettings()
+    optimiser: OptimiserSettings = OptimiserSettings()
+    seed: int = 0
+
+
+class FlowSettings(_Section):
+    """Stage 2, `pae train-flow`."""
+
+    flow: Literal["nsf", "realnvp", "glow", "hybrid"] = "nsf"
+    blocks: int = Field(8, ge=1)
+    flow_options: dict[str, float | int] = {}
+    latent_noise: float = Field(0.0, ge=0)  # standard deviation, in whitened units
+    optimiser: OptimiserSettings = OptimiserSettings(epochs=60, learning_rate=1e-3)
+    seed: int = 0
+
+
+class RunSettings(_Section):
+    """What a preset or a `--config` file may hold: one section a stage."""
+
+    description: str = ""
+    autoencoder: AutoencoderSettings = AutoencoderSettings()
+    flow: FlowSettings = FlowSettings()
+
+
+def resolve(
+    *, preset: str | None, file: Path | None, flags: Mapping[str, Any], fallback: str | None = None
+) -> RunSettings:
+    """Merges all sources of settings.
+
+    Args:
+        preset: name of a preset, or None.
+        file: a YAML file, or None.
+        flags: nested settings from the command line; None values are ignored.
+        fallback: preset to use when `preset` is None and it exists.
+
+    Raises:
+        ConfigError: no such preset, an unreadable file, an unknown key, a value out of range.
+    """
+    if preset is None and fallback in preset_names():
+        preset = fallback
+    merged: Settings = {}
+    if preset is not None:
+        merged = merge(merged, read_preset(preset))
+    if file is not None:
+        merged = merge(merged, _read_yaml(file))
+    merged = merge(merged, _without_none(flags))
+    return check(merged, where=str(file) if file else "the settings")
+
+
+def check(settings: Settings, *, where: str) -> RunSettings:
+    """Turns plain settings into checked ones.
+
+    Raises:
+        ConfigError: names the first key that is wrong, what it may be, and `where`.
+    """
+    try:
+        return RunSettings.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        problem = (
+            f"unknown key {key!r}" if first["type"] == "extra_forbidden"
+            else f"{key}: {first['msg'].lower()}, got {first['input']!r}"
+        )
+        raise ConfigError(f"{where}: {problem}; see `pae train-ae --help`") from error
+
+
+def preset_names() -> list[str]:
+    """Lists the presets that ship with the tool."""
+    folder = resources.files("paecli") / "presets"
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
+    )
+
+
+def read_preset(name: str) -> Settings:
+    """Reads a preset.
+
+    Raises:
+        ConfigError: no preset of that name.
+    """
+    if name not in preset_names():
+        raise ConfigError(f"no preset {name!r}; there are: {', '.join(preset_names())}")
+    text = (resources.files("paecli") / "presets" / f"{name}.yaml").read_text("utf-8")
+    return dict(yaml.safe_load(text))
+
+
+def merge(base: Settings, over: Mapping[str, Any]) -> Settings:
+    """Returns `base` with the values of `over` put on top, section by section."""
+    merged = dict(base)
+    for key, value in over.items():
+        nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if nested else value
+    return merged
+
+
+def to_yaml(settings: RunSettings) -> str:
+    """Writes settings as YAML that `--config` reads back."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+
+
+MAX_CONFIG_BYTES = 1_000_000
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Safe YAML without aliases, so that no file can expand into more than it says."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases are not allowed")
+        return super().compose_node(parent, index)
+
+
+def parse_yaml(text: str) -> object:
+    """Reads YAML text without aliases, tags or duplicate expansion.
+
+    Raises:
+        yaml.YAMLError: not YAML, or it uses aliases.
+    """
+    return yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
+
+
+def _read_yaml(file: Path) -> Settings:
+    try:
+        if file.stat().st_size > MAX_CONFIG_BYTES:
+            raise ConfigError(f"{file} is larger than a configuration can be (1 MB)")
+        content = parse_yaml(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"cannot read the configuration {file}: {reason}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{file} must hold `autoencoder:` and `flow:` sections, not a {type(content).__name__}")
+    return content
+
+
+def _without_none(flags: Mapping[str, Any]) -> Settings:
+    return {
+        key: _without_none(value) if isinstance(value, Mapping) else value
+        for key, value in flags.items()
+        if value is not None
+    }

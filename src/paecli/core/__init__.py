@@ -1,0 +1,1 @@
+"""The mathematics: pure torch, keyword arguments, no files and no printing."""

@@ -1,0 +1,144 @@
+"""Stage 2: the normalizing flow over latents, `z <-> u ~ N(0, I)`."""
+
+from collections.abc import Callable
+from math import log, pi
+
+import torch
+from FrEIA.framework import SequenceINN
+from FrEIA.modules import GLOWCouplingBlock, NICECouplingBlock, RNVPCouplingBlock
+from torch import Tensor, nn
+
+from paecli.core.spline import LinearLU, Permute, SplineCoupling
+
+FLOWS = ("nsf", "realnvp", "glow", "hybrid")
+
+
+class LatentFlow(nn.Module):
+    """A density over latent vectors: whitening, then an invertible network.
+
+    `u = to_base(z)` is standard normal when `z` follows the learned density;
+    `log_prob(z) = log N(u; 0, I) + log|det du/dz|` in nats, whitening included.
+
+    Attributes:
+        latent_size: length of a latent vector.
+        mean: `(latent_size,)` mean of the latents.
+        cholesky: `(latent_size, latent_size)` lower Cholesky factor of their covariance.
+    """
+
+    mean: Tensor
+    cholesky: Tensor
+
+    def __init__(
+        self,
+        *,
+        kind: str,
+        latent_size: int,
+        blocks: int = 8,
+        width: int = 128,
+        bins: int = 8,
+        bound: float = 5.0,
+        clamp: float = 1.0,
+        shift_only_blocks: int = 0,
+        dropout: float = 0.0,
+    ) -> None:
+        """Builds the flow as the identity after whitening.
+
+        Args:
+            kind: `nsf` (spline couplings, trainable linear layers), `realnvp` (affine
+                couplings, fixed permutations), `glow` (affine couplings, trainable
+                linear layers) or `hybrid` (spline and affine couplings in turn).
+            latent_size: length of a latent vector; 1 needs `nsf`.
+            blocks: coupling blocks.
+            width: hidden features of the subnets.
+            bins: bins of a spline.
+            bound: splines act in `[-bound, bound]`, beyond it the map is linear.
+            clamp: limit of an affine coupling's log scale; above 1 the inverse loses
+                digits in float32.
+            shift_only_blocks: first blocks of `realnvp` that only shift (as in the paper).
+            dropout: probability of dropping a hidden feature of the subnets.
+
+        Raises:
+            ValueError: unknown kind, or affine couplings over a latent of size 1.
+        """
+        super().__init__()
+        if kind not in FLOWS:
+            raise ValueError(f"unknown flow {kind!r}; choose one of {', '.join(FLOWS)}")
+        if latent_size == 1 and kind != "nsf":
+            raise ValueError(f"a latent of size 1 has no halves to couple for {kind!r}; use 'nsf'")
+        self.latent_size = latent_size
+        self.register_buffer("mean", torch.zeros(latent_size))
+        self.register_buffer("cholesky", torch.eye(latent_size))
+        subnet = _subnet_constructor(width=width, dropout=dropout)
+        spline = {"subnet_constructor": subnet, "bins": bins, "bound": bound}
+        affine = {"subnet_constructor": subnet, "clamp": clamp}
+        self.inn = SequenceINN(latent_size)
+        for block in range(blocks):
+            if kind == "nsf" or (kind == "hybrid" and block % 2 == 0):
+                self.inn.append(SplineCoupling, **spline)
+            elif block < shift_only_blocks:
+                self.inn.append(NICECouplingBlock, subnet_constructor=subnet)
+            elif kind == "realnvp":
+                self.inn.append(RNVPCouplingBlock, **affine)
+            else:
+                self.inn.append(GLOWCouplingBlock, **affine)
+            self.inn.append(Permute if kind == "realnvp" else LinearLU)
+
+    @torch.no_grad()
+    def fit_whitening(self, z: Tensor) -> None:
+        """Sets mean and Cholesky factor from latents `(n, latent_size)`.
+
+        Latents that never vary, or fewer latents than dimensions, leave directions without
+        variance; these get a small floor so that the factor exists.
+        """
+        z = z.double()
+        mean = z.mean(0)
+        covariance = (z - mean).T @ (z - mean) / max(len(z) - 1, 1)
+        values, vectors = torch.linalg.eigh(covariance)
+        floor = max(1e-6 * values.max().item(), 1e-12)
+        covariance = (vectors * values.clamp_min(floor)) @ vectors.T
+        self.mean.copy_(mean)
+        self.cholesky.copy_(torch.linalg.cholesky(covariance))
+
+    def whiten(self, z: Tensor) -> Tensor:
+        """Maps latents `(b, latent_size)` to zero mean and unit covariance."""
+        return torch.linalg.solve_triangular(self.cholesky, (z - self.mean).T, upper=False).T
+
+    def to_base(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps latents `(b, latent_size)` to `u` and `log|det du/dz|`, `(b,)` in nats."""
+        u, log_determinant = self.inn(self.whiten(z))
+        return u, log_determinant - self.cholesky.diagonal().log().sum()
+
+    def from_base(self, u: Tensor) -> Tensor:
+        """Maps base vectors `(b, latent_size)` to latents of the same shape."""
+        white, _ = self.inn(u, rev=True)
+        return white @ self.cholesky.T + self.mean
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Returns the log density of latents `(b, latent_size)`: `(b,)` in nats."""
+        u, log_determinant = self.to_base(z)
+        return standard_normal_log_prob(u) + log_determinant
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Same as `log_prob`; lets wrappers for several devices hook in."""
+        return self.log_prob(z)
+
+
+def standard_normal_log_prob(u: Tensor) -> Tensor:
+    """Returns `log N(u; 0, I)` of `(b, n)` vectors: `(b,)` in nats."""
+    return -0.5 * (u.square().sum(1) + u.shape[1] * log(2 * pi))
+
+
+def _subnet_constructor(*, width: int, dropout: float) -> Callable[[int, int], nn.Module]:
+    """Returns FrEIA's `(inputs, outputs) -> module` for two hidden layers.
+
+    The last layer starts at zero, so that every coupling starts as the identity.
+    """
+
+    def construct(inputs: int, outputs: int) -> nn.Module:
+        last = nn.Linear(width, outputs)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        hidden = [nn.Linear(inputs, width), nn.SiLU(), nn.Dropout(dropout)]
+        return nn.Sequential(*hidden, nn.Linear(width, width), nn.SiLU(), nn.Dropout(dropout), last)
+
+    return construct

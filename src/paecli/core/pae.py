@@ -1,0 +1,125 @@
+"""The probabilistic auto-encoder: autoencoder, flow and pixel noise as one model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from paecli.core.autoencoder import Autoencoder
+from paecli.core.flow import LatentFlow
+from paecli.errors import CheckpointError, UsageError
+
+if TYPE_CHECKING:
+    from paecli.core.posterior import Restoration
+
+BATCH = 500  # images that pass through the networks at once; larger ones miss the CPU's cache
+
+
+class PAE(nn.Module):
+    """A trained probabilistic auto-encoder (Boehm & Seljak, arXiv:2006.05479).
+
+    Attributes:
+        autoencoder: stage 1.
+        flow: stage 2, or None when only stage 1 is trained.
+        sigma: `(channels, height, width)` standard deviation of a pixel about its
+            reconstruction, measured on held-out images.
+        normal_scores: for each score, its values on held-out images, `(n,)` ascending;
+            what p-values are measured against.
+    """
+
+    sigma: Tensor
+
+    def __init__(self, autoencoder: Autoencoder, flow: LatentFlow | None = None) -> None:
+        """Joins the two stages; `sigma` and `normal_scores` are set after training."""
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.flow = flow
+        self.register_buffer("sigma", torch.ones(autoencoder.image_shape))
+        self.normal_scores: dict[str, Tensor] = {}
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """`(channels, height, width)` of the images."""
+        return self.autoencoder.image_shape
+
+    @property
+    def latent_size(self) -> int:
+        """Length of a latent vector."""
+        return self.autoencoder.latent_size
+
+    def require_flow(self) -> LatentFlow:
+        """Returns the flow.
+
+        Raises:
+            CheckpointError: only stage 1 is trained.
+        """
+        if self.flow is None:
+            raise CheckpointError(
+                "this model has no flow yet; train it with `pae train-flow RUN_FOLDER`"
+            )
+        return self.flow
+
+    def as_images(self, x: Tensor) -> Tensor:
+        """Checks images and makes them float in [0, 1].
+
+        Args:
+            x: `(b, c, h, w)`, uint8 in [0, 255] or float in [0, 1].
+
+        Raises:
+            UsageError: another shape, or values outside the range.
+        """
+        if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape:
+            raise UsageError(
+                f"images have shape {tuple(x.shape)}, the model takes (n, "
+                f"{', '.join(map(str, self.image_shape))}); resize or convert them first"
+            )
+        if x.dtype == torch.uint8:
+            return x.to(self.sigma.device).to(self.sigma.dtype) / 255
+        if x.numel() and not (x.min() >= 0 and x.max() <= 1):
+            raise UsageError("image values lie outside [0, 1] or are NaN; divide 8-bit ones by 255")
+        return x.to(self.sigma)
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """Maps images `(b, c, h, w)`, uint8 or float in [0, 1], to latents `(b, latent_size)`."""
+        parts = [self.autoencoder.encode(self.as_images(part)) for part in x.split(BATCH)]
+        return torch.cat(parts) if parts else self.sigma.new_zeros(0, self.latent_size)
+
+    @torch.no_grad()
+    def decode(self, z: Tensor) -> Tensor:
+        """Maps latents `(b, latent_size)` to images `(b, c, h, w)` in [0, 1]."""
+        parts = [self.autoencoder.decode(part) for part in z.split(BATCH)]
+        return torch.cat(parts) if parts else self.sigma.new_zeros(0, *self.image_shape)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Returns `decode(encode(x))`, `(b, c, h, w)` in [0, 1]."""
+        return self.decode(self.encode(x))
+
+    def generate(self, u: Tensor) -> Tensor:
+        """Maps base vectors `(b, latent_size)` to images in [0, 1]; differentiable."""
+        return self.autoencoder.decode(self.require_flow().from_base(u))
+
+    @torch.no_grad()
+    def sample(
+        self, count: int, *, temperature: float = 1.0, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Draws images from the model.
+
+        Args:
+            count: how many.
+            temperature: scale of the base vectors; below 1 nearer to the typical image.
+            generator: source of randomness; torch's global one by default.
+
+        Returns:
+            `(count, c, h, w)` in [0, 1].
+        """
+        u = torch.randn(count, self.latent_size, generator=generator).to(self.sigma)
+        return self.decode(self.require_flow().from_base(temperature * u))
+
+    @torch.no_grad()
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Returns the log density of the images' latents, `(b,)` in nats."""
+        parts = [self.require_flow().log_prob(z) for z in self.encode(x).split(10 * BATCH)]
+        return torch.cat(parts) if parts else self.sigma.new_zeros(0)

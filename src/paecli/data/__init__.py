@@ -1,0 +1,1 @@
+"""Data sets by name or folder, as uint8 tensors."""

@@ -1,0 +1,1 @@
+"""Model files, run folders and the registry they are fetched from."""

@@ -1,0 +1,1 @@
+"""One file per job; each takes settings and returns a frozen report."""
