@@ -139,7 +139,8 @@ def check(settings: Settings, *, where: str) -> RunSettings:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         problem = (
-            f"unknown key {key!r}" if first["type"] == "extra_forbidden"
+            f"unknown key {key!r}"
+            if first["type"] == "extra_forbidden"
             else f"{key}: {first['msg'].lower()}, got {first['input']!r}"
         )
         raise ConfigError(f"{where}: {problem}; see `pae train-ae --help`") from error
@@ -149,7 +150,9 @@ def preset_names() -> list[str]:
     """Lists the presets that ship with the tool."""
     folder = resources.files("paecli") / "presets"
     return sorted(
-        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
+        entry.name.removesuffix(".yaml")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".yaml")
     )
 
 
@@ -197,7 +200,7 @@ def parse_yaml(text: str) -> object:
     Raises:
         yaml.YAMLError: not YAML, or it uses aliases.
     """
-    return yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
+    return yaml.load(text, Loader=_PlainLoader)
 
 
 def _read_yaml(file: Path) -> Settings:
@@ -211,7 +214,9 @@ def _read_yaml(file: Path) -> Settings:
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise ConfigError(f"{file} must hold `autoencoder:` and `flow:` sections, not a {type(content).__name__}")
+        raise ConfigError(
+            f"{file} must hold `autoencoder:` and `flow:` sections, not a {type(content).__name__}"
+        )
     return content
 
 

@@ -37,6 +37,7 @@ Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the files this writes.")]
 Report = Annotated[
     Path | None,
-    typer.Option("--report", help="Also write a web page with pictures to this folder.",
-                 show_default=False),
+    typer.Option(
+        "--report", help="Also write a web page with pictures to this folder.", show_default=False
+    ),
 ]

@@ -62,7 +62,9 @@ class Autoencoder(nn.Module):
     def decode(self, z: Tensor) -> Tensor:
         """Maps latents `(b, latent_size)` to images `(b, c, h, w)` in [0, 1]."""
         # float32 even under autocast: bfloat16 has 8 bits, too few for a pixel
-        return torch.sigmoid(self.decoder(z).float() if z.dtype != torch.float64 else self.decoder(z))
+        return torch.sigmoid(
+            self.decoder(z).float() if z.dtype != torch.float64 else self.decoder(z)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstructs images: `decode(encode(x))`."""

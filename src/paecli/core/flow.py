@@ -106,11 +106,12 @@ class LatentFlow(nn.Module):
     def to_base(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Maps latents `(b, latent_size)` to `u` and `log|det du/dz|`, `(b,)` in nats."""
         u, log_determinant = self.inn(self.whiten(z))
-        return u, log_determinant - self.cholesky.diagonal().log().sum()
+        whitening: Tensor = self.cholesky.diagonal().log().sum()
+        return u, log_determinant - whitening
 
     def from_base(self, u: Tensor) -> Tensor:
         """Maps base vectors `(b, latent_size)` to latents of the same shape."""
-        white, _ = self.inn(u, rev=True)
+        white: Tensor = self.inn(u, rev=True)[0]
         return white @ self.cholesky.T + self.mean
 
     def log_prob(self, z: Tensor) -> Tensor:

@@ -123,8 +123,12 @@ def load_pae(path: Path) -> tuple[PAE, Header]:
     try:
         autoencoder = Autoencoder(**header.autoencoder)
         model = PAE(autoencoder, LatentFlow(**header.flow) if header.flow else None)
-        model.load_state_dict({name: tensor.float() if tensor.is_floating_point() else tensor
-                               for name, tensor in tensors.items()})
+        model.load_state_dict(
+            {
+                name: tensor.float() if tensor.is_floating_point() else tensor
+                for name, tensor in tensors.items()
+            }
+        )
     except (TypeError, KeyError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"{path} does not fit its own description; download or train it again"

@@ -60,7 +60,10 @@ def _newest_stage(folder: Path) -> Path:
         )
     if not both.is_file():
         return first
-    if first.is_file() and read_header(first).autoencoder_hash != read_header(both).autoencoder_hash:
+    if (
+        first.is_file()
+        and read_header(first).autoencoder_hash != read_header(both).autoencoder_hash
+    ):
         raise CheckpointError(
             f"the flow in {folder} belongs to an older autoencoder; "
             f"run `pae train-flow {folder}` again"

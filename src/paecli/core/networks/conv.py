@@ -1,5 +1,7 @@
 """Plain strided convolutional network (DCGAN shape, arXiv:1511.06434)."""
 
+from itertools import pairwise
+
 from torch import nn
 
 from paecli.core.networks.layers import Centre, ChannelsLast, CropTo, ImageShape, PadTo
@@ -37,17 +39,26 @@ def build_conv(
 
     down: list[nn.Module] = []
     up: list[nn.Module] = []
-    for finer, coarser in zip(levels, levels[1:], strict=False):
+    for finer, coarser in pairwise(levels):
         down += activated(nn.Conv2d(finer, coarser, 4, stride=2, padding=1), coarser)
         grow = nn.ConvTranspose2d(coarser, finer, 4, stride=2, padding=1)
         up = [*([grow] if finer == levels[0] and not up else activated(grow, finer)), *up]
 
     encoder = nn.Sequential(
-        Centre(), PadTo(image_shape, multiple=multiple), ChannelsLast(), *down,
-        nn.Flatten(), nn.Linear(features, encoder_outputs),
+        Centre(),
+        PadTo(image_shape, multiple=multiple),
+        ChannelsLast(),
+        *down,
+        nn.Flatten(),
+        nn.Linear(features, encoder_outputs),
     )
     decoder = nn.Sequential(
-        nn.Linear(latent_size, features), nn.BatchNorm1d(features), nn.LeakyReLU(0.2),
-        nn.Unflatten(1, (levels[-1], rows, columns)), ChannelsLast(), *up, CropTo(image_shape),
+        nn.Linear(latent_size, features),
+        nn.BatchNorm1d(features),
+        nn.LeakyReLU(0.2),
+        nn.Unflatten(1, (levels[-1], rows, columns)),
+        ChannelsLast(),
+        *up,
+        CropTo(image_shape),
     )
     return encoder, decoder

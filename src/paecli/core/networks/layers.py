@@ -56,7 +56,8 @@ class ResidualMLPBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Maps `(batch, width)` to the same shape."""
         hidden = nn.functional.gelu(self.expand(self.norm(x)), approximate="tanh")
-        return x + self.contract(self.dropout(hidden))
+        change: Tensor = self.contract(self.dropout(hidden))
+        return x + change
 
 
 class ResidualConvBlock(nn.Module):
@@ -74,7 +75,8 @@ class ResidualConvBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Maps `(batch, channels, h, w)` to the same shape."""
         hidden = self.conv1(torch.relu(self.norm1(x)))
-        return x + self.conv2(self.dropout(torch.relu(self.norm2(hidden))))
+        change: Tensor = self.conv2(self.dropout(torch.relu(self.norm2(hidden))))
+        return x + change
 
 
 class ChannelsLast(nn.Module):

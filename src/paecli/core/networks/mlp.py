@@ -36,9 +36,16 @@ def build_mlp(
         return [*hidden, nn.LayerNorm(width)]
 
     encoder = nn.Sequential(
-        Centre(), nn.Flatten(), nn.Linear(pixels, width), *trunk(), nn.Linear(width, encoder_outputs)
+        Centre(),
+        nn.Flatten(),
+        nn.Linear(pixels, width),
+        *trunk(),
+        nn.Linear(width, encoder_outputs),
     )
     decoder = nn.Sequential(
-        nn.Linear(latent_size, width), *trunk(), nn.Linear(width, pixels), nn.Unflatten(1, image_shape)
+        nn.Linear(latent_size, width),
+        *trunk(),
+        nn.Linear(width, pixels),
+        nn.Unflatten(1, image_shape),
     )
     return encoder, decoder

@@ -64,7 +64,11 @@ def build_resnet(
     up: list[nn.Module] = []
     for level in range(1, count):
         down += [nn.Conv2d(levels[level - 1], levels[level], 2, stride=2), *stage(level)]
-        up = [nn.ConvTranspose2d(levels[level], levels[level - 1], 2, stride=2), *stage(level - 1), *up]
+        up = [
+            nn.ConvTranspose2d(levels[level], levels[level - 1], 2, stride=2),
+            *stage(level - 1),
+            *up,
+        ]
 
     encoder = nn.Sequential(
         Centre(),
