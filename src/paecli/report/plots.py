@@ -1,0 +1,133 @@
+"""Curves of a run or an evaluation, as PNG; drawn without pyplot's global state."""
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+
+from paecli.store.checkpoint import write_atomically
+
+# Okabe and Ito's colours, told apart with every kind of colour vision; yellow is too light here
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DASHES = ("-", "--", "-.", ":")  # so that curves differ in print, too
+DOTS_PER_INCH = 150
+
+
+def training_curves(
+    history: Sequence[Mapping[str, float]], path: Path, title: str, *, unit: str = ""
+) -> None:
+    """Draws the loss and the learning rate of a training run against the epoch.
+
+    Args:
+        history: one row an epoch, with `epoch`, `loss`, `held_out` and `learning_rate`.
+        path: PNG file to write; it is replaced whole.
+        title: heading of the picture.
+        unit: unit of the loss, for its axis.
+
+    Raises:
+        CheckpointError: the file cannot be written.
+    """
+    figure = Figure(figsize=(6.4, 5.0), layout="constrained")
+    losses, rates = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    epochs = [row["epoch"] for row in history]
+    for index, (key, label) in enumerate((("loss", "training"), ("held_out", "held out"))):
+        values = [row[key] for row in history]
+        losses.plot(epochs, values, DASHES[index], color=COLOURS[index], label=label, marker=".")
+    if all(min(row["loss"], row["held_out"]) > 0 for row in history):
+        losses.set_yscale("log")
+    losses.set_ylabel(f"loss ({unit})" if unit else "loss")
+    losses.legend(frameon=False)
+    rates.plot(epochs, [row["learning_rate"] for row in history], color=COLOURS[2])
+    rates.set(xlabel="epoch", ylabel="learning rate")
+    rates.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _tidy(losses, title)
+    _tidy(rates)
+    write_atomically(path, to_png(figure))
+
+
+def roc_curves(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], title: str) -> bytes:
+    """Draws receiver operating characteristics.
+
+    Args:
+        curves: for each legend entry the false- and the true-positive rates, each in [0, 1].
+        title: heading of the picture.
+
+    Returns:
+        A PNG file.
+    """
+    figure = Figure(figsize=(5.2, 5.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot((0, 1), (0, 1), ":", color="0.6", label="guessing")
+    for index, (label, (false_positive, true_positive)) in enumerate(curves.items()):
+        colour, dash = _style(index)
+        axes.plot(false_positive, true_positive, color=colour, linestyle=dash, label=label)
+    axes.set(xlabel="false-positive rate", ylabel="true-positive rate", aspect="equal")
+    axes.legend(frameon=False, loc="lower right", fontsize="small")
+    _tidy(axes, title)
+    return to_png(figure)
+
+
+def histograms(groups: Mapping[str, ArrayLike], title: str, *, label: str) -> bytes:
+    """Draws how a quantity is distributed in several groups, as densities on common bins.
+
+    Args:
+        groups: for each legend entry its values; values that are not finite are left out.
+        title: heading of the picture.
+        label: the quantity and its unit.
+
+    Returns:
+        A PNG file. The axis covers the central 98 % of each group; the rest is in the end bins.
+    """
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.subplots()
+    finite = {name: _finite(values) for name, values in groups.items()}
+    edges = _common_edges(list(finite.values()))
+    for index, (name, values) in enumerate(finite.items()):
+        clipped = np.clip(values, edges[0], edges[-1])
+        heights = np.histogram(clipped, edges)[0] / max(len(values), 1)
+        colour, dash = _style(index)
+        axes.stairs(heights, edges, color=colour, linestyle=dash, label=f"{name} ({len(values):,})")
+        axes.stairs(heights, edges, color=colour, fill=True, alpha=0.12)
+    axes.set(xlabel=label, ylabel="share of the images")
+    axes.legend(frameon=False, fontsize="small")
+    _tidy(axes, title)
+    return to_png(figure)
+
+
+def to_png(figure: Figure) -> bytes:
+    """Renders a figure."""
+    buffer = BytesIO()
+    # the time of making is left out, so that equal pictures are equal files
+    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, metadata={"Software": "pae"})
+    return buffer.getvalue()
+
+
+def _style(index: int) -> tuple[str, str]:
+    return COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)]
+
+
+def _tidy(axes: Axes, title: str = "") -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    if title:
+        axes.set_title(title, loc="left", fontweight="bold")
+
+
+def _finite(values: ArrayLike) -> NDArray[np.float64]:
+    array = np.asarray(values, dtype=np.float64).ravel()
+    return array[np.isfinite(array)]
+
+
+def _common_edges(groups: Sequence[NDArray[np.float64]], bins: int = 60) -> list[float]:
+    ranges = [np.percentile(values, (1, 99)) for values in groups if len(values)]
+    if not ranges:
+        return [0.0, 1.0]
+    low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    return list(np.linspace(low, high, bins + 1))
