@@ -48,6 +48,7 @@ class AugmentSettings(_Section):
 class OptimiserSettings(_Section):
     """How the weights move."""
 
+    method: Literal["adamw", "muon"] = "adamw"  # muon: for dense matrices; the rest by AdamW
     epochs: int = Field(30, ge=1)
     batch_size: int = Field(256, ge=1)
     learning_rate: float = Field(2e-3, gt=0)
@@ -56,7 +57,7 @@ class OptimiserSettings(_Section):
     clip: float = Field(1.0, gt=0)  # largest gradient norm
     averaging: float = Field(0.0, ge=0, lt=1)  # decay per step of the weight average, 0 = off
     schedule: Literal["cosine", "constant"] = "cosine"
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
 class ObjectiveSettings(_Section):
@@ -122,8 +123,8 @@ def resolve(
     if preset is not None:
         merged = merge(merged, read_preset(preset))
     if file is not None:
-        merged = merge(merged, _read_yaml(file))
-    merged = merge(merged, _without_none(flags))
+        merged = merge(merged, read_yaml(file))
+    merged = merge(merged, without_none(flags))
     return check(merged, where=str(file) if file else "the settings")
 
 
@@ -203,7 +204,12 @@ def parse_yaml(text: str) -> object:
     return yaml.load(text, Loader=_PlainLoader)
 
 
-def _read_yaml(file: Path) -> Settings:
+def read_yaml(file: Path) -> Settings:
+    """Reads a configuration file.
+
+    Raises:
+        ConfigError: unreadable, too large, or not a mapping.
+    """
     try:
         if file.stat().st_size > MAX_CONFIG_BYTES:
             raise ConfigError(f"{file} is larger than a configuration can be (1 MB)")
@@ -220,9 +226,10 @@ def _read_yaml(file: Path) -> Settings:
     return content
 
 
-def _without_none(flags: Mapping[str, Any]) -> Settings:
+def without_none(flags: Mapping[str, Any]) -> Settings:
+    """Returns nested settings without those that are None: options that were not given."""
     return {
-        key: _without_none(value) if isinstance(value, Mapping) else value
+        key: without_none(value) if isinstance(value, Mapping) else value
         for key, value in flags.items()
         if value is not None
     }

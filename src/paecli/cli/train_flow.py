@@ -1,0 +1,88 @@
+"""`pae train-flow`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from paecli.cli import training_options as options
+from paecli.cli.console import RichProgress
+from paecli.cli.options import DataDir, Json
+from paecli.errors import TrainingError
+
+
+def train_flow(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A run folder that `pae train-ae` wrote.")
+    ],
+    preset: options.Preset = None,
+    config: options.Config = None,
+    flow: Annotated[
+        str | None,
+        typer.Option(help="nsf (splines), realnvp (the paper's), glow or hybrid.",
+                     show_default="preset"),
+    ] = None,
+    blocks: Annotated[
+        int | None, typer.Option(help="Coupling blocks.", min=1, show_default="preset")
+    ] = None,
+    latent_noise: Annotated[
+        float | None,
+        typer.Option(help="Noise added to whitened latents while training.", min=0,
+                     show_default="preset"),
+    ] = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    learning_rate: options.LearningRate = None,
+    optimiser: options.Method = None,
+    precision: options.Precision = None,
+    data_dir: DataDir = None,
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
+    seed: options.Seed = None,
+    device: options.Device = "auto",
+    json: Json = False,
+) -> None:
+    """Trains a flow (stage 2) on the latents of a trained autoencoder.
+
+    It writes `model.safetensors`, the whole model, into the same run folder.
+
+    Examples:
+
+        pae train-flow runs/fmnist
+
+        pae train-flow runs/fmnist --flow realnvp --blocks 18
+
+        pae train-flow runs/fmnist --resume
+    """
+    from paecli.workflows.train_flow import (
+        STAGE,
+        resolve_flow_settings,
+        settings_of_interrupted_flow,
+        train_flow,
+    )
+
+    flags = {
+        "flow": flow,
+        "blocks": blocks,
+        "latent_noise": latent_noise,
+        "optimiser": {"epochs": epochs, "batch_size": batch_size, "method": optimiser,
+                      "learning_rate": learning_rate, "precision": precision},
+        "seed": seed,
+    }
+    if resume:
+        settings = settings_of_interrupted_flow(model)
+        changed = options.difference(settings.model_dump(mode="json"), flags)
+        if changed:
+            raise TrainingError(
+                f"the {STAGE} run in {model} cannot go on with another {changed}; "
+                "drop the option, or start anew with --overwrite"
+            )
+    else:
+        settings = resolve_flow_settings(model, preset=preset, file=config, flags=flags)
+    report = train_flow(
+        settings, run_dir=model, data_dir=data_dir, resume=resume, overwrite=overwrite,
+        device=device, progress=RichProgress(),
+    )
+    options.show_training_report(
+        report, next_command=f"pae eval {model}", as_json=json
+    )

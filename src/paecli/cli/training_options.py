@@ -1,0 +1,71 @@
+"""Options that `train-ae` and `train-flow` share, and what they do with the outcome."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from paecli.cli.console import print_json, say
+
+if TYPE_CHECKING:
+    from paecli.workflows.training_run import TrainingReport
+
+
+def _tuning(name: str, text: str, **bounds: float) -> Any:
+    return typer.Option(name, help=text, show_default="preset", rich_help_panel="Training", **bounds)
+
+
+Preset = Annotated[
+    str | None,
+    typer.Option("--preset", help="A named recipe; `pae train-ae --list-presets` shows them.",
+                 show_default="the data set's own"),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", help="YAML file with `autoencoder:` and `flow:` sections.",
+                 exists=True, dir_okay=False, show_default=False),
+]
+Epochs = Annotated[int | None, _tuning("--epochs", "Passes over the training data.", min=1)]
+BatchSize = Annotated[int | None, _tuning("--batch-size", "Examples per step.", min=1)]
+LearningRate = Annotated[float | None, _tuning("--learning-rate", "Largest step size.", min=0)]
+Method = Annotated[str | None, _tuning("--optimiser", "adamw, or muon (for dense matrices).")]
+Precision = Annotated[
+    str | None, _tuning("--precision", "fp32, bf16 or auto (bf16 where it is fast).")
+]
+Seed = Annotated[
+    int | None, typer.Option("--seed", help="Seed of everything random.", show_default="preset")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what the run folder already holds.")
+]
+Device = Annotated[str, typer.Option("--device", help="auto (a GPU if there is one) or cpu.")]
+
+
+def show_training_report(report: "TrainingReport", *, next_command: str, as_json: bool) -> None:
+    """Plots the history and prints what a training job did, and what to type next."""
+    from paecli.report.plots import training_curves
+
+    picture = report.run_dir / f"{report.stage}-loss.png"
+    training_curves(report.history, picture, title=f"{report.run_dir.name}: {report.stage}")
+    if as_json:
+        print_json(report.as_json())
+        return
+    measured = ", ".join(f"{name} {value:.5g}" for name, value in report.metrics.items())
+    say(f"{report.epochs} epochs in {report.seconds:.0f} s "
+        f"({report.images_per_second:.0f} images/s): {measured}")
+    say(f"written to {report.run_dir}; next: {next_command}")
+
+
+def difference(started: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> str | None:
+    """Names the first setting in which two runs differ, as `key (was, now)`; None if none does."""
+    for key, value in wanted.items():
+        before = started.get(key)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            inner = difference(before, value, f"{prefix}{key}.")
+            if inner:
+                return inner
+        elif value is not None and value != before:
+            return f"{prefix}{key} (started with {before}, now {value})"
+    return None

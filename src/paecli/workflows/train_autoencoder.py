@@ -1,0 +1,228 @@
+"""`pae train-ae`: stage 1, from a data set to `autoencoder.safetensors`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from paecli.config import AutoencoderSettings, RunSettings, check, to_yaml
+from paecli.core.augment import augment
+from paecli.core.autoencoder import Autoencoder
+from paecli.core.objectives import AutoencoderObjective
+from paecli.core.pae import BATCH, PAE
+from paecli.core.scores import fit_sigma
+from paecli.data import ImageDataset, ImageSplit, hold_out, load_dataset
+from paecli.errors import ConfigError, TrainingError
+from paecli.progress import NullProgress, Progress
+from paecli.store.checkpoint import Header, hash_tensors, save_pae, write_atomically
+from paecli.store.runs import AUTOENCODER_FILE
+from paecli.workflows.training_run import (
+    CONFIG_FILE,
+    TrainingReport,
+    library_versions,
+    on_main_process,
+    open_accelerator,
+    refuse_to_replace,
+    run_loop,
+    state_file,
+)
+from paecli.workflows.training_state import TrainingState
+
+STAGE = "autoencoder"
+
+
+def train_autoencoder(
+    settings: RunSettings,
+    *,
+    run_dir: Path,
+    data_dir: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> TrainingReport:
+    """Trains an autoencoder and writes it to a run folder.
+
+    Args:
+        settings: the run; with `resume` they must be the ones it was started with.
+        run_dir: where everything is written.
+        data_dir: where to look for data sets first.
+        resume: go on with the interrupted run in `run_dir`.
+        overwrite: replace what `run_dir` holds.
+        device: `auto` or `cpu`.
+        progress: told of every step.
+
+    Raises:
+        DataError: the data set is missing or damaged.
+        ConfigError: an option does not fit the network.
+        TrainingError: the folder holds another run, or the loss is no longer finite.
+    """
+    progress = progress or NullProgress()
+    result_file = run_dir / AUTOENCODER_FILE
+    resumed = TrainingState.load(state_file(run_dir, STAGE)) if resume else None
+    if resumed is None:
+        refuse_to_replace(run_dir, STAGE, result_file, overwrite=overwrite)
+    stage_settings = settings.autoencoder
+    data = read_data(stage_settings, data_dir=data_dir, progress=progress)
+    kept, held_out = split_data(stage_settings, data)
+    autoencoder, arguments = build_autoencoder(stage_settings, kept)
+    accelerator = open_accelerator(device)
+    stage = _AutoencoderStage(autoencoder, stage_settings, kept.images, held_out.images)
+    on_main_process(
+        accelerator, lambda: write_atomically(run_dir / CONFIG_FILE, to_yaml(settings).encode())
+    )
+    loop = run_loop(
+        stage, name=STAGE, run_dir=run_dir, settings=stage_settings.optimiser,
+        seed=stage_settings.seed, described=settings.model_dump(mode="json"),
+        accelerator=accelerator, resumed=resumed, progress=progress,
+    )
+    model = PAE(autoencoder.cpu()).eval()
+    fit_sigma(model, held_out.images)
+    metrics = {
+        "held_out_mse": loop.best_metric,
+        "test_mse": reconstruction_mse(autoencoder, data.test.images),
+    }
+    header = Header(
+        kind="autoencoder",
+        autoencoder=arguments,
+        autoencoder_hash=hash_tensors(autoencoder.state_dict()),
+        config={STAGE: stage_settings.model_dump(mode="json")},
+        data=describe_data(data, stage_settings),
+        versions=library_versions(),
+        metrics=metrics,
+    )
+
+    def write() -> None:
+        save_pae(result_file, model, header)
+        state_file(run_dir, STAGE).unlink(missing_ok=True)
+
+    on_main_process(accelerator, write)
+    return TrainingReport(
+        run_dir, STAGE, loop.epochs, loop.seconds, loop.examples_per_second, metrics, loop.history
+    )
+
+
+def settings_of_interrupted_run(run_dir: Path, stage: str) -> RunSettings:
+    """Returns the settings an interrupted run was started with.
+
+    Raises:
+        TrainingError: nothing to resume.
+    """
+    path = state_file(run_dir, stage)
+    return check(TrainingState.load(path).settings, where=str(path))
+
+
+def read_data(
+    settings: AutoencoderSettings, *, data_dir: Path | None, progress: Progress
+) -> ImageDataset:
+    """Loads the data set that the settings name."""
+    data = settings.data
+    return load_dataset(
+        data.dataset, data_dir=data_dir, image_size=data.image_size, channels=data.channels,
+        split_seed=data.split_seed, progress=progress,
+    )
+
+
+def split_data(settings: AutoencoderSettings, data: ImageDataset) -> tuple[ImageSplit, ImageSplit]:
+    """Splits the training images into those trained on and those held out for tuning."""
+    kept, held_out = hold_out(
+        data.train, fraction=settings.data.held_out, seed=settings.data.split_seed
+    )
+    return (kept.take(settings.data.limit) if settings.data.limit else kept), held_out
+
+
+def describe_data(data: ImageDataset, settings: AutoencoderSettings) -> dict[str, object]:
+    """Returns what a checkpoint says of its data."""
+    return {
+        "dataset": data.name,
+        "content_hash": data.content_hash,
+        "split_seed": settings.data.split_seed,
+        "held_out": settings.data.held_out,
+        "classes": list(data.train.classes),
+    }
+
+
+def build_autoencoder(
+    settings: AutoencoderSettings, images: ImageSplit
+) -> tuple[Autoencoder, dict[str, object]]:
+    """Builds the network, and the arguments that build it again.
+
+    Raises:
+        ConfigError: the network has no such option.
+        TrainingError: one image is too few for batch normalisation.
+    """
+    torch.manual_seed(settings.seed)
+    arguments: dict[str, object] = {
+        "network": settings.network,
+        "image_shape": tuple(images.images.shape[1:]),
+        "latent_size": settings.latent_size,
+        "variational": settings.objective.loss != "ae",
+        **settings.network_options,
+    }
+    try:
+        autoencoder = Autoencoder(**arguments)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise ConfigError(
+            f"network {settings.network!r} does not take these options: "
+            f"{', '.join(settings.network_options)}"
+        ) from error
+    batch = min(settings.optimiser.batch_size, len(images))
+    if batch == 1 and any(isinstance(part, nn.BatchNorm1d) for part in autoencoder.modules()):
+        raise TrainingError(
+            f"network {settings.network!r} normalises over the batch and needs at least 2 images; "
+            "use --network mlp or a larger --batch-size"
+        )
+    return autoencoder.to(memory_format=torch.channels_last), arguments  # type: ignore[call-overload]
+
+
+@torch.no_grad()
+def reconstruction_mse(autoencoder: Autoencoder, images: Tensor) -> float:
+    """Returns the mean squared error per pixel, [0, 1] units, of uint8 images `(n, c, h, w)`."""
+    autoencoder.eval()
+    device = next(autoencoder.parameters()).device
+    total = 0.0
+    for part in images.split(BATCH):
+        x = part.to(device).float() / 255
+        total += F.mse_loss(autoencoder(x), x, reduction="sum").item()
+    return total / images.numel()
+
+
+@dataclass(frozen=True)
+class _AutoencoderStage:
+    """Batches, loss and held-out metric of stage 1."""
+
+    autoencoder: Autoencoder
+    settings: AutoencoderSettings
+    images: Tensor
+    held_out: Tensor
+    metric_name: str = "mse"
+
+    def __post_init__(self) -> None:
+        objective = AutoencoderObjective(self.autoencoder, **self.settings.objective.model_dump())
+        object.__setattr__(self, "module", objective)
+
+    @property
+    def examples(self) -> int:
+        return len(self.images)
+
+    def batch(
+        self, index: Tensor, *, fraction: float, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        x = self.images[index].float() / 255
+        options = self.settings.augment
+        if fraction >= 1 - options.clean_epochs:
+            return x, x
+        x = augment(
+            x, generator=generator, shift=options.shift,
+            shift_probability=options.shift_probability,
+            horizontal_flip=options.horizontal_flip, rotation=options.rotation,
+            brightness=options.brightness,
+        )
+        if not options.noise:
+            return x, x
+        return x + options.noise * torch.randn(x.shape, generator=generator), x
+
+    def held_out_metric(self) -> float:
+        return reconstruction_mse(self.autoencoder, self.held_out)

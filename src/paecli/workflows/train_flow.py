@@ -1,0 +1,208 @@
+"""`pae train-flow`: stage 2, from an autoencoder's latents to `model.safetensors`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from paecli.config import (
+    FlowSettings,
+    RunSettings,
+    check,
+    merge,
+    read_yaml,
+    resolve,
+    to_yaml,
+    without_none,
+)
+from paecli.core.flow import LatentFlow
+from paecli.core.objectives import FlowObjective
+from paecli.core.pae import PAE
+from paecli.core.scores import fit_normal_scores, fit_sigma
+from paecli.errors import CheckpointError, ConfigError, DataError
+from paecli.progress import NullProgress, Progress
+from paecli.store.checkpoint import Header, load_pae, save_pae, write_atomically
+from paecli.store.runs import AUTOENCODER_FILE, MODEL_FILE
+from paecli.workflows.train_autoencoder import read_data, split_data
+from paecli.workflows.training_run import (
+    CONFIG_FILE,
+    TrainingReport,
+    library_versions,
+    on_main_process,
+    open_accelerator,
+    refuse_to_replace,
+    run_loop,
+    state_file,
+)
+from paecli.workflows.training_state import TrainingState
+
+STAGE = "flow"
+
+
+def train_flow(
+    settings: FlowSettings,
+    *,
+    run_dir: Path,
+    data_dir: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> TrainingReport:
+    """Trains a flow on the latents of the autoencoder in a run folder.
+
+    Then measures on held-out images what later jobs need: the pixel noise sigma and the
+    scores of normal images.
+
+    Args:
+        settings: the flow; with `resume` they must be the ones it was started with.
+        run_dir: a folder with a trained autoencoder.
+        data_dir: where to look for data sets first.
+        resume: go on with the interrupted run.
+        overwrite: replace a flow that is already there.
+        device: `auto` or `cpu`.
+        progress: told of every step.
+
+    Raises:
+        CheckpointError: the folder holds no autoencoder.
+        DataError: the data set is missing, or not the one the autoencoder was trained on.
+        TrainingError: the folder holds another run, or the loss is no longer finite.
+    """
+    progress = progress or NullProgress()
+    result_file = run_dir / MODEL_FILE
+    resumed = TrainingState.load(state_file(run_dir, STAGE)) if resume else None
+    if resumed is None:
+        refuse_to_replace(run_dir, STAGE, result_file, overwrite=overwrite)
+    model, header = _trained_autoencoder(run_dir)
+    run_settings = check(header.config | {"flow": settings.model_dump()}, where=str(run_dir))
+    data = read_data(run_settings.autoencoder, data_dir=data_dir, progress=progress)
+    if data.content_hash != header.data.get("content_hash"):
+        raise DataError(
+            f"{data.source} is not what the autoencoder in {run_dir} was trained on; "
+            "point --data-dir to the same files, or train it again"
+        )
+    kept, held_out = split_data(run_settings.autoencoder, data)
+    latents, held_out_latents = model.encode(kept.images), model.encode(held_out.images)
+    flow, arguments = build_flow(settings, model.latent_size)
+    flow.fit_whitening(latents)
+    accelerator = open_accelerator(device)
+    stage = _FlowStage(flow, settings.latent_noise, latents, held_out_latents)
+    loop = run_loop(
+        stage, name=STAGE, run_dir=run_dir, settings=settings.optimiser, seed=settings.seed,
+        described=settings.model_dump(mode="json"), accelerator=accelerator, resumed=resumed,
+        progress=progress,
+    )
+    model.flow = flow.cpu().eval()
+    fit_sigma(model, held_out.images)
+    fit_normal_scores(model, held_out.images)
+    metrics = header.metrics | {
+        "held_out_nll": loop.best_metric,
+        "test_nll": -model.log_prob(data.test.images).mean().item(),
+    }
+    header = header.model_copy(
+        update={"kind": "pae", "flow": arguments, "versions": library_versions(),
+                "metrics": metrics, "config": run_settings.model_dump(mode="json")}
+    )
+    on_main_process(
+        accelerator, lambda: _write(run_dir, result_file, model, header, run_settings)
+    )
+    return TrainingReport(
+        run_dir, STAGE, loop.epochs, loop.seconds, loop.examples_per_second, metrics, loop.history
+    )
+
+
+def resolve_flow_settings(
+    run_dir: Path, *, preset: str | None, file: Path | None, flags: Mapping[str, Any]
+) -> FlowSettings:
+    """Merges the run's own settings, a preset or a file, and flags.
+
+    Raises:
+        ConfigError: as `config.resolve`.
+    """
+    own = run_dir / CONFIG_FILE
+    if preset is None and own.is_file():
+        started = resolve(preset=None, file=own, flags={})
+        settings = merge(started.model_dump(), read_yaml(file) if file else {})
+        settings = merge(settings, {"flow": without_none(flags)})
+        return check(settings, where=str(file or own)).flow
+    return resolve(preset=preset, file=file, flags={"flow": flags}).flow
+
+
+def settings_of_interrupted_flow(run_dir: Path) -> FlowSettings:
+    """Returns the settings an interrupted flow run was started with.
+
+    Raises:
+        TrainingError: nothing to resume.
+    """
+    path = state_file(run_dir, STAGE)
+    return check({"flow": TrainingState.load(path).settings}, where=str(path)).flow
+
+
+def build_flow(settings: FlowSettings, latent_size: int) -> tuple[LatentFlow, dict[str, Any]]:
+    """Builds the flow, and the arguments that build it again.
+
+    Raises:
+        ConfigError: an option that the flow does not have, or affine couplings over one latent.
+    """
+    torch.manual_seed(settings.seed)
+    arguments = {"kind": settings.flow, "latent_size": latent_size, "blocks": settings.blocks,
+                 **settings.flow_options}
+    try:
+        return LatentFlow(**arguments), arguments  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"this flow cannot be built: {error}") from error
+
+
+def _trained_autoencoder(run_dir: Path) -> tuple[PAE, Header]:
+    path = run_dir / AUTOENCODER_FILE
+    if not path.is_file():
+        raise CheckpointError(
+            f"{run_dir} holds no trained autoencoder; "
+            f"start with `pae train-ae DATASET --out {run_dir}`"
+        )
+    return load_pae(path)
+
+
+def _write(
+    run_dir: Path, result_file: Path, model: PAE, header: Header, settings: RunSettings
+) -> None:
+    save_pae(result_file, model, header)
+    write_atomically(run_dir / CONFIG_FILE, to_yaml(settings).encode())
+    state_file(run_dir, STAGE).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _FlowStage:
+    """Batches, loss and held-out metric of stage 2."""
+
+    flow: LatentFlow
+    latent_noise: float
+    latents: Tensor
+    held_out: Tensor
+    metric_name: str = "nll"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "module", FlowObjective(self.flow))
+
+    @property
+    def examples(self) -> int:
+        return len(self.latents)
+
+    def batch(
+        self, index: Tensor, *, fraction: float, generator: torch.Generator
+    ) -> tuple[Tensor]:
+        del fraction
+        z = self.latents[index]
+        if self.latent_noise:
+            noise = torch.randn(z.shape, generator=generator)
+            z = z + self.latent_noise * noise @ self.flow.cholesky.T.to(z)
+        return (z,)
+
+    @torch.no_grad()
+    def held_out_metric(self) -> float:
+        device = self.flow.mean.device
+        parts = [self.flow.log_prob(part.to(device)) for part in self.held_out.split(2000)]
+        return -torch.cat(parts).mean().item()

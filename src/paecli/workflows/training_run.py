@@ -1,0 +1,144 @@
+"""What both training jobs share: the run folder, resuming, and the report."""
+
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from paecli.config import OptimiserSettings
+from paecli.errors import TrainingError, UsageError
+from paecli.progress import Progress
+from paecli.store.checkpoint import write_atomically
+from paecli.workflows.training_loop import LoopResult, Stage, TrainingLoop, choose_bfloat16
+from paecli.workflows.training_state import TrainingState
+
+CONFIG_FILE = "config.yaml"
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """What a training job did.
+
+    Attributes:
+        run_dir: the run folder.
+        stage: `autoencoder` or `flow`.
+        epochs: epochs trained, over all sessions of the run.
+        seconds: time spent in training steps.
+        images_per_second: throughput over the whole run.
+        metrics: measured at the end, by name.
+        history: one row an epoch.
+    """
+
+    run_dir: Path
+    stage: str
+    epochs: int
+    seconds: float
+    images_per_second: float
+    metrics: dict[str, float]
+    history: list[dict[str, float]]
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns what `--json` prints."""
+        return {
+            "run_dir": str(self.run_dir),
+            "stage": self.stage,
+            "epochs": self.epochs,
+            "seconds": round(self.seconds, 3),
+            "images_per_second": round(self.images_per_second, 1),
+            "metrics": self.metrics,
+        }
+
+
+def state_file(run_dir: Path, stage: str) -> Path:
+    """Returns where the state of an unfinished stage is kept."""
+    return run_dir / f"{stage}-state.safetensors"
+
+
+def history_file(run_dir: Path, stage: str) -> Path:
+    """Returns where the metrics of a stage are kept, one JSON object a line."""
+    return run_dir / f"{stage}-history.jsonl"
+
+
+def refuse_to_replace(run_dir: Path, stage: str, result: Path, *, overwrite: bool) -> None:
+    """Keeps a new run from destroying an old one.
+
+    Raises:
+        TrainingError: the folder holds a finished or unfinished run of this stage.
+    """
+    if overwrite:
+        return
+    if state_file(run_dir, stage).exists():
+        raise TrainingError(
+            f"{run_dir} holds an unfinished {stage} run; add --resume to go on with it, "
+            "or --overwrite to start again"
+        )
+    if result.exists():
+        raise TrainingError(
+            f"{result} is already trained; choose another folder or add --overwrite to replace it"
+        )
+
+
+def run_loop(
+    stage: Stage,
+    *,
+    name: str,
+    run_dir: Path,
+    settings: OptimiserSettings,
+    seed: int,
+    described: dict[str, Any],
+    accelerator: Accelerator,
+    resumed: TrainingState | None,
+    progress: Progress,
+) -> LoopResult:
+    """Runs the loop for a stage and writes its history.
+
+    Raises:
+        TrainingError: as `TrainingLoop.run`.
+    """
+    loop = TrainingLoop(
+        stage,
+        settings=settings,
+        seed=seed,
+        state_file=state_file(run_dir, name),
+        described=described,
+        accelerator=accelerator,
+        use_bfloat16=choose_bfloat16(settings.precision, accelerator.device),
+        progress=progress,
+    )
+    if resumed is not None:
+        loop.restore(resumed)
+        progress.say(f"going on after epoch {resumed.epoch} of {settings.epochs}")
+    result = loop.run()
+    if accelerator.is_main_process:
+        lines = "".join(json.dumps(row) + "\n" for row in result.history)
+        write_atomically(history_file(run_dir, name), lines.encode())
+    return result
+
+
+def on_main_process(accelerator: Accelerator, write: Callable[[], None]) -> None:
+    """Lets only one process write, and the others wait for it."""
+    if accelerator.is_main_process:
+        write()
+    accelerator.wait_for_everyone()
+
+
+def open_accelerator(device: str) -> Accelerator:
+    """Returns accelerate's view of devices and processes.
+
+    Args:
+        device: `auto` (a GPU if there is one) or `cpu`.
+    """
+    if device not in ("auto", "cpu"):
+        raise UsageError(f"--device {device!r} is not known; choose auto or cpu")
+    return Accelerator(cpu=device == "cpu")
+
+
+def library_versions() -> dict[str, str]:
+    """Returns the versions of what a result depends on."""
+    names = ("paecli", "torch", "torchvision", "FrEIA", "numpy")
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in names}
