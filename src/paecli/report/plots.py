@@ -60,7 +60,7 @@ def roc_curves(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], title: str) ->
     Returns:
         A PNG file.
     """
-    figure = Figure(figsize=(5.2, 5.2), layout="constrained")
+    figure = Figure(figsize=(4.6, 4.6), layout="constrained")
     axes = figure.subplots()
     axes.plot((0, 1), (0, 1), ":", color="0.6", label="guessing")
     for index, (label, (false_positive, true_positive)) in enumerate(curves.items()):
@@ -94,7 +94,7 @@ def histograms(groups: Mapping[str, ArrayLike], title: str, *, label: str) -> by
         axes.stairs(heights, edges, color=colour, linestyle=dash, label=f"{name} ({len(values):,})")
         axes.stairs(heights, edges, color=colour, fill=True, alpha=0.12)
     axes.set(xlabel=label, ylabel="share of the images")
-    axes.legend(frameon=False, fontsize="small")
+    figure.legend(frameon=False, fontsize="small", loc="outside lower center", ncols=2)
     _tidy(axes, title)
     return to_png(figure)
 
