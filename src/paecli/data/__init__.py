@@ -2,5 +2,16 @@
 
 from paecli.data.dataset import ImageDataset, ImageSplit, hold_out
 from paecli.data.datasets import load_dataset
+from paecli.data.image_files import ImageFile, find_images, read_image, read_images, write_image
 
-__all__ = ["ImageDataset", "ImageSplit", "hold_out", "load_dataset"]
+__all__ = [
+    "ImageDataset",
+    "ImageFile",
+    "ImageSplit",
+    "find_images",
+    "hold_out",
+    "load_dataset",
+    "read_image",
+    "read_images",
+    "write_image",
+]

@@ -81,9 +81,7 @@ def make_dataset(name: str, train: ImageSplit, test: ImageSplit, *, source: str)
     return ImageDataset(name, train, test, source, hash_images(train.images, test.images))
 
 
-def hold_out(
-    split: ImageSplit, *, fraction: float, seed: int
-) -> tuple[ImageSplit, ImageSplit]:
+def hold_out(split: ImageSplit, *, fraction: float, seed: int) -> tuple[ImageSplit, ImageSplit]:
     """Splits images at random into those kept and those held out.
 
     Args:
