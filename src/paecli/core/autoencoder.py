@@ -39,7 +39,8 @@ class Autoencoder(nn.Module):
             TypeError: the network has no such option.
         """
         super().__init__()
-        self.image_shape = image_shape
+        channels, height, width = image_shape  # a list when it comes from a file
+        self.image_shape = (channels, height, width)
         self.latent_size = latent_size
         self.variational = variational
         self.encoder, self.decoder = NETWORKS[network](

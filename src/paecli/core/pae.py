@@ -126,3 +126,39 @@ class PAE(nn.Module):
         """Returns the log density of the images' latents, `(b,)` in nats."""
         parts = [self.require_flow().log_prob(z) for z in self.encode(x).split(10 * BATCH)]
         return torch.cat(parts) if parts else self.sigma.new_zeros(0)
+
+    def require_normal_scores(self, score: str) -> Tensor:
+        """Returns how normal images score, `(n,)` ascending.
+
+        Raises:
+            CheckpointError: this score was not measured on normal images.
+        """
+        if score not in self.normal_scores:
+            known = ", ".join(self.normal_scores) or "none; run `pae train-flow` again"
+            raise CheckpointError(
+                f"this model has no normal scores of {score!r} for p-values; it has: {known}"
+            )
+        return self.normal_scores[score]
+
+    def score(self, x: Tensor, score: str = "log_prob") -> Tensor:
+        """Scores how unusual images are; see `paecli.core.scores` for the names.
+
+        Args:
+            x: `(b, c, h, w)`, uint8 or float in [0, 1].
+            score: `log_prob` is minus the log density of the latent.
+
+        Returns:
+            `(b,)`, higher = more unusual.
+        """
+        from paecli.core.scores import measure_scores  # it needs this class itself
+
+        return measure_scores(self, x, [score])[score]
+
+    def p_value(self, x: Tensor, score: str = "log_prob") -> Tensor:
+        """Returns the share of normal images that are at least as unusual, `(b,)` in (0, 1].
+
+        Among fresh normal images a share of at most `a` has a p-value up to `a`.
+        """
+        from paecli.core.conformal import p_values
+
+        return p_values(self.score(x, score), self.require_normal_scores(score))

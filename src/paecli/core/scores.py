@@ -123,6 +123,7 @@ def measure_scores(
         UsageError: no such score, or the images do not fit the model.
         CheckpointError: the score needs a flow and the model has none.
     """
+    names = tuple(dict.fromkeys(names))
     for name in names:
         if name not in SCORE_NAMES:
             raise UsageError(f"no score {name!r}; choose one of {', '.join(SCORE_NAMES)}")
@@ -170,7 +171,8 @@ def negative_log_evidence(evidence: Evidence) -> Tensor:
     chi_squared = (evidence.residual / sigma).square().flatten(1).sum(1)
     log_likelihood = -0.5 * (chi_squared + sigma.numel() * log(2 * pi)) - sigma.log().sum()
     volume = 0.5 * (z.shape[1] * log(2 * pi) - torch.linalg.slogdet(precision.double())[1])
-    return evidence.log_prob - log_likelihood - volume
+    negative: Tensor = evidence.log_prob - log_likelihood - volume
+    return negative
 
 
 def _jacobian(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:

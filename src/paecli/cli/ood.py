@@ -1,0 +1,329 @@
+"""`pae ood`: which data sets, or which images, are unusual for a model."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json as json_format
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from paecli.cli.console import RichProgress, print_json, print_table, say
+from paecli.cli.options import DataDir, Json, ModelOption, Report, Seed
+from paecli.errors import UsageError
+
+if TYPE_CHECKING:
+    from paecli.workflows.compare_sets import SetComparison, SetResult
+    from paecli.workflows.flag_images import FlagReport, ScoredImage
+
+FOUND_OUTLIER = 3  # exit code of --fail-on-outlier
+DEFAULT_SCORE = "log_prob"  # of the p-values
+LISTED = 10  # images in the table
+COLUMNS = ("path", "p_value", "outlier", "score", "log_prob", "reconstruction_error")
+
+
+def ood(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL] [IMAGES]...",
+            help="A model (registry name, run folder or .safetensors file; default: the bundled "
+            "one), then image files and folders. A first argument that is an existing image file "
+            "or folder without a model in it is an image; `--model` settles any doubt.",
+            show_default=False,
+        ),
+    ] = None,
+    model: ModelOption = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--against",
+            metavar="NAME",
+            help="Compare whole sets: a data set, a folder, or hflip, vflip, noise, constant, "
+            "invert of the model's own test set. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    score: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--score",
+            help="log_prob, reconstruction_error, weighted_error, typicality, base_norm, combined "
+            "or marginal_likelihood (slow). Repeatable with whole sets. Default: log_prob for "
+            "images, all the fast ones for sets.",
+            show_default=False,
+        ),
+    ] = None,
+    fpr: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of normal images that may be flagged by mistake."),
+    ] = 0.05,
+    fdr: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Instead of --fpr: share of the flagged images that may be normal "
+            "(Benjamini-Hochberg); for many images.",
+            show_default=False,
+        ),
+    ] = None,
+    fail_on_outlier: Annotated[
+        bool, typer.Option("--fail-on-outlier", help="Exit with code 3 if an image is flagged.")
+    ] = False,
+    csv_file: Annotated[
+        Path | None,
+        typer.Option("--csv", help="Write a line an image to this file.", show_default=False),
+    ] = None,
+    json_lines: Annotated[
+        Path | None,
+        typer.Option(
+            "--jsonl", help="Write a JSON object an image to this file.", show_default=False
+        ),
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(help="Write a PNG of the most unusual images.", show_default=False),
+    ] = None,
+    report: Report = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=2, help="Use at most so many images of each set.", show_default=False),
+    ] = None,
+    data_dir: DataDir = None,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Tells how unusual images are.
+
+    With images: a p-value for each, the share of normal images that are at least as unusual.
+    Without: how well the model's scores tell whole data sets from its own.
+
+    Examples:
+
+        pae ood photo.png
+
+        pae ood runs/fmnist incoming/ --fdr 0.1 --csv flags.csv --fail-on-outlier
+
+        pae ood fmnist-64 --against mnist --against hflip --report report/
+    """
+    name, images = split_arguments(arguments or [], model)
+    if images and against:
+        raise UsageError("give images or --against, not both")
+    if images:
+        _one_score_only(score)
+        flagged = _flag(
+            name,
+            images,
+            score=(score or [DEFAULT_SCORE])[0],
+            fpr=fpr,
+            fdr=fdr,
+            files=(csv_file, json_lines, picture),
+            report=report,
+            as_json=json,
+        )
+        if flagged and fail_on_outlier:
+            raise typer.Exit(FOUND_OUTLIER)
+        return
+    if fail_on_outlier or csv_file or json_lines or picture or fdr is not None:
+        raise UsageError(
+            "--fail-on-outlier, --csv, --jsonl, --picture and --fdr need images; "
+            "give image files or folders"
+        )
+    _compare(
+        name,
+        against or [],
+        scores=score,
+        data_dir=data_dir,
+        limit=limit,
+        seed=seed,
+        report=report,
+        as_json=json,
+    )
+
+
+def split_arguments(arguments: Sequence[str], model: str | None) -> tuple[str | None, list[str]]:
+    """Tells the model from the images among the positional arguments.
+
+    Args:
+        arguments: as typed.
+        model: what `--model` named; then all arguments are images.
+    """
+    if model is None and arguments and _is_model(arguments[0]):
+        return arguments[0], list(arguments[1:])
+    return model, list(arguments)
+
+
+def _is_model(argument: str) -> bool:
+    from paecli.data.image_files import IMAGE_SUFFIXES
+    from paecli.store.runs import AUTOENCODER_FILE, MODEL_FILE
+
+    path = Path(argument)
+    if path.is_dir():
+        return any((path / file).is_file() for file in (MODEL_FILE, AUTOENCODER_FILE))
+    if path.suffix == ".safetensors":
+        return True
+    # what does not exist and is not called like an image can only be a registry name
+    return not path.exists() and path.suffix.lower() not in IMAGE_SUFFIXES
+
+
+def _one_score_only(score: Sequence[str] | None) -> None:
+    if score and len(score) > 1:
+        raise UsageError("p-values come from one score; give --score once")
+
+
+def _compare(
+    name: str | None,
+    against: Sequence[str],
+    *,
+    scores: Sequence[str] | None,
+    data_dir: Path | None,
+    limit: int | None,
+    seed: int,
+    report: Path | None,
+    as_json: bool,
+) -> None:
+    from paecli.core.scores import FAST_SCORES
+    from paecli.report.ood_plots import COMPARISON_COLUMNS, comparison_row, write_comparison
+    from paecli.store.runs import load_with_header
+    from paecli.workflows.compare_sets import compare_sets
+
+    model, header = load_with_header(name)
+    comparison = compare_sets(
+        model,
+        header,
+        against,
+        scores=scores or FAST_SCORES,
+        data_dir=data_dir,
+        limit=limit,
+        seed=seed,
+        progress=RichProgress(),
+    )
+    title = f"Against {comparison.normal_count:,} test images of {comparison.normal.name}"
+    print_table(title, COMPARISON_COLUMNS, [comparison_row(each) for each in comparison.results])
+    if report:
+        say(f"Report: {write_comparison(comparison, report)}")
+    if as_json:
+        print_json(_comparison_fields(comparison))
+
+
+def _comparison_fields(comparison: SetComparison) -> dict[str, Any]:
+    return {
+        "in_distribution": {
+            "dataset": comparison.normal.name,
+            "images": comparison.normal_count,
+            "substitute_for": comparison.normal.substitute_for or None,
+        },
+        "results": [_result_fields(result) for result in comparison.results],
+        "seconds": round(comparison.seconds, 3),
+    }
+
+
+def _result_fields(result: SetResult) -> dict[str, Any]:
+    separation = result.separation
+    return {
+        "dataset": result.dataset,
+        "substitute_for": result.substitute_for or None,
+        "score": result.score,
+        "images": result.images,
+        "auroc": separation.auroc,
+        "auroc_ci": separation.auroc_ci,
+        "aupr": separation.aupr,
+        "aupr_ci": separation.aupr_ci,
+        "fpr95": separation.fpr95,
+        "fpr95_ci": separation.fpr95_ci,
+    }
+
+
+def _flag(
+    name: str | None,
+    images: Sequence[str],
+    *,
+    score: str,
+    fpr: float,
+    fdr: float | None,
+    files: tuple[Path | None, Path | None, Path | None],
+    report: Path | None,
+    as_json: bool,
+) -> int:
+    """Scores images, prints and writes what was asked for; returns how many are flagged."""
+    from paecli.report.ood_plots import write_flags
+    from paecli.store.runs import load_with_header
+    from paecli.workflows.flag_images import flag_images
+
+    model, _ = load_with_header(name)
+    result = flag_images(
+        model,
+        [Path(image) for image in images],
+        score=score,
+        fpr=fpr,
+        fdr=fdr,
+        progress=RichProgress(),
+    )
+    flagged = sum(image.outlier for image in result.images)
+    _print_flags(result, flagged, fpr=fpr, fdr=fdr)
+    _write_files(result, *files)
+    if report:
+        say(f"Report: {write_flags(result, report)}")
+    if as_json:
+        print_json(_flag_fields(result, flagged, fpr=fpr, fdr=fdr))
+    return flagged
+
+
+def _print_flags(result: FlagReport, flagged: int, *, fpr: float, fdr: float | None) -> None:
+    from paecli.report.ood_plots import IMAGE_COLUMNS, image_row
+
+    rows = [image_row(image) for image in result.unusual[:LISTED]]
+    print_table("Most unusual images", IMAGE_COLUMNS, rows)
+    for _, message in result.unreadable:
+        say(f"Skipped: {message}")
+    total = len(result.images)
+    meaning = (
+        f"if all were normal, about {fpr * total:.3g} would be"
+        if fdr is None
+        else f"at most {fdr:.0%} of them are normal on average"
+    )
+    say(f"{flagged:,} of {total:,} images flagged; {meaning}.")
+
+
+def _write_files(
+    result: FlagReport, csv_file: Path | None, json_lines: Path | None, picture: Path | None
+) -> None:
+    from paecli.report.ood_plots import unusual_picture
+    from paecli.store.files import write_atomically
+
+    rows = [_image_fields(image) for image in result.images]
+    if csv_file:
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(csv_file, text.getvalue().encode())
+    if json_lines:
+        lines = "".join(json_format.dumps(row) + "\n" for row in rows)
+        write_atomically(json_lines, lines.encode())
+    if picture:
+        write_atomically(picture, unusual_picture(result))
+
+
+def _image_fields(image: ScoredImage) -> dict[str, Any]:
+    return asdict(image) | {"path": str(image.path)}
+
+
+def _flag_fields(
+    result: FlagReport, flagged: int, *, fpr: float, fdr: float | None
+) -> dict[str, Any]:
+    return {
+        "images": [_image_fields(image) for image in result.images],
+        "unreadable": [{"path": str(path), "reason": reason} for path, reason in result.unreadable],
+        "flagged": flagged,
+        "score": result.score,
+        "fpr": fpr if fdr is None else None,
+        "fdr": fdr,
+        "normal_images": result.normal_count,
+        "seconds": round(result.seconds, 3),
+    }

@@ -1,0 +1,122 @@
+"""Pages of `pae ood`: curves and histograms of whole sets, or the most unusual images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from paecli.report.html import Page
+from paecli.report.pictures import unusual_images
+from paecli.report.plots import histograms, roc_curves
+from paecli.store.files import write_atomically
+from paecli.workflows.compare_sets import SetComparison, SetResult
+from paecli.workflows.flag_images import FlagReport, ScoredImage
+
+PAGE_FILE = "report.html"
+COMPARISON_COLUMNS = ("data set", "score", "AUROC", "95 % interval", "AUPR", "FPR at 95 % TPR")
+IMAGE_COLUMNS = ("image", "p-value", "outlier", "log p(z)", "reconstruction error")
+LISTED = 200  # images in the page's table; the CSV file has them all
+
+
+def comparison_row(result: SetResult) -> tuple[str, ...]:
+    """Returns one line of the table under `COMPARISON_COLUMNS`."""
+    separation = result.separation
+    low, high = separation.auroc_ci
+    return (
+        result.dataset,
+        result.score,
+        f"{separation.auroc:.4f}",
+        f"{low:.4f} to {high:.4f}",
+        f"{separation.aupr:.4f}",
+        f"{separation.fpr95:.4f}",
+    )
+
+
+def image_row(image: ScoredImage) -> tuple[str, ...]:
+    """Returns one line of the table under `IMAGE_COLUMNS`."""
+    return (
+        str(image.path),
+        f"{image.p_value:.4g}",
+        "yes" if image.outlier else "no",
+        f"{image.log_prob:.2f}",
+        f"{image.reconstruction_error:.5f}",
+    )
+
+
+def roc_picture(comparison: SetComparison, score: str) -> bytes:
+    """Draws the characteristic of one score on every set; returns a PNG file."""
+    curves = {
+        f"{result.dataset} ({result.separation.auroc:.3f})": result.separation.curve
+        for result in comparison.results
+        if result.score == score
+    }
+    return roc_curves(curves, f"{score}: found outliers against false alarms")
+
+
+def histogram_picture(comparison: SetComparison, score: str) -> bytes:
+    """Draws how one score is distributed in every set; returns a PNG file."""
+    groups = {name: values[score].numpy() for name, values in comparison.scores.items()}
+    return histograms(groups, f"{score} by data set", label=f"{score} (right = more unusual)")
+
+
+def unusual_picture(report: FlagReport) -> bytes:
+    """Shows the most unusual images, their reconstructions and residuals; returns a PNG file."""
+    captions = [f"p = {image.p_value:.2g}" for image in report.unusual]
+    return unusual_images(
+        report.unusual_pixels, report.unusual_reconstructions, captions, "Most unusual first"
+    )
+
+
+def write_comparison(comparison: SetComparison, folder: Path) -> Path:
+    """Writes the page of a comparison and its pictures; returns the page's path.
+
+    Raises:
+        CheckpointError: the folder cannot be written.
+    """
+    page = Page("Which data sets the model tells from its own")
+    page.add_text(
+        f"Normal images: {comparison.normal_count:,} test images of "
+        f"{comparison.normal.name}. A score is higher the more unusual an image is."
+    )
+    rows = [comparison_row(result) for result in comparison.results]
+    page.add_table(COMPARISON_COLUMNS, rows, caption="Separation of the sets")
+    for score in dict.fromkeys(result.score for result in comparison.results):
+        page.add_heading(score)
+        sets = ", ".join(each.name for each in comparison.outliers)
+        for kind, picture, alt in (
+            ("roc", roc_picture(comparison, score), f"ROC curves of {score} on {sets}"),
+            ("histogram", histogram_picture(comparison, score), f"Histograms of {score}: {sets}"),
+        ):
+            write_atomically(folder / f"{kind}-{score}.png", picture)
+            page.add_picture(picture, alt)
+    return _save(page, folder)
+
+
+def write_flags(report: FlagReport, folder: Path) -> Path:
+    """Writes the page of scored images and its picture; returns the page's path.
+
+    Raises:
+        CheckpointError: the folder cannot be written.
+    """
+    flagged = sum(image.outlier for image in report.images)
+    page = Page("Which images are unusual")
+    page.add_text(
+        f"{flagged:,} of {len(report.images):,} images are flagged. A p-value is the share of "
+        f"{report.normal_count:,} normal images that are at least as unusual by {report.score}."
+    )
+    picture = unusual_picture(report)
+    write_atomically(folder / "unusual.png", picture)
+    page.add_picture(picture, _describe(report.unusual))
+    ordered = sorted(report.images, key=lambda image: image.p_value)
+    page.add_table(IMAGE_COLUMNS, [image_row(image) for image in ordered[:LISTED]])
+    if len(ordered) > LISTED:
+        page.add_text(f"{len(ordered) - LISTED:,} less unusual images are left out here.")
+    return _save(page, folder)
+
+
+def _describe(images: Sequence[ScoredImage]) -> str:
+    names = ", ".join(image.path.name for image in images)
+    return f"The most unusual images, their reconstructions and the differences: {names}"
+
+
+def _save(page: Page, folder: Path) -> Path:
+    page.save(folder / PAGE_FILE)
+    return folder / PAGE_FILE
