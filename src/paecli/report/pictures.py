@@ -96,6 +96,21 @@ def unusual_images(
     return comparison(_with_residual(originals, restored), captions=captions, title=title)
 
 
+def path_picture(ends: Tensor, frames: Tensor) -> bytes:
+    """Shows the way from one image to another, between the two images themselves.
+
+    Args:
+        ends: `(2, c, h, w)`, the images A and B.
+        frames: `(steps, c, h, w)`, from A's reconstruction to B's; at least 2.
+
+    Returns:
+        A PNG file.
+    """
+    percent = [f"{100 * step / (len(frames) - 1):.0f} %" for step in range(len(frames))]
+    images = torch.cat((ends[:1], frames, ends[1:]))
+    return comparison([Row("from A to B", images)], captions=["A", *percent, "B"])
+
+
 def comparison(rows: Sequence[Row], *, captions: Sequence[str] = (), title: str = "") -> bytes:
     """Shows rows of images above each other, each with its label; maps have a colour bar.
 
