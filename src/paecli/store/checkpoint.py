@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +15,7 @@ from paecli.core.autoencoder import Autoencoder
 from paecli.core.flow import LatentFlow
 from paecli.core.pae import PAE
 from paecli.errors import CheckpointError
+from paecli.store.files import write_atomically as write_atomically  # also under this name
 
 FORMAT_VERSION = 1
 HEADER_KEY = "pae"  # the one metadata entry; its value is the header as JSON
@@ -69,31 +68,6 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
     # safetensors refuses strided and shared tensors
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     write_atomically(path, save(plain, metadata))
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file so that readers and crashes see the old or the new one, never half.
-
-    Raises:
-        CheckpointError: the folder cannot be written or the disk is full.
-    """
-    temporary = ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".tmp-", delete=False) as file:
-            temporary = file.name
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        reason = error.strerror or error
-        raise CheckpointError(
-            f"cannot write {path}: {reason}; free some space or choose another folder"
-        ) from error
 
 
 def read_header(path: Path) -> Header:

@@ -1,0 +1,292 @@
+"""Registries: finds models, data samples and feature networks by name, fetches, verifies."""
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from paecli.errors import RegistryError
+from paecli.progress import NullProgress, Progress
+from paecli.store.cache import cache_folder, cached_file, only_process, partial_file
+from paecli.store.files import is_intact, write_atomically
+from paecli.store.index import (
+    INDEX_FILE,
+    MAX_INDEX_BYTES,
+    Entry,
+    Index,
+    IndexFile,
+    Kind,
+    parse_index,
+)
+from paecli.store.sources import (
+    BUNDLED,
+    DoiSource,
+    FolderSource,
+    Source,
+    WebSource,
+    choose_address,
+    open_source,
+)
+
+DEFAULT_MODEL = "fmnist-32"
+
+
+@dataclass(frozen=True)
+class Registry:
+    """An opened registry.
+
+    Attributes:
+        source: where its files are.
+        index: what it has.
+        offline: whether the network is out of bounds.
+    """
+
+    source: Source
+    index: Index
+    offline: bool
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """An entry whose files are on this machine, verified.
+
+    Attributes:
+        entry: what the index says about it.
+        files: where its files are, in the index's order.
+        origin: `bundled`, `folder`, `cache` or `download`.
+    """
+
+    entry: Entry
+    files: tuple[Path, ...]
+    origin: str
+
+
+def open_registry(
+    address: str | None = None, *, offline: bool = False, progress: Progress = NullProgress()
+) -> Registry:
+    """Opens a registry and reads its index.
+
+    Args:
+        address: see `paecli.store.sources.open_source`; None means `PAE_REGISTRY`, then the
+            user's config file, then the bundled registry.
+        offline: whether to use only what is on this machine.
+        progress: told when an older copy of the index has to do.
+
+    Raises:
+        RegistryError: no registry there, or its index is damaged.
+    """
+    source = open_source(choose_address(address))
+    return Registry(source, _read_index(source, offline, progress), offline)
+
+
+def list_entries(
+    address: str | None = None, *, offline: bool = False, progress: Progress = NullProgress()
+) -> tuple[Entry, ...]:
+    """Lists what a registry has; see `open_registry`."""
+    return open_registry(address, offline=offline, progress=progress).index.entries
+
+
+def fetch(
+    name: str,
+    *,
+    kind: Kind | None = None,
+    registry: str | None = None,
+    revision: int | None = None,
+    offline: bool = False,
+    progress: Progress = NullProgress(),
+) -> Fetched:
+    """Fetches an entry's files and verifies their size and SHA-256.
+
+    What the chosen registry does not have is looked for in the bundled one.
+
+    Args:
+        name: the entry's name.
+        kind: what it must be; None takes any kind.
+        registry: address, see `open_registry`.
+        revision: a number; None is the newest.
+        offline: whether to use only what is on this machine.
+        progress: shows downloads.
+
+    Raises:
+        RegistryError: no such entry, unreachable, damaged, or not here while offline.
+    """
+    opened = open_registry(registry, offline=offline, progress=progress)
+    entry = opened.index.find(name, revision)
+    if entry is None and opened.source.address != BUNDLED:
+        fallback = open_registry(BUNDLED, offline=offline)
+        entry = fallback.index.find(name, revision)
+        opened = fallback if entry is not None else opened
+    if entry is None:
+        raise _unknown(name, revision, opened)
+    if kind is not None and entry.kind != kind:
+        raise RegistryError(
+            f"{name} is of kind {entry.kind!r}, not {kind!r}; see `pae download -l`"
+        )
+    origins, files = zip(*(_obtain(file, opened, progress) for file in entry.files), strict=True)
+    return Fetched(entry, files, "download" if "download" in origins else origins[0])
+
+
+def fetch_model(
+    name: str | None,
+    *,
+    registry: str | None = None,
+    revision: int | None = None,
+    offline: bool = False,
+    progress: Progress = NullProgress(),
+) -> Path:
+    """Returns a model's file, fetched and verified; see `fetch`.
+
+    Args:
+        name: a model in the registry; None is the default model, bundled unless `registry`
+            says otherwise.
+        registry: address, see `open_registry`.
+        revision: a number; None is the newest.
+        offline: whether to use only what is on this machine.
+        progress: shows downloads.
+    """
+    if name is None and registry is None:
+        registry = BUNDLED
+    return fetch_file(
+        name or DEFAULT_MODEL,
+        kind="model",
+        registry=registry,
+        revision=revision,
+        offline=offline,
+        progress=progress,
+    )
+
+
+def fetch_file(
+    name: str,
+    *,
+    kind: Kind,
+    registry: str | None = None,
+    revision: int | None = None,
+    offline: bool = False,
+    progress: Progress = NullProgress(),
+) -> Path:
+    """Returns the first (mostly the only) file of an entry; see `fetch`."""
+    return fetch(
+        name,
+        kind=kind,
+        registry=registry,
+        revision=revision,
+        offline=offline,
+        progress=progress,
+    ).files[0]
+
+
+def _read_index(source: Source, offline: bool, progress: Progress) -> Index:
+    if isinstance(source, FolderSource):
+        return _read_folder_index(source)
+    digest = hashlib.sha256(source.address.encode()).hexdigest()
+    copy = cache_folder() / "indexes" / f"{digest}.yaml"
+    if not offline:
+        try:
+            return _read_web_index(source, copy)
+        except RegistryError as error:
+            if not copy.is_file():
+                raise
+            progress.say(f"Warning: {error}. Using the index of an earlier visit.")
+    if not copy.is_file():
+        raise RegistryError(f"the index of {source.address} is not in the cache; go online once")
+    return parse_index(copy.read_text("utf-8"), where=source.address)
+
+
+def _read_folder_index(source: FolderSource) -> Index:
+    path = source.folder / INDEX_FILE
+    try:
+        if path.stat().st_size > MAX_INDEX_BYTES:
+            raise RegistryError(f"{path} is larger than {MAX_INDEX_BYTES} bytes")
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RegistryError(
+            f"{source.folder} is no registry: cannot read its {INDEX_FILE}; "
+            "make one with `pae publish MODEL --to FOLDER`"
+        ) from error
+    return parse_index(text, where=str(source.folder))
+
+
+def _read_web_index(source: WebSource | DoiSource, copy: Path) -> Index:
+    from paecli.store.web import read_text
+
+    text = read_text(
+        source.url(INDEX_FILE),
+        headers=source.headers,
+        limit=MAX_INDEX_BYTES,
+        what=f"the index of {source.address}",
+    )
+    index = parse_index(text, where=source.address)
+    write_atomically(copy, text.encode())
+    return index
+
+
+def _obtain(file: IndexFile, registry: Registry, progress: Progress) -> tuple[str, Path]:
+    """Returns where a verified file came from and where it is."""
+    if isinstance(registry.source, FolderSource) and file.url is None:
+        path = registry.source.folder / file.path
+        if not is_intact(path, size=file.size, sha256=file.sha256):
+            raise RegistryError(
+                f"{path} is missing or not what the index says; reinstall pae or publish it again"
+            )
+        return ("bundled" if registry.source.address == BUNDLED else "folder"), path
+    target = cached_file(file)
+    if _is_cached(file):
+        return "cache", target
+    if registry.offline:
+        raise RegistryError(
+            f"{file.path} is not in the cache (or damaged there) and --offline forbids fetching; "
+            "run `pae download NAME` online first"
+        )
+    with only_process(file, progress):
+        if not _is_cached(file):
+            _download(file, registry.source, progress)
+    return "download", target
+
+
+def _is_cached(file: IndexFile) -> bool:
+    return is_intact(cached_file(file), size=file.size, sha256=file.sha256)
+
+
+def _download(file: IndexFile, source: Source, progress: Progress) -> None:
+    """Fetches a file into the cache; it appears there only once verified."""
+    from paecli.store import web
+
+    url = file.url or _url(source, file)
+    headers = source.headers if file.url is None and not isinstance(source, FolderSource) else {}
+    part = partial_file(file)
+    resumed = part.is_file()
+    web.download(url, part, size=file.size, headers=headers, label=file.path, progress=progress)
+    if not is_intact(part, size=file.size, sha256=file.sha256):
+        part.unlink()
+        if resumed:  # the old part may have been bad; a clean start tells
+            return _download(file, source, progress)
+        raise RegistryError(
+            f"{web.without_secrets(url)} is not the file that the index describes (its SHA-256 "
+            "differs); nothing was kept: try again later or tell the registry's owner"
+        )
+    target = cached_file(file)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(part, target)
+    return None
+
+
+def _url(source: Source, file: IndexFile) -> str:
+    assert not isinstance(source, FolderSource)  # its files need no fetching
+    return source.url(file.path)
+
+
+def _unknown(name: str, revision: int | None, registry: Registry) -> RegistryError:
+    names = sorted({entry.name for entry in registry.index.entries})
+    if revision is not None and name in names:
+        return RegistryError(
+            f"{name} has no revision {revision} in {registry.source.address}; "
+            "see `pae download --list`"
+        )
+    close = get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else "see `pae download --list`"
+    return RegistryError(
+        f"{name!r:.200} is no file, no run folder and no name in the registry "
+        f"{registry.source.address}; {hint}"
+    )

@@ -1,0 +1,149 @@
+"""Where registries live: the package, a folder, a web server, a DOI or the Hugging Face hub."""
+
+import os
+import re
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+import platformdirs
+import yaml
+
+from paecli.config import parse_yaml
+from paecli.errors import RegistryError
+from paecli.store.index import FileName
+
+BUNDLED = "bundled"
+REGISTRY_VARIABLE = "PAE_REGISTRY"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """A registry on this machine; its files are used where they are."""
+
+    address: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class WebSource:
+    """A registry behind URLs."""
+
+    address: str
+    base: str
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def url(self, file_name: FileName) -> str:
+        """Returns the address of one file."""
+        return f"{self.base}/{quote(file_name)}"
+
+
+@dataclass(frozen=True)
+class DoiSource:
+    """A registry in a research archive (Zenodo, Figshare, Dataverse), found through pooch."""
+
+    address: str
+    doi: str
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def url(self, file_name: FileName) -> str:
+        """Returns the address of one file; asks the archive.
+
+        Raises:
+            RegistryError: no such DOI, an unknown archive, no such file, or no connection.
+        """
+        from pooch.downloaders import doi_to_repository
+
+        try:
+            return str(doi_to_repository(self.doi, timeout=30).download_url(file_name))
+        except (OSError, ValueError, KeyError) as error:
+            reason = str(error).splitlines()[0]
+            raise RegistryError(
+                f"cannot find {file_name} at {self.address}: {reason}; check the DOI"
+            ) from error
+
+
+Source = FolderSource | WebSource | DoiSource
+
+
+def choose_address(explicit: str | None) -> str:
+    """Returns the registry's address: the option, `PAE_REGISTRY`, the user's config, bundled.
+
+    Raises:
+        RegistryError: the user's config file is damaged.
+    """
+    return explicit or os.environ.get(REGISTRY_VARIABLE) or _configured_address() or BUNDLED
+
+
+def user_config_file() -> Path:
+    """Returns the file in which a user may set `registry: ADDRESS` for good."""
+    return platformdirs.user_config_path("pae") / "config.yaml"
+
+
+def open_source(address: str) -> Source:
+    """Turns an address into a source; touches neither disk nor network.
+
+    Args:
+        address: `bundled`, a folder, `file://`, `https://`, `http://` on this machine,
+            `doi:10....` or `hf://organisation/repository@revision`.
+
+    Raises:
+        RegistryError: none of these.
+    """
+    if address == BUNDLED:
+        return FolderSource(address, Path(str(resources.files("paecli") / "registry")))
+    scheme = address.partition(":")[0].lower() if re.match(r"^[A-Za-z]{2,}:", address) else ""
+    if scheme == "":
+        return FolderSource(address, Path(address).expanduser())
+    if scheme == "file":
+        return FolderSource(address, Path(unquote(urlsplit(address).path)))
+    if scheme == "doi":
+        return DoiSource(address, address[len("doi:") :].lstrip("/"))
+    if scheme == "hf":
+        return _hub_source(address)
+    return _server_source(address)
+
+
+def is_loopback(url: str) -> bool:
+    """Tells whether a URL points to this machine."""
+    return urlsplit(url).hostname in LOOPBACK
+
+
+def _server_source(address: str) -> WebSource:
+    secure = address.startswith("https://")
+    if not secure and not (address.startswith("http://") and is_loopback(address)):
+        raise RegistryError(
+            f"cannot use {address!r:.200} as a registry; give a folder or an address that starts "
+            "with https://, file://, doi: or hf:// (http:// only on this machine)"
+        )
+    return WebSource(address, address.rstrip("/"))
+
+
+def _hub_source(address: str) -> WebSource:
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+    match = re.fullmatch(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", address)
+    if match is None:
+        raise RegistryError(
+            f"cannot read {address!r:.200}; write hf://organisation/repository or "
+            "hf://organisation/repository@revision"
+        )
+    name = "FILE"
+    url = hf_hub_url(match[1], name, revision=match[2])
+    return WebSource(address, url.removesuffix(f"/{name}"), build_hf_headers())
+
+
+def _configured_address() -> str | None:
+    file = user_config_file()
+    if not file.is_file():
+        return None
+    try:
+        settings = parse_yaml(file.read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise RegistryError(f"cannot read {file}; it holds YAML such as `registry: URL`") from error
+    if not isinstance(settings, dict) or set(settings) - {"registry"}:
+        raise RegistryError(f"{file} may hold only the key `registry`; remove the others")
+    return str(settings["registry"]) if settings.get("registry") else None
