@@ -8,7 +8,7 @@ import typer
 Model = Annotated[
     str | None,
     typer.Argument(
-        metavar="[MODEL]",
+        metavar="MODEL",
         help="A registry name (fmnist-32), a run folder (runs/fmnist) or a .safetensors file. "
         "Default: the bundled model.",
         show_default=False,
