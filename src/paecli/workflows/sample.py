@@ -123,7 +123,7 @@ def read_end(
     part, _, index = text.partition(":")
     if part not in ("train", "test") or not index.isdecimal() or Path(text).exists():
         return read_image(Path(text), image_shape=model.image_shape).pixels
-    data = load_evaluation_data(model, header, data_dir=data_dir, progress=progress)
+    data, _ = load_evaluation_data(model, header, data_dir=data_dir, progress=progress)
     images = (data.train if part == "train" else data.test).images
     if int(index) >= len(images):
         last = f"{part}:{len(images) - 1}"

@@ -81,7 +81,7 @@ def train_autoencoder(
     model = PAE(autoencoder.cpu()).eval()
     fit_sigma(model, held_out.images)
     metrics = {
-        "held_out_mse": loop.best_metric,
+        "held_out_mse": reconstruction_mse(autoencoder, held_out.images),
         "test_mse": reconstruction_mse(autoencoder, data.test.images),
     }
     header = Header(

@@ -170,7 +170,7 @@ class TrainingLoop:
         torch.manual_seed(generator.initial_seed())  # dropout and the like
         batch = self.stage.batch(own, fraction=fraction, generator=generator)
         batch = tuple(part.to(accelerator.device) for part in batch)
-        with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=self.use_bfloat16):
+        with self._autocast():
             loss = self.module(*batch, fraction)
         value = float(accelerator.reduce(loss.detach(), "mean"))
         if not math.isfinite(value):
@@ -191,7 +191,8 @@ class TrainingLoop:
         if self.settings.averaging:
             self.stage.module.load_state_dict(self.average.weights)
         self.module.eval()
-        metric = self.stage.held_out_metric()
+        with self._autocast():
+            metric = self.stage.held_out_metric()
         state.epoch += 1
         row = {"epoch": state.epoch, "loss": state.loss_sum / self.steps_per_epoch,
                "held_out": metric, "learning_rate": self.optimisers[0].param_groups[0]["lr"],
@@ -221,6 +222,10 @@ class TrainingLoop:
         state.averaged_steps = self.average.steps
         state.tensors = tensors
         state.save(self.state_file)
+
+    def _autocast(self) -> torch.autocast:
+        device = self.accelerator.device.type
+        return torch.autocast(device, torch.bfloat16, enabled=self.use_bfloat16)
 
     def _rate(self) -> float:
         return self.state.step * self.batch_size / max(self.state.seconds, 1e-9)
