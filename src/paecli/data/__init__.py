@@ -2,12 +2,14 @@
 
 from paecli.data.dataset import ImageDataset, ImageSplit, hold_out
 from paecli.data.datasets import load_dataset
+from paecli.data.downloads import download_dataset
 from paecli.data.image_files import ImageFile, find_images, read_image, read_images, write_image
 
 __all__ = [
     "ImageDataset",
     "ImageFile",
     "ImageSplit",
+    "download_dataset",
     "find_images",
     "hold_out",
     "load_dataset",

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from paecli.data.dataset import ImageDataset, ImageSplit, make_dataset
+from paecli.data.dataset import ImageSplit
 from paecli.data.named_sets import NAMED_SETS
 
 TILES_PER_ROW = 100
@@ -30,15 +30,15 @@ BUNDLED = {
 }
 
 
-def load_bundled(name: str) -> ImageDataset:
-    """Loads a sample that ships with the package.
+def load_bundled(name: str) -> tuple[ImageSplit, ImageSplit]:
+    """Loads the training and test images of a sample that ships with the package.
 
     Args:
         name: a key of `BUNDLED`.
     """
     classes = NAMED_SETS[BUNDLED[name].original].classes
     train, test = (_read_sheet(sheet_path(name, part), classes) for part in ("train", "test"))
-    return make_dataset(name, train, test, source="bundled with the package")
+    return train, test
 
 
 def sheet_path(name: str, part: str) -> Traversable:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from paecli.data.memory import gather
 from paecli.errors import DataError
 
 HASH_CHUNK = 1 << 24  # bytes hashed at once, so that a mapped file never fills the memory
@@ -43,7 +44,7 @@ class ImageSplit:
     def select(self, index: Tensor) -> "ImageSplit":
         """Returns the images at `index`, `(k,)` int64 or a mask `(n,)` bool, as a copy."""
         labels = None if self.labels is None else self.labels[index]
-        return ImageSplit(self.images[index], labels, self.classes)
+        return ImageSplit(gather(self.images, index), labels, self.classes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,13 +2,22 @@
 
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
+from paecli.data.archives import unpack_archives
 from paecli.data.bundled_samples import BUNDLED, load_bundled
 from paecli.data.dataset import ImageDataset, ImageSplit, make_dataset
-from paecli.data.idx import read_idx
+from paecli.data.downloads import download_dataset
+from paecli.data.folder import load_folder
 from paecli.data.named_sets import NAMED_SETS
-from paecli.data.places import find_files, search_folders
+from paecli.data.pixels import resize, set_channels, to_bytes
+from paecli.data.places import DATA_VARIABLE, find_place, search_folders
+from paecli.data.readers import Splits, read_named
 from paecli.errors import DataError
 from paecli.progress import NullProgress, Progress
+
+CHUNK = 1000  # images that are converted at once
 
 
 def load_dataset(
@@ -21,19 +30,91 @@ def load_dataset(
     split_seed: int = 0,
     progress: Progress = NullProgress(),
 ) -> ImageDataset:
-    """Loads a data set into 8-bit tensors."""
+    """Loads a data set into 8-bit tensors.
+
+    Args:
+        name: a key of `NAMED_SETS` or `BUNDLED`, or a folder of images.
+        data_dir: where to look for named sets first; then the variable `PAE_DATA`, the user's
+            cache and /usr/share/datasets.
+        image_size: side of a square in pixels; by default that of the set, or the one that all
+            images of the folder share.
+        channels: 1 grey or 3 RGB; by default that of the set, or of the folder's first image.
+        download: whether a named set that is not on this machine may be downloaded.
+        split_seed: chooses the test images of a folder without `train` and `test` sub-folders.
+        progress: told while decoding and downloading.
+
+    Raises:
+        DataError: no such set or folder, not found and not downloaded, damaged.
+    """
+    if name in NAMED_SETS:
+        place = _find_or_download(name, data_dir, download, progress)
+        splits = read_named(NAMED_SETS[name], place, image_size, progress)
+        return _fit_dataset(name, splits, str(place), image_size, channels)
     if name in BUNDLED:
-        return load_bundled(name)
-    if name not in NAMED_SETS:
-        raise DataError(f"no data set {name!r}")
-    named = NAMED_SETS[name]
-    files = find_files(named, data_dir)
-    if files is None:
-        raise DataError(f"{name} not found in {', '.join(map(str, search_folders(data_dir)))}")
-    images, labels, test_images, test_labels = (read_idx(files[file]) for file in named.files)
-    return make_dataset(
-        name,
-        ImageSplit(images.unsqueeze(1), labels.long(), named.classes),
-        ImageSplit(test_images.unsqueeze(1), test_labels.long(), named.classes),
-        source=str(files[named.files[0]].parent),
+        splits = load_bundled(name)
+        return _fit_dataset(name, splits, "bundled with the package", image_size, channels)
+    if not Path(name).is_dir():
+        known = ", ".join([*NAMED_SETS, *BUNDLED])
+        raise DataError(f"{name!r} is neither a folder of images nor a data set; sets: {known}")
+    return load_folder(
+        Path(name),
+        image_size=image_size,
+        channels=channels,
+        split_seed=split_seed,
+        progress=progress,
     )
+
+
+def _find_or_download(name: str, data_dir: Path | None, download: bool, progress: Progress) -> Path:
+    named = NAMED_SETS[name]
+    place = find_place(named, data_dir)
+    if place:
+        return place
+    if not unpack_archives(named, data_dir, progress):
+        if not download:
+            raise _not_found(name, data_dir, "no download was tried")
+        try:
+            download_dataset(name, progress=progress)
+        except DataError as error:
+            raise _not_found(name, data_dir, str(error)) from error
+    place = find_place(named, data_dir)
+    if place is None:
+        raise _not_found(name, data_dir, "the archive lacks its files")
+    return place
+
+
+def _not_found(name: str, data_dir: Path | None, problem: str) -> DataError:
+    named = NAMED_SETS[name]
+    looked = ", ".join(map(str, search_folders(data_dir)))
+    mini = f"; {name}-mini is bundled and needs neither" if f"{name}-mini" in BUNDLED else ""
+    return DataError(
+        f"{name} is in none of {looked}, and {problem}; "
+        f"either run `pae download {name}` with a network, or put {_file_list(named.archives or named.files)} into "
+        f"FOLDER/{named.folders[-1]} and give --data-dir FOLDER (or set {DATA_VARIABLE}){mini}"
+    )
+
+
+def _file_list(files: tuple[str, ...]) -> str:
+    return " and ".join(files) if len(files) < 3 else f"{files[0]} ... {files[-1]}[.gz]"
+
+
+def _fit_dataset(
+    name: str, splits: Splits, source: str, image_size: int | None, channels: int | None
+) -> ImageDataset:
+    train, test = (_fit(split, image_size, channels) for split in splits)
+    return make_dataset(name, train, test, source=source)
+
+
+def _fit(split: ImageSplit, image_size: int | None, channels: int | None) -> ImageSplit:
+    """Brings images to another size or other channels, when asked to."""
+    present, height, width = split.image_shape
+    size = (image_size, image_size) if image_size else (height, width)
+    wanted = channels or present
+    if (wanted, *size) == split.image_shape:
+        return split
+    parts = [_convert(part, size, wanted) for part in split.images.split(CHUNK)]
+    return ImageSplit(torch.cat(parts), split.labels, split.classes)
+
+
+def _convert(images: Tensor, size: tuple[int, int], channels: int) -> Tensor:
+    return to_bytes(resize(set_channels(images.float() / 255, channels), size))

@@ -1,4 +1,4 @@
-"""The data sets that are known by name."""
+"""The data sets that are known by name, and where their files may be."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,18 +9,25 @@ class NamedSet:
     """What is known of a public data set.
 
     Attributes:
-        title: its name for people, and of its class in torchvision.
+        title: the name of its class in torchvision.
         kind: how its files are read.
-        folders: sub-folders that may hold its files, below the folders that are searched.
-        files: what must be in one of them, without `.gz`.
+        folders: sub-folders that may hold its files, below the folders that are searched; the
+            last is the one to tell people.
+        files: files or folders that must all be in one of them; IDX files may end in `.gz`.
+        archives: what its files are handed out in; people may put these there instead.
+        unpack_to: folder below the cache that the archives are unpacked into.
         classes: the names of its classes; empty when they come with the files.
+        first_test_labels: tells apart the relatives of MNIST, whose files have the same names.
     """
 
     title: str
     kind: Literal["idx", "cifar10", "celeba", "omniglot"]
     folders: tuple[str, ...]
     files: tuple[str, ...]
+    archives: tuple[str, ...] = ()
+    unpack_to: str = ""
     classes: tuple[str, ...] = ()
+    first_test_labels: tuple[int, ...] = ()
 
 
 IDX_FILES = (
@@ -40,6 +47,7 @@ NAMED_SETS = {
             "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
             "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
         ),
+        first_test_labels=(9, 2, 1, 1, 6, 1, 4, 6, 5, 7),
     ),
     "mnist": NamedSet(
         title="MNIST",
@@ -47,6 +55,7 @@ NAMED_SETS = {
         folders=("MNIST/raw", "mnist"),
         files=IDX_FILES,
         classes=tuple("0123456789"),
+        first_test_labels=(7, 2, 1, 0, 4, 1, 4, 9, 5, 9),
     ),
     "kmnist": NamedSet(
         title="KMNIST",
@@ -54,5 +63,28 @@ NAMED_SETS = {
         folders=("KMNIST/raw", "kmnist"),
         files=IDX_FILES,
         classes=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+    ),
+    "cifar10": NamedSet(
+        title="CIFAR10",
+        kind="cifar10",
+        folders=("cifar-10-batches-py", "cifar10/cifar-10-batches-py", "cifar10"),
+        files=(*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta"),
+        archives=("cifar-10-python.tar.gz",),
+    ),
+    "celeba": NamedSet(
+        title="CelebA",
+        kind="celeba",
+        folders=("CelebA", "celeba"),
+        files=("img_align_celeba",),
+        archives=("img_align_celeba.zip",),
+        unpack_to="celeba",
+    ),
+    "omniglot": NamedSet(
+        title="Omniglot",
+        kind="omniglot",
+        folders=("omniglot-py", "omniglot/python", "omniglot"),
+        files=("images_background", "images_evaluation"),
+        archives=("images_background.zip", "images_evaluation.zip"),
+        unpack_to="omniglot",
     ),
 }  # fmt: skip

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageMode, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional
 
-from paecli.errors import ImageError
+from paecli.errors import ImageError, PaeError
 
 MAX_PIXELS = 128_000_000  # what is decoded at most; about 400 MB of RGB
 ORIENTATION = 0x0112  # EXIF tag
@@ -48,7 +48,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
             yield image
-    except ImageError:
+    except PaeError:
         raise
     except Image.DecompressionBombError as error:
         raise ImageError(
@@ -70,6 +70,11 @@ def oriented_size(image: Image.Image) -> tuple[int, int]:
     width, height = image.size
     turned = image.getexif().get(ORIENTATION) in TURNED
     return (width, height) if turned else (height, width)
+
+
+def has_colour(image: Image.Image) -> bool:
+    """Tells whether an image has colours, by its format and not its pixels."""
+    return ImageMode.getmode(image.mode).basemode != "L"
 
 
 def decode(
@@ -123,6 +128,13 @@ def resize(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     batch = cropped.reshape(-1, *cropped.shape[-3:])
     resized = functional.interpolate(batch, size=size, mode="bilinear", antialias=True)
     return resized.clamp(0, 1).reshape(*pixels.shape[:-2], *size)
+
+
+def centre_crop(pixels: Tensor, side: int, size: tuple[int, int]) -> Tensor:
+    """Cuts a square of `side` pixels out of the centre of `(c, h, w)` and resizes it to `size`."""
+    height, width = pixels.shape[-2:]
+    top, left = max((height - side) // 2, 0), max((width - side) // 2, 0)
+    return resize(pixels[..., top : top + side, left : left + side], size)
 
 
 def set_channels(pixels: Tensor, channels: int) -> Tensor:

@@ -18,32 +18,36 @@ def cache_folder() -> Path:
 
 def search_folders(data_dir: Path | None) -> list[Path]:
     """Lists the folders to search, first choice first."""
-    variable = os.environ.get(DATA_VARIABLE)
-    chosen = [data_dir] if data_dir else []
-    chosen += [Path(variable)] if variable else []
-    return list(dict.fromkeys([*chosen, cache_folder(), SYSTEM_FOLDER]))
+    return [*_chosen_folders(data_dir), cache_folder(), SYSTEM_FOLDER]
 
 
-def find_files(named: NamedSet, data_dir: Path | None) -> dict[str, Path] | None:
-    """Finds the files of a data set.
+def find_place(named: NamedSet, data_dir: Path | None) -> Path | None:
+    """Finds the folder that holds all files of a data set, gzipped or not.
 
-    Files right in a folder count only in a folder that was named by the user, because
-    all relatives of MNIST call their files the same.
-
-    Returns:
-        For each of the set's files where it is, gzipped or not; None when nowhere complete.
+    Files right in a folder, not in a sub-folder of a known name, count only where the user
+    chose that folder.
     """
+    chosen = _chosen_folders(data_dir)
     for root in search_folders(data_dir):
         places = [root / folder for folder in named.folders]
-        for place in [*places, root]:
-            found = {name: _find_file(place, name) for name in named.files}
-            if all(found.values()):
-                return {name: path for name, path in found.items() if path}
+        if root in chosen:
+            places.append(root)
+        for place in places:
+            if all(find_file(place, name) for name in named.files):
+                return place
     return None
 
 
-def _find_file(folder: Path, name: str) -> Path | None:
+def find_file(folder: Path, name: str) -> Path | None:
+    """Finds a file or its gzipped form in a folder."""
     for candidate in (folder / name, folder / f"{name}.gz"):
         if candidate.exists():
             return candidate
     return None
+
+
+def _chosen_folders(data_dir: Path | None) -> list[Path]:
+    variable = os.environ.get(DATA_VARIABLE)
+    chosen = [data_dir] if data_dir else []
+    chosen += [Path(variable)] if variable else []
+    return list(dict.fromkeys(chosen))
