@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from paecli.workflows.flag_images import FlagReport, ScoredImage
 
 FOUND_OUTLIER = 3  # exit code of --fail-on-outlier
-DEFAULT_SCORE = "log_prob"  # of the p-values
+DEFAULT_SCORE = "combined"  # of the p-values
 LISTED = 10  # images in the table
 COLUMNS = ("path", "p_value", "outlier", "score", "log_prob", "reconstruction_error")
 
@@ -52,9 +52,9 @@ def ood(
         list[str] | None,
         typer.Option(
             "--score",
-            help="log_prob, reconstruction_error, weighted_error, typicality, base_norm, combined "
-            "or marginal_likelihood (slow). Repeatable with whole sets. Default: log_prob for "
-            "images, all the fast ones for sets.",
+            help="log_prob, local_log_prob, typicality, reconstruction_error, weighted_error, "
+            "cycle_distance, combined or marginal_likelihood (slow). Repeatable with whole sets. "
+            "Default: combined for images, all the fast ones for sets.",
             show_default=False,
         ),
     ] = None,

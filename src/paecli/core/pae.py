@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from paecli.core.autoencoder import Autoencoder
 from paecli.core.flow import LatentFlow
-from paecli.core.score_statistics import ScoreStatistics
+from paecli.core.normal_reference import NormalReference
 from paecli.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class PAE(nn.Module):
         flow: stage 2, or None when only stage 1 is trained.
         sigma: `(channels, height, width)` standard deviation of a pixel about its
             reconstruction, measured on held-out images.
-        score_statistics: what is usual in several scores together, from held-out images.
+        normal_reference: held-out images that others are compared with.
         normal_scores: for each score, its values on held-out images, `(n,)` ascending;
             what p-values are measured against.
     """
@@ -39,7 +39,7 @@ class PAE(nn.Module):
         self.autoencoder = autoencoder
         self.flow = flow
         self.register_buffer("sigma", torch.ones(autoencoder.image_shape))
-        self.score_statistics = ScoreStatistics()
+        self.normal_reference = NormalReference(autoencoder.latent_size)
         self.normal_scores: dict[str, Tensor] = {}
 
     @property

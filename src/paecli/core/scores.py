@@ -2,7 +2,7 @@
 
 `log_prob` (minus the log density of the latent) and `marginal_likelihood` are the paper's
 (arXiv:2006.05479, section 4.2 and appendix), `typicality` follows Nalisnick et al.
-(arXiv:1906.02994), `combined` the density of states of Morningstar et al. (arXiv:2006.09273).
+(arXiv:1906.02994); `combined` is our own, chosen on corrupted training images only.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 
 from paecli.core.flow import standard_normal_log_prob
+from paecli.core.normal_reference import NormalReference
 from paecli.core.pae import BATCH, PAE
-from paecli.errors import UsageError
+from paecli.errors import CheckpointError, UsageError
 from paecli.progress import NullProgress, Progress
 
 Score = Callable[[PAE, Tensor], Tensor]
 
-SMALLEST_ERROR = 1e-12  # keeps the logarithm of a perfect reconstruction finite
+SMALLEST = 1e-12  # keeps the logarithm of a perfect reconstruction finite
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,29 @@ class Evidence:
         return (self.residual / self.model.sigma).square().flatten(1).mean(1)
 
     @cached_property
-    def typicality(self) -> Tensor:
-        """Distance of `log p(z)` from its mean over normal images, `(b,)` nats."""
-        return (self.log_prob - self.model.score_statistics.mean_log_prob).abs()
+    def cycle_distance(self) -> Tensor:
+        """Squared distance, in whitened latents, to the latent of the reconstruction, `(b,)`.
+
+        Normal images return to where they came from; the decoder sends others back to the
+        nearest normal ones.
+        """
+        again = self.model.autoencoder.encode(self.x - self.residual)
+        return (self.model.require_flow().whiten(again) - self.white).square().sum(1)
 
     @cached_property
-    def base_norm(self) -> Tensor:
-        """Squared norm of the base vector, `(b,)`; chi-squared for normal images."""
-        return self.base[0].square().sum(1)
+    def typicality(self) -> Tensor:
+        """Distance of `log p(z)` from its mean over normal images, `(b,)` nats."""
+        return (self.log_prob - self.reference.features[:, 0].mean()).abs()
+
+    @cached_property
+    def local_log_prob(self) -> Tensor:
+        """`-log p(z)` minus its mean over the nearest normal images, `(b,)` nats."""
+        return self.reference.local_deviation(self.white, self.features)[:, 0]
+
+    @cached_property
+    def combined(self) -> Tensor:
+        """Soft maximum of several scores, each compared with normal ones, `(b,)`."""
+        return self.reference.combine(self.white, self.features)
 
     @cached_property
     def marginal_likelihood(self) -> Tensor:
@@ -82,24 +98,38 @@ class Evidence:
         return negative_log_evidence(self)
 
     @cached_property
-    def combined(self) -> Tensor:
-        """Squared distance from the usual in the space of the cheap scores, `(b,)`."""
-        return self.model.score_statistics.distance(self.features)
+    def white(self) -> Tensor:
+        """Whitened latents, `(b, latent_size)`."""
+        return self.model.require_flow().whiten(self.z)
 
     @cached_property
     def features(self) -> Tensor:
-        """The scores that `combined` joins, `(b, 3)`; errors as logarithms."""
-        errors = torch.stack((self.reconstruction_error, self.weighted_error), dim=1)
-        logarithms = errors.clamp_min(SMALLEST_ERROR).log()
+        """What is compared with the nearest normal images, `(b, 3)`; see `NormalReference`."""
+        positive = torch.stack((self.weighted_error, self.cycle_distance), dim=1)
+        logarithms = positive.clamp_min(SMALLEST).log()
         return torch.cat((self.log_prob.unsqueeze(1), logarithms), dim=1)
+
+    @property
+    def reference(self) -> NormalReference:
+        """The model's normal images.
+
+        Raises:
+            CheckpointError: the model was not given any.
+        """
+        if not len(self.model.normal_reference.latents):
+            raise CheckpointError(
+                "this model has no normal images to compare with; run `pae train-flow` again"
+            )
+        return self.model.normal_reference
 
 
 FAST_SCORES = (
     "log_prob",
+    "local_log_prob",
+    "typicality",
     "reconstruction_error",
     "weighted_error",
-    "typicality",
-    "base_norm",
+    "cycle_distance",
     "combined",
 )
 SCORE_NAMES = (*FAST_SCORES, "marginal_likelihood")
@@ -212,19 +242,23 @@ def fit_sigma(model: PAE, images: Tensor) -> None:
 
 
 def fit_normal_scores(model: PAE, images: Tensor, names: Sequence[str] = FAST_SCORES) -> None:
-    """Sets `model.normal_scores`: how normal images score, ascending.
+    """Sets `model.normal_reference` and `model.normal_scores`.
 
-    One half of the images sets the statistics that `typicality` and `combined` compare with,
-    the other half is scored.
+    One half of the images is what `typicality`, `local_log_prob` and `combined` compare with;
+    the other half is scored, ascending, for p-values.
 
     Args:
         model: a model with a flow, after `fit_sigma`.
         images: `(n, c, h, w)` held-out images, uint8 or float in [0, 1].
         names: which scores.
     """
-    part = fitting_part(images)
     with torch.no_grad():
-        features = [Evidence(model, model.as_images(batch)).features for batch in part.split(BATCH)]
-    model.score_statistics.fit(torch.cat(features))
+        parts = [
+            (evidence.white, evidence.features)
+            for batch in fitting_part(images).split(BATCH)
+            for evidence in (Evidence(model, model.as_images(batch)),)
+        ]
+    latents, features = (torch.cat(column) for column in zip(*parts, strict=True))
+    model.normal_reference.fit(latents, features)
     scores = measure_scores(model, calibration_part(images), names)
     model.normal_scores = {name: values.sort().values for name, values in scores.items()}
