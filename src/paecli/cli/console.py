@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+
+SECONDS_BETWEEN_LINES = 30
 
 stderr = Console(stderr=True, highlight=False)
 
@@ -53,16 +56,41 @@ class RichTask:
     def advance(self, steps: int = 1, **shown: str) -> None:
         """Moves the bar and updates the texts beside it."""
         self._shown |= shown
-        text = "  ".join(f"{name.replace('_', ' ')} {value}" for name, value in self._shown.items())
-        self._bars.update(self._task, advance=steps, shown=text)
+        self._bars.update(self._task, advance=steps, shown=_as_text(self._shown))
+
+
+class PlainTask:
+    """Prints a line now and then: what a log file wants instead of a bar."""
+
+    def __init__(self, description: str, total: int) -> None:
+        self._description = description
+        self._total = total
+        self._done = 0
+        self._shown: dict[str, str] = {}
+        self._printed = time.monotonic()
+
+    def advance(self, steps: int = 1, **shown: str) -> None:
+        """Counts, and prints if the last line is old."""
+        self._done += steps
+        self._shown |= shown
+        if time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
+            self._printed = time.monotonic()
+            say(f"{self._description} {self._done}/{self._total}  {_as_text(self._shown)}")
+
+
+def _as_text(shown: Mapping[str, str]) -> str:
+    return "  ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items())
 
 
 class RichProgress:
-    """Shows workflows' progress as bars on standard error."""
+    """Shows workflows' progress as bars on standard error, as lines where that is a file."""
 
     @contextmanager
-    def task(self, description: str, total: int) -> Iterator[RichTask]:
+    def task(self, description: str, total: int) -> Iterator[RichTask | PlainTask]:
         """Shows a bar of `total` steps until the block ends."""
+        if not stderr.is_terminal:
+            yield PlainTask(description, total)
+            return
         columns = (
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),

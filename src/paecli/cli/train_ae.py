@@ -28,8 +28,10 @@ def _list_presets(wanted: bool) -> None:
 def train_ae(
     dataset: Annotated[
         str,
-        typer.Argument(help="A data set (fmnist, mnist, kmnist, cifar10, celeba, omniglot, "
-                            "fmnist-mini, mnist-mini) or a folder of images."),
+        typer.Argument(
+            help="A data set (fmnist, mnist, kmnist, cifar10, celeba, omniglot, "
+            "fmnist-mini, mnist-mini) or a folder of images."
+        ),
     ],
     preset: options.Preset = None,
     config: options.Config = None,
@@ -45,8 +47,11 @@ def train_ae(
     ] = None,
     augment: Annotated[
         str | None,
-        typer.Option(help="Random changes, e.g. shift:1,hflip:0.5,rotate:10,brightness:0.2,"
-                          "noise:0.05; `none` switches them off.", show_default="preset"),
+        typer.Option(
+            help="Random changes, e.g. shift:1,hflip:0.5,rotate:10,brightness:0.2,"
+            "noise:0.05; `none` switches them off.",
+            show_default="preset",
+        ),
     ] = None,
     image_size: Annotated[
         int | None, typer.Option(help="Folders: pixels a side.", min=1, show_default=False)
@@ -73,8 +78,12 @@ def train_ae(
     json: Json = False,
     list_presets: Annotated[
         bool,
-        typer.Option("--list-presets", callback=_list_presets, is_eager=True,
-                     help="Show the presets and exit."),
+        typer.Option(
+            "--list-presets",
+            callback=_list_presets,
+            is_eager=True,
+            help="Show the presets and exit.",
+        ),
     ] = False,
 ) -> None:
     """Trains an autoencoder (stage 1) and writes a run folder.
@@ -101,14 +110,23 @@ def train_ae(
     run_dir = out or Path("runs") / name
     flags = {
         "autoencoder": {
-            "data": {"dataset": dataset, "image_size": image_size, "channels": channels,
-                     "limit": limit},
+            "data": {
+                "dataset": dataset,
+                "image_size": image_size,
+                "channels": channels,
+                "limit": limit,
+            },
             "network": network,
             "latent_size": latent_size,
             "objective": {"loss": loss},
             "augment": parse_augment(augment),
-            "optimiser": {"epochs": epochs, "batch_size": batch_size, "method": optimiser,
-                          "learning_rate": learning_rate, "precision": precision},
+            "optimiser": {
+                "epochs": epochs,
+                "batch_size": batch_size,
+                "method": optimiser,
+                "learning_rate": learning_rate,
+                "precision": precision,
+            },
             "seed": seed,
         }
     }
@@ -118,15 +136,25 @@ def train_ae(
     else:
         settings = resolve(preset=preset, file=config, flags=flags, fallback=name)
     report = train_autoencoder(
-        settings, run_dir=run_dir, data_dir=data_dir, resume=resume, overwrite=overwrite,
-        device=device, progress=RichProgress(),
+        settings,
+        run_dir=run_dir,
+        data_dir=data_dir,
+        resume=resume,
+        overwrite=overwrite,
+        device=device,
+        progress=RichProgress(),
     )
     say_next = f"pae train-flow {run_dir}"
     options.show_training_report(report, next_command=say_next, as_json=json)
 
 
-AUGMENT_NAMES = {"shift": "shift", "hflip": "horizontal_flip", "rotate": "rotation",
-                 "brightness": "brightness", "noise": "noise"}
+AUGMENT_NAMES = {
+    "shift": "shift",
+    "hflip": "horizontal_flip",
+    "rotate": "rotation",
+    "brightness": "brightness",
+    "noise": "noise",
+}
 
 
 def parse_augment(text: str | None) -> dict[str, float]:
@@ -153,14 +181,10 @@ def parse_augment(text: str | None) -> dict[str, float]:
     return values
 
 
-def _refuse_other_settings(
-    started: "RunSettings", flags: Mapping[str, Any], run_dir: Path
-) -> None:
+def _refuse_other_settings(started: "RunSettings", flags: Mapping[str, Any], run_dir: Path) -> None:
     changed = options.difference(started.model_dump(mode="json"), flags)
     if changed:
         raise TrainingError(
             f"the run in {run_dir} cannot go on with another {changed}; "
             "drop the option, or start anew with --overwrite"
         )
-
-

@@ -19,16 +19,18 @@ def train_flow(
     config: options.Config = None,
     flow: Annotated[
         str | None,
-        typer.Option(help="nsf (splines), realnvp (the paper's), glow or hybrid.",
-                     show_default="preset"),
+        typer.Option(
+            help="nsf (splines), realnvp (the paper's), glow or hybrid.", show_default="preset"
+        ),
     ] = None,
     blocks: Annotated[
         int | None, typer.Option(help="Coupling blocks.", min=1, show_default="preset")
     ] = None,
     latent_noise: Annotated[
         float | None,
-        typer.Option(help="Noise added to whitened latents while training.", min=0,
-                     show_default="preset"),
+        typer.Option(
+            help="Noise added to whitened latents while training.", min=0, show_default="preset"
+        ),
     ] = None,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
@@ -65,8 +67,13 @@ def train_flow(
         "flow": flow,
         "blocks": blocks,
         "latent_noise": latent_noise,
-        "optimiser": {"epochs": epochs, "batch_size": batch_size, "method": optimiser,
-                      "learning_rate": learning_rate, "precision": precision},
+        "optimiser": {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "method": optimiser,
+            "learning_rate": learning_rate,
+            "precision": precision,
+        },
         "seed": seed,
     }
     if resume:
@@ -80,9 +87,12 @@ def train_flow(
     else:
         settings = resolve_flow_settings(model, preset=preset, file=config, flags=flags)
     report = train_flow(
-        settings, run_dir=model, data_dir=data_dir, resume=resume, overwrite=overwrite,
-        device=device, progress=RichProgress(),
+        settings,
+        run_dir=model,
+        data_dir=data_dir,
+        resume=resume,
+        overwrite=overwrite,
+        device=device,
+        progress=RichProgress(),
     )
-    options.show_training_report(
-        report, next_command=f"pae eval {model}", as_json=json
-    )
+    options.show_training_report(report, next_command=f"pae eval {model}", as_json=json)

@@ -13,18 +13,28 @@ if TYPE_CHECKING:
 
 
 def _tuning(name: str, text: str, **bounds: float) -> Any:
-    return typer.Option(name, help=text, show_default="preset", rich_help_panel="Training", **bounds)
+    return typer.Option(
+        name, help=text, show_default="preset", rich_help_panel="Training", **bounds
+    )
 
 
 Preset = Annotated[
     str | None,
-    typer.Option("--preset", help="A named recipe; `pae train-ae --list-presets` shows them.",
-                 show_default="the data set's own"),
+    typer.Option(
+        "--preset",
+        help="A named recipe; `pae train-ae --list-presets` shows them.",
+        show_default="the data set's own",
+    ),
 ]
 Config = Annotated[
     Path | None,
-    typer.Option("--config", help="YAML file with `autoencoder:` and `flow:` sections.",
-                 exists=True, dir_okay=False, show_default=False),
+    typer.Option(
+        "--config",
+        help="YAML file with `autoencoder:` and `flow:` sections.",
+        exists=True,
+        dir_okay=False,
+        show_default=False,
+    ),
 ]
 Epochs = Annotated[int | None, _tuning("--epochs", "Passes over the training data.", min=1)]
 BatchSize = Annotated[int | None, _tuning("--batch-size", "Examples per step.", min=1)]
@@ -53,12 +63,16 @@ def show_training_report(report: "TrainingReport", *, next_command: str, as_json
         print_json(report.as_json())
         return
     measured = ", ".join(f"{name} {value:.5g}" for name, value in report.metrics.items())
-    say(f"{report.epochs} epochs in {report.seconds:.0f} s "
-        f"({report.images_per_second:.0f} images/s): {measured}")
+    say(
+        f"{report.epochs} epochs in {report.seconds:.0f} s "
+        f"({report.images_per_second:.0f} images/s): {measured}"
+    )
     say(f"written to {report.run_dir}; next: {next_command}")
 
 
-def difference(started: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> str | None:
+def difference(
+    started: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = ""
+) -> str | None:
     """Names the first setting in which two runs differ, as `key (was, now)`; None if none does."""
     for key, value in wanted.items():
         before = started.get(key)

@@ -35,8 +35,12 @@ def build_optimisers(module: nn.Module, settings: OptimiserSettings) -> list[tor
     ]
     if matrices:
         optimisers.append(
-            torch.optim.Muon(matrices, lr=rate, weight_decay=settings.weight_decay,
-                             adjust_lr_fn="match_rms_adamw")
+            torch.optim.Muon(
+                matrices,
+                lr=rate,
+                weight_decay=settings.weight_decay,
+                adjust_lr_fn="match_rms_adamw",
+            )
         )
     return optimisers
 

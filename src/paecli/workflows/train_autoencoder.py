@@ -74,9 +74,15 @@ def train_autoencoder(
         accelerator, lambda: write_atomically(run_dir / CONFIG_FILE, to_yaml(settings).encode())
     )
     loop = run_loop(
-        stage, name=STAGE, run_dir=run_dir, settings=stage_settings.optimiser,
-        seed=stage_settings.seed, described=settings.model_dump(mode="json"),
-        accelerator=accelerator, resumed=resumed, progress=progress,
+        stage,
+        name=STAGE,
+        run_dir=run_dir,
+        settings=stage_settings.optimiser,
+        seed=stage_settings.seed,
+        described=settings.model_dump(mode="json"),
+        accelerator=accelerator,
+        resumed=resumed,
+        progress=progress,
     )
     model = PAE(autoencoder.cpu()).eval()
     fit_sigma(model, held_out.images)
@@ -120,8 +126,12 @@ def read_data(
     """Loads the data set that the settings name."""
     data = settings.data
     return load_dataset(
-        data.dataset, data_dir=data_dir, image_size=data.image_size, channels=data.channels,
-        split_seed=data.split_seed, progress=progress,
+        data.dataset,
+        data_dir=data_dir,
+        image_size=data.image_size,
+        channels=data.channels,
+        split_seed=data.split_seed,
+        progress=progress,
     )
 
 
@@ -215,9 +225,12 @@ class _AutoencoderStage:
         if fraction >= 1 - options.clean_epochs:
             return x, x
         x = augment(
-            x, generator=generator, shift=options.shift,
+            x,
+            generator=generator,
+            shift=options.shift,
             shift_probability=options.shift_probability,
-            horizontal_flip=options.horizontal_flip, rotation=options.rotation,
+            horizontal_flip=options.horizontal_flip,
+            rotation=options.rotation,
             brightness=options.brightness,
         )
         if not options.noise:

@@ -91,8 +91,14 @@ def train_flow(
     accelerator = open_accelerator(device)
     stage = _FlowStage(flow, settings.latent_noise, latents, held_out_latents)
     loop = run_loop(
-        stage, name=STAGE, run_dir=run_dir, settings=settings.optimiser, seed=settings.seed,
-        described=settings.model_dump(mode="json"), accelerator=accelerator, resumed=resumed,
+        stage,
+        name=STAGE,
+        run_dir=run_dir,
+        settings=settings.optimiser,
+        seed=settings.seed,
+        described=settings.model_dump(mode="json"),
+        accelerator=accelerator,
+        resumed=resumed,
         progress=progress,
     )
     model.flow = flow.cpu().eval()
@@ -103,12 +109,15 @@ def train_flow(
         "test_nll": -model.log_prob(data.test.images).mean().item(),
     }
     header = header.model_copy(
-        update={"kind": "pae", "flow": arguments, "versions": library_versions(),
-                "metrics": metrics, "config": run_settings.model_dump(mode="json")}
+        update={
+            "kind": "pae",
+            "flow": arguments,
+            "versions": library_versions(),
+            "metrics": metrics,
+            "config": run_settings.model_dump(mode="json"),
+        }
     )
-    on_main_process(
-        accelerator, lambda: _write(run_dir, result_file, model, header, run_settings)
-    )
+    on_main_process(accelerator, lambda: _write(run_dir, result_file, model, header, run_settings))
     return TrainingReport(
         run_dir, STAGE, loop.epochs, loop.seconds, loop.examples_per_second, metrics, loop.history
     )
@@ -148,8 +157,12 @@ def build_flow(settings: FlowSettings, latent_size: int) -> tuple[LatentFlow, di
         ConfigError: an option that the flow does not have, or affine couplings over one latent.
     """
     torch.manual_seed(settings.seed)
-    arguments = {"kind": settings.flow, "latent_size": latent_size, "blocks": settings.blocks,
-                 **settings.flow_options}
+    arguments = {
+        "kind": settings.flow,
+        "latent_size": latent_size,
+        "blocks": settings.blocks,
+        **settings.flow_options,
+    }
     try:
         return LatentFlow(**arguments), arguments  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
@@ -191,9 +204,7 @@ class _FlowStage:
     def examples(self) -> int:
         return len(self.latents)
 
-    def batch(
-        self, index: Tensor, *, fraction: float, generator: torch.Generator
-    ) -> tuple[Tensor]:
+    def batch(self, index: Tensor, *, fraction: float, generator: torch.Generator) -> tuple[Tensor]:
         del fraction
         z = self.latents[index]
         if self.latent_noise:

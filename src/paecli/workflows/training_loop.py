@@ -142,7 +142,9 @@ class TrainingLoop:
 
     def _epoch(self, task: Task) -> None:
         state = self.state
-        order = torch.randperm(self.stage.examples, generator=_generator(self.seed, state.epoch, -1))
+        order = torch.randperm(
+            self.stage.examples, generator=_generator(self.seed, state.epoch, -1)
+        )
         started, seconds_before = time.perf_counter(), state.seconds
         done = state.step - state.epoch * self.steps_per_epoch
         self.module.train()
@@ -150,9 +152,11 @@ class TrainingLoop:
             index = order[position * self.batch_size : (position + 1) * self.batch_size]
             state.loss_sum += self._step(index)
             state.seconds = seconds_before + time.perf_counter() - started
-            task.advance(epoch=f"{state.epoch + 1}/{self.settings.epochs}",
-                         loss=f"{state.loss_sum / (position + 1):.5f}",
-                         images_per_second=f"{self._rate():.0f}")
+            task.advance(
+                epoch=f"{state.epoch + 1}/{self.settings.epochs}",
+                loss=f"{state.loss_sum / (position + 1):.5f}",
+                images_per_second=f"{self._rate():.0f}",
+            )
             self._stop_if_asked()
         self._close_epoch(task)
         state.seconds = seconds_before + time.perf_counter() - started
@@ -194,9 +198,14 @@ class TrainingLoop:
         with self._autocast():
             metric = self.stage.held_out_metric()
         state.epoch += 1
-        row = {"epoch": state.epoch, "loss": state.loss_sum / self.steps_per_epoch,
-               "held_out": metric, "learning_rate": self.optimisers[0].param_groups[0]["lr"],
-               "images_per_second": self._rate(), "seconds": state.seconds}
+        row = {
+            "epoch": state.epoch,
+            "loss": state.loss_sum / self.steps_per_epoch,
+            "held_out": metric,
+            "learning_rate": self.optimisers[0].param_groups[0]["lr"],
+            "images_per_second": self._rate(),
+            "seconds": state.seconds,
+        }
         state.history.append(row)
         state.loss_sum = 0.0
         if state.best_metric is None or metric < state.best_metric:
@@ -238,7 +247,8 @@ class TrainingLoop:
     def _diverged(self, value: float) -> str:
         kept = (
             f"the state after epoch {self.state.epoch} is kept in {self.state_file.parent}"
-            if self.state.epoch else "no epoch was completed"
+            if self.state.epoch
+            else "no epoch was completed"
         )
         return (
             f"the loss became {value} at step {self.state.step} (epoch {self.state.epoch + 1}); "
@@ -255,8 +265,10 @@ class TrainingLoop:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
         try:
-            before = {number: signal.signal(number, remember)
-                      for number in (signal.SIGINT, signal.SIGTERM)}
+            before = {
+                number: signal.signal(number, remember)
+                for number in (signal.SIGINT, signal.SIGTERM)
+            }
         except ValueError:  # signals belong to the main thread; elsewhere do without
             yield
             return
