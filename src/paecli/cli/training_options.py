@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from paecli.workflows.training_run import TrainingReport
 
 
-def _tuning(name: str, text: str, **bounds: float) -> Any:
+def _tuning(name: str, text: str, *, least: float | None = None) -> Any:
     return typer.Option(
-        name, help=text, show_default="preset", rich_help_panel="Training", **bounds
+        name, help=text, min=least, show_default="preset", rich_help_panel="Training"
     )
 
 
@@ -36,9 +36,9 @@ Config = Annotated[
         show_default=False,
     ),
 ]
-Epochs = Annotated[int | None, _tuning("--epochs", "Passes over the training data.", min=1)]
-BatchSize = Annotated[int | None, _tuning("--batch-size", "Examples per step.", min=1)]
-LearningRate = Annotated[float | None, _tuning("--learning-rate", "Largest step size.", min=0)]
+Epochs = Annotated[int | None, _tuning("--epochs", "Passes over the training data.", least=1)]
+BatchSize = Annotated[int | None, _tuning("--batch-size", "Examples per step.", least=1)]
+LearningRate = Annotated[float | None, _tuning("--learning-rate", "Largest step size.", least=0)]
 Method = Annotated[str | None, _tuning("--optimiser", "adamw, or muon (for dense matrices).")]
 Precision = Annotated[
     str | None, _tuning("--precision", "fp32, bf16 or auto (bf16 where it is fast).")

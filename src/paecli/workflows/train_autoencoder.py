@@ -1,6 +1,5 @@
 """`pae train-ae`: stage 1, from a data set to `autoencoder.safetensors`."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -184,7 +183,7 @@ def build_autoencoder(
             f"network {settings.network!r} normalises over the batch and needs at least 2 images; "
             "use --network mlp or a larger --batch-size"
         )
-    return autoencoder.to(memory_format=torch.channels_last), arguments  # type: ignore[call-overload]
+    return autoencoder.to(memory_format=torch.channels_last), arguments
 
 
 @torch.no_grad()
@@ -199,29 +198,32 @@ def reconstruction_mse(autoencoder: Autoencoder, images: Tensor) -> float:
     return total / images.numel()
 
 
-@dataclass(frozen=True)
 class _AutoencoderStage:
     """Batches, loss and held-out metric of stage 1."""
 
-    autoencoder: Autoencoder
-    settings: AutoencoderSettings
-    images: Tensor
-    held_out: Tensor
-    metric_name: str = "mse"
+    metric_name = "mse"
 
-    def __post_init__(self) -> None:
-        objective = AutoencoderObjective(self.autoencoder, **self.settings.objective.model_dump())
-        object.__setattr__(self, "module", objective)
-
-    @property
-    def examples(self) -> int:
-        return len(self.images)
+    def __init__(
+        self,
+        autoencoder: Autoencoder,
+        settings: AutoencoderSettings,
+        images: Tensor,
+        held_out: Tensor,
+    ) -> None:
+        self.autoencoder = autoencoder
+        self.images = images
+        self.held_out = held_out
+        self.examples = len(images)
+        self.options = settings.augment
+        self.module: nn.Module = AutoencoderObjective(
+            autoencoder, **settings.objective.model_dump()
+        )
 
     def batch(
         self, index: Tensor, *, fraction: float, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         x = self.images[index].float() / 255
-        options = self.settings.augment
+        options = self.options
         if fraction >= 1 - options.clean_epochs:
             return x, x
         x = augment(

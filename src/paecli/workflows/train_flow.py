@@ -1,12 +1,11 @@
 """`pae train-flow`: stage 2, from an autoencoder's latents to `model.safetensors`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from paecli.config import (
     FlowSettings,
@@ -187,22 +186,20 @@ def _write(
     state_file(run_dir, STAGE).unlink(missing_ok=True)
 
 
-@dataclass(frozen=True)
 class _FlowStage:
     """Batches, loss and held-out metric of stage 2."""
 
-    flow: LatentFlow
-    latent_noise: float
-    latents: Tensor
-    held_out: Tensor
-    metric_name: str = "nll"
+    metric_name = "nll"
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "module", FlowObjective(self.flow))
-
-    @property
-    def examples(self) -> int:
-        return len(self.latents)
+    def __init__(
+        self, flow: LatentFlow, latent_noise: float, latents: Tensor, held_out: Tensor
+    ) -> None:
+        self.flow = flow
+        self.latent_noise = latent_noise
+        self.latents = latents
+        self.held_out = held_out
+        self.examples = len(latents)
+        self.module: nn.Module = FlowObjective(flow)
 
     def batch(self, index: Tensor, *, fraction: float, generator: torch.Generator) -> tuple[Tensor]:
         del fraction
