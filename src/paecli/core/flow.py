@@ -8,7 +8,8 @@ from FrEIA.framework import SequenceINN
 from FrEIA.modules import GLOWCouplingBlock, NICECouplingBlock, RNVPCouplingBlock
 from torch import Tensor, nn
 
-from paecli.core.spline import LinearLU, Permute, SplineCoupling
+from paecli.core.mixing import LinearLU, Permute
+from paecli.core.spline import SplineCoupling
 
 FLOWS = ("nsf", "realnvp", "glow", "hybrid")
 
@@ -101,18 +102,21 @@ class LatentFlow(nn.Module):
 
     def whiten(self, z: Tensor) -> Tensor:
         """Maps latents `(b, latent_size)` to zero mean and unit covariance."""
-        return torch.linalg.solve_triangular(self.cholesky, (z - self.mean).T, upper=False).T
+        white: Tensor = torch.linalg.solve_triangular(self.cholesky, (z - self.mean).T, upper=False)
+        return white.T
 
     def to_base(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Maps latents `(b, latent_size)` to `u` and `log|det du/dz|`, `(b,)` in nats."""
-        u, log_determinant = self.inn(self.whiten(z))
-        whitening: Tensor = self.cholesky.diagonal().log().sum()
-        return u, log_determinant - whitening
+        with _full_precision(z):
+            u, log_determinant = self.inn(self.whiten(z))
+            whitening: Tensor = self.cholesky.diagonal().log().sum()
+            return u, log_determinant - whitening
 
     def from_base(self, u: Tensor) -> Tensor:
         """Maps base vectors `(b, latent_size)` to latents of the same shape."""
-        white: Tensor = self.inn(u, rev=True)[0]
-        return white @ self.cholesky.T + self.mean
+        with _full_precision(u):
+            white: Tensor = self.inn(u, rev=True)[0]
+            return white @ self.cholesky.T + self.mean
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Returns the log density of latents `(b, latent_size)`: `(b,)` in nats."""
@@ -122,6 +126,11 @@ class LatentFlow(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """Same as `log_prob`; lets wrappers for several devices hook in."""
         return self.log_prob(z)
+
+
+def _full_precision(like: Tensor) -> torch.autocast:
+    """Switches autocast off: bfloat16's 8 bits would make the inverse miss and densities rough."""
+    return torch.autocast(like.device.type, enabled=False)
 
 
 def standard_normal_log_prob(u: Tensor) -> Tensor:
