@@ -1,0 +1,228 @@
+"""Both training stages as the commands call them: files, resuming, refusals, failures."""
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+from paecli.config import RunSettings
+from paecli.errors import CheckpointError, ConfigError, TrainingError
+from paecli.progress import NullProgress, NullTask
+from paecli.store.checkpoint import read_header
+from paecli.store.runs import load, load_with_header
+from paecli.workflows.train_autoencoder import settings_of_interrupted_run, train_autoencoder
+from paecli.workflows.train_flow import (
+    resolve_flow_settings,
+    settings_of_interrupted_flow,
+    train_flow,
+)
+from paecli.workflows.training_loop import TrainingInterruptedError
+from paecli.workflows.training_run import history_file, state_file
+
+
+class InterruptingTask(NullTask):
+    """Sends the signal of Ctrl-C after some steps."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def advance(self, steps: int = 1, **shown: str) -> None:
+        self.left -= steps
+        if self.left == 0:
+            signal.raise_signal(signal.SIGINT)
+
+
+class InterruptingProgress(NullProgress):
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+    @contextmanager
+    def task(self, description: str, total: int) -> Iterator[InterruptingTask]:
+        del description, total
+        yield InterruptingTask(self.after)
+
+
+def with_optimiser(settings: RunSettings, **changes: object) -> RunSettings:
+    stage = settings.autoencoder
+    optimiser = stage.optimiser.model_copy(update=changes)
+    return settings.model_copy(
+        update={"autoencoder": stage.model_copy(update={"optimiser": optimiser})}
+    )
+
+
+@pytest.fixture
+def trained_run(small_run: RunSettings, tmp_path: Path) -> Path:
+    train_autoencoder(small_run, run_dir=tmp_path / "run", device="cpu")
+    return tmp_path / "run"
+
+
+def test_both_stages_write_a_run_that_loads(small_run: RunSettings, trained_run: Path) -> None:
+    report = train_flow(small_run.flow, run_dir=trained_run, device="cpu")
+    model, header = load_with_header(trained_run)
+    assert report.epochs == 3
+    assert header.kind == "pae"
+    assert header.metrics == pytest.approx(report.metrics)
+    assert {"held_out_mse", "test_mse", "held_out_nll", "test_nll"} <= report.metrics.keys()
+    assert torch.isfinite(model.log_prob(torch.rand(3, 1, 28, 28))).all()
+    assert model.sigma.shape == (1, 28, 28)
+    assert model.normal_scores
+    assert not state_file(trained_run, "flow").exists()
+
+
+def test_history_has_a_row_an_epoch_and_the_loss_falls(trained_run: Path) -> None:
+    lines = history_file(trained_run, "autoencoder").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert rows[-1]["held_out"] < rows[0]["held_out"]
+
+
+def test_reported_test_error_is_that_of_the_written_model(trained_run: Path) -> None:
+    from paecli.data import load_dataset
+
+    images = load_dataset("mnist-mini").test.images
+    model, header = load_with_header(trained_run)
+    error = (model.reconstruct(images) - images / 255).square().mean().item()
+    assert header.metrics["test_mse"] == pytest.approx(error, rel=1e-5)
+
+
+@pytest.mark.parametrize("step", [1, 5, 6, 7, 13])
+def test_resumed_autoencoder_equals_an_undisturbed_one(
+    small_run: RunSettings, trained_run: Path, tmp_path: Path, step: int
+) -> None:
+    broken = tmp_path / "broken"
+    with pytest.raises(TrainingInterruptedError, match="--resume"):
+        train_autoencoder(
+            small_run, run_dir=broken, device="cpu", progress=InterruptingProgress(step)
+        )
+    settings = settings_of_interrupted_run(broken, "autoencoder")
+    assert settings == small_run
+    train_autoencoder(settings, run_dir=broken, device="cpu", resume=True)
+    hashes = [
+        read_header(run / "autoencoder.safetensors").autoencoder_hash
+        for run in (trained_run, broken)
+    ]
+    assert hashes[0] == hashes[1]
+
+
+def test_resumed_flow_equals_an_undisturbed_one(small_run: RunSettings, trained_run: Path) -> None:
+    train_flow(small_run.flow, run_dir=trained_run, device="cpu")
+    undisturbed = load(trained_run).state_dict()
+    with pytest.raises(TrainingInterruptedError):
+        train_flow(
+            small_run.flow,
+            run_dir=trained_run,
+            device="cpu",
+            overwrite=True,
+            progress=InterruptingProgress(8),
+        )
+    settings = settings_of_interrupted_flow(trained_run)
+    train_flow(settings, run_dir=trained_run, device="cpu", resume=True)
+    resumed = load(trained_run).state_dict()
+    assert all(torch.equal(undisturbed[name], resumed[name]) for name in undisturbed)
+
+
+def test_same_seed_gives_the_same_weights(
+    small_run: RunSettings, trained_run: Path, tmp_path: Path
+) -> None:
+    train_autoencoder(small_run, run_dir=tmp_path / "again", device="cpu")
+    first, second = load(trained_run).state_dict(), load(tmp_path / "again").state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_finished_run_is_not_replaced_by_accident(
+    small_run: RunSettings, trained_run: Path
+) -> None:
+    with pytest.raises(TrainingError, match="--overwrite"):
+        train_autoencoder(small_run, run_dir=trained_run, device="cpu")
+
+
+def test_unfinished_run_is_not_replaced_by_accident(small_run: RunSettings, tmp_path: Path) -> None:
+    with pytest.raises(TrainingInterruptedError):
+        train_autoencoder(
+            small_run, run_dir=tmp_path, device="cpu", progress=InterruptingProgress(2)
+        )
+    with pytest.raises(TrainingError, match="--resume"):
+        train_autoencoder(small_run, run_dir=tmp_path, device="cpu")
+
+
+def test_nothing_to_resume_is_said(small_run: RunSettings, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no interrupted run"):
+        train_autoencoder(small_run, run_dir=tmp_path, device="cpu", resume=True)
+
+
+def test_diverging_loss_stops_with_a_hint(small_run: RunSettings, tmp_path: Path) -> None:
+    wild = with_optimiser(small_run, learning_rate=1e30, method="adamw")
+    with pytest.raises(TrainingError, match="lower --learning-rate"):
+        train_autoencoder(wild, run_dir=tmp_path, device="cpu")
+    assert not (tmp_path / "autoencoder.safetensors").exists()
+
+
+def test_flow_without_an_autoencoder_names_the_command(
+    small_run: RunSettings, tmp_path: Path
+) -> None:
+    with pytest.raises(CheckpointError, match="pae train-ae"):
+        train_flow(small_run.flow, run_dir=tmp_path, device="cpu")
+
+
+def test_retrained_autoencoder_makes_the_flow_stale(
+    small_run: RunSettings, trained_run: Path
+) -> None:
+    train_flow(small_run.flow, run_dir=trained_run, device="cpu")
+    other = with_optimiser(small_run, learning_rate=1e-3)
+    train_autoencoder(other, run_dir=trained_run, device="cpu", overwrite=True)
+    with pytest.raises(CheckpointError, match="pae train-flow"):
+        load(trained_run)
+
+
+@pytest.mark.parametrize("latent_size", [1, 3, 300])
+def test_odd_latent_sizes_train(small_run: RunSettings, tmp_path: Path, latent_size: int) -> None:
+    stage = small_run.autoencoder.model_copy(update={"latent_size": latent_size})
+    settings = small_run.model_copy(update={"autoencoder": stage})
+    train_autoencoder(settings, run_dir=tmp_path, device="cpu")
+    train_flow(settings.flow, run_dir=tmp_path, device="cpu")
+    assert torch.isfinite(load(tmp_path).sample(4)).all()
+
+
+@pytest.mark.parametrize(
+    ("loss", "options"),
+    [("vae", {"anneal": 0.5}), ("vae", {"free_bits": 0.2}), ("beta-vae", {"capacity": 5.0})],
+)
+def test_variational_objectives_train(
+    small_run: RunSettings, tmp_path: Path, loss: str, options: dict[str, float]
+) -> None:
+    objective = small_run.autoencoder.objective.model_copy(update={"loss": loss, **options})
+    stage = small_run.autoencoder.model_copy(update={"objective": objective})
+    settings = small_run.model_copy(update={"autoencoder": stage})
+    report = train_autoencoder(settings, run_dir=tmp_path, device="cpu")
+    assert report.history[-1]["loss"] < report.history[0]["loss"]
+    assert load(tmp_path).encode(torch.rand(2, 1, 28, 28)).shape == (2, 4)
+
+
+def test_options_a_network_does_not_have_are_named(small_run: RunSettings, tmp_path: Path) -> None:
+    stage = small_run.autoencoder.model_copy(update={"network_options": {"wings": 2}})
+    settings = small_run.model_copy(update={"autoencoder": stage})
+    with pytest.raises(ConfigError, match="wings"):
+        train_autoencoder(settings, run_dir=tmp_path, device="cpu")
+
+
+def test_batch_normalisation_over_one_image_is_refused(
+    small_run: RunSettings, tmp_path: Path
+) -> None:
+    stage = small_run.autoencoder.model_copy(update={"network": "infogan", "network_options": {}})
+    single = with_optimiser(small_run.model_copy(update={"autoencoder": stage}), batch_size=1)
+    with pytest.raises(TrainingError, match="at least 2"):
+        train_autoencoder(single, run_dir=tmp_path, device="cpu")
+
+
+def test_flow_settings_come_from_the_run_then_from_flags(
+    small_run: RunSettings, trained_run: Path
+) -> None:
+    own = resolve_flow_settings(trained_run, preset=None, file=None, flags={"blocks": None})
+    assert own == small_run.flow
+    changed = resolve_flow_settings(trained_run, preset=None, file=None, flags={"blocks": 5})
+    assert changed.blocks == 5
+    assert changed.latent_noise == small_run.flow.latent_noise
