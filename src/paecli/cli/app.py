@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from paecli import __version__
-from paecli.cli import interpolate, ood, sample, train_ae, train_flow
+from paecli.cli import demo, eval, interpolate, ood, sample, train_ae, train_flow
 from paecli.cli.console import say
 from paecli.errors import PaeError
 
@@ -20,9 +20,11 @@ app = typer.Typer(
 )
 app.command("train-ae")(train_ae.train_ae)
 app.command("train-flow")(train_flow.train_flow)
+app.command("eval")(eval.evaluate)
 app.command("ood")(ood.ood)
 app.command("sample")(sample.sample)
 app.command("interpolate")(interpolate.interpolate)
+app.command("demo")(demo.demo)
 
 DEBUG = "PAE_DEBUG"  # set by --debug; read where errors are caught
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,38 +17,48 @@ from paecli.store.files import write_atomically
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":")  # so that curves differ in print, too
 DOTS_PER_INCH = 150
+LETTERS_PER_INCH = 9  # of a title
 
 
 def training_curves(
     history: Sequence[Mapping[str, float]], path: Path, title: str, *, unit: str = ""
 ) -> None:
-    """Draws the loss and the learning rate of a training run against the epoch.
-
-    Args:
-        history: one row an epoch, with `epoch`, `loss`, `held_out` and `learning_rate`.
-        path: PNG file to write; it is replaced whole.
-        title: heading of the picture.
-        unit: unit of the loss, for its axis.
+    """Writes `loss_curves` to a PNG file, which is replaced whole.
 
     Raises:
         CheckpointError: the file cannot be written.
     """
-    figure = Figure(figsize=(6.4, 5.0), layout="constrained")
-    losses, rates = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    write_atomically(path, loss_curves(history, title, unit=unit))
+
+
+def loss_curves(history: Sequence[Mapping[str, float]], title: str, *, unit: str = "") -> bytes:
+    """Draws what a training run recorded against the epoch, each quantity on an axis of its own.
+
+    The training loss is not on the axis of the held-out metric: it may be another quantity
+    (a flow's is per latent), and it is measured on augmented images.
+
+    Args:
+        history: one row an epoch, with `epoch`, `loss`, `held_out` and `learning_rate`.
+        title: heading of the picture.
+        unit: unit of the held-out metric, for its axis.
+
+    Returns:
+        A PNG file.
+    """
+    figure = Figure(figsize=(6.4, 6.0), layout="constrained")
+    panels = figure.subplots(3, 1, sharex=True, height_ratios=(2, 2, 1))
     epochs = [row["epoch"] for row in history]
-    for index, (key, label) in enumerate((("loss", "training"), ("held_out", "held out"))):
+    labels = ("training loss", f"held out\n({unit})" if unit else "held out", "learning rate")
+    for index, key in enumerate(("loss", "held_out", "learning_rate")):
         values = [row[key] for row in history]
-        losses.plot(epochs, values, DASHES[index], color=COLOURS[index], label=label, marker=".")
-    if all(min(row["loss"], row["held_out"]) > 0 for row in history):
-        losses.set_yscale("log")
-    losses.set_ylabel(f"loss ({unit})" if unit else "loss")
-    losses.legend(frameon=False)
-    rates.plot(epochs, [row["learning_rate"] for row in history], color=COLOURS[2])
-    rates.set(xlabel="epoch", ylabel="learning rate")
-    rates.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _tidy(losses, title)
-    _tidy(rates)
-    write_atomically(path, to_png(figure))
+        panels[index].plot(epochs, values, color=COLOURS[index], marker=".")
+        panels[index].set_ylabel(labels[index])
+        if index < 2 and min(values) > 0:
+            panels[index].set_yscale("log")
+        _tidy(panels[index], title if index == 0 else "")
+    panels[2].set(xlabel="epoch", xlim=(0, max(epochs) + 0.5))
+    panels[2].xaxis.set_major_locator(MaxNLocator(integer=True))
+    return to_png(figure)
 
 
 def roc_curves(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], title: str) -> bytes:
@@ -115,7 +126,9 @@ def _tidy(axes: Axes, title: str = "") -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, linewidth=0.6)
     if title:
-        axes.set_title(title, loc="left", fontweight="bold")
+        figure = axes.get_figure(root=True)
+        letters = int(LETTERS_PER_INCH * figure.get_figwidth()) if figure else None
+        axes.set_title(fill(title, letters or 60), loc="left", size="medium", weight="bold")
 
 
 def _finite(values: ArrayLike) -> NDArray[np.float64]:

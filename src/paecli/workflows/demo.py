@@ -1,0 +1,143 @@
+"""`pae demo`: the main job end to end on the bundled images, by the commands' own workflows."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from paecli.config import RunSettings
+from paecli.core.pae import PAE
+from paecli.data import load_dataset, write_image
+from paecli.progress import NullProgress, Progress
+from paecli.store.runs import load_with_header
+from paecli.workflows.compare_sets import SetComparison, compare_sets
+from paecli.workflows.evaluate import evaluate
+from paecli.workflows.evaluation import Evaluation
+from paecli.workflows.flag_images import FlagReport, flag_images
+from paecli.workflows.sample import (
+    InterpolationReport,
+    SampleReport,
+    draw_samples,
+    interpolate,
+)
+from paecli.workflows.train_autoencoder import train_autoencoder
+from paecli.workflows.train_flow import train_flow
+from paecli.workflows.training_run import TrainingReport
+
+PRESET = "demo"
+OUTLIERS = "mnist-mini"  # digits, which no model of clothes has seen
+COMPARED = (OUTLIERS, "hflip", "vflip")
+SCORES = ("log_prob", "reconstruction_error")
+CLOTHES_IN_INBOX, DIGITS_IN_INBOX = 95, 5
+FALSE_ALARMS = 0.05  # share of normal images that may be flagged
+ENDS = (0, 1)  # test images between which the interpolation goes
+
+
+@dataclass(frozen=True, eq=False)
+class DemoReport:
+    """What each step of the demo gave.
+
+    Attributes:
+        autoencoder: training of stage 1.
+        flow: training of stage 2.
+        evaluation: figures and pictures on test images.
+        comparison: outlier scores on whole data sets.
+        inbox: a folder of clothes with a few digits among them, scored image by image.
+        samples: images drawn from the model.
+        interpolation: the way from one test image to another.
+        seconds: how long each step took, in order.
+    """
+
+    autoencoder: TrainingReport
+    flow: TrainingReport
+    evaluation: Evaluation
+    comparison: SetComparison
+    inbox: FlagReport
+    samples: SampleReport
+    interpolation: InterpolationReport
+    seconds: dict[str, float]
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns what `--json` prints."""
+        flow = self.evaluation.flow
+        return {
+            "run_dir": str(self.autoencoder.run_dir),
+            "reconstruction": {"mse": self.evaluation.reconstruction.mse},
+            "flow": {"nll": flow and flow.nll},
+            "results": [
+                {
+                    "dataset": result.dataset,
+                    "score": result.score,
+                    "auroc": result.separation.auroc,
+                    "auroc_ci": result.separation.auroc_ci,
+                    "fpr95": result.separation.fpr95,
+                }
+                for result in self.comparison.results
+            ],
+            "outliers": [str(image.path) for image in self.inbox.images if image.outlier],
+            "seconds": {name: round(seconds, 2) for name, seconds in self.seconds.items()},
+        }
+
+
+def run_demo(
+    settings: RunSettings, folder: Path, *, progress: Progress = NullProgress()
+) -> DemoReport:
+    """Trains both stages on the bundled images, then uses the model for everything it can do.
+
+    Args:
+        settings: what to train; the preset `demo` in normal use.
+        folder: gets the run folder `model` and the images `inbox`; older ones are replaced.
+        progress: told of every step.
+
+    Raises:
+        TrainingError: the loss is no longer finite.
+        CheckpointError: the folder cannot be written.
+    """
+    clock = _Clock(progress)
+    run_dir = folder / "model"
+    with clock.step("training the autoencoder"):
+        autoencoder = train_autoencoder(
+            settings, run_dir=run_dir, overwrite=True, progress=progress
+        )
+    with clock.step("training the flow"):
+        flow = train_flow(settings.flow, run_dir=run_dir, overwrite=True, progress=progress)
+    model, header = load_with_header(run_dir)
+    test = load_dataset(settings.autoencoder.data.dataset).test.images
+    with clock.step("evaluating"):
+        evaluation = evaluate(run_dir, progress=progress)
+    with clock.step("detecting outliers"):
+        comparison = compare_sets(model, header, COMPARED, scores=SCORES, progress=progress)
+        inbox = _score_inbox(model, test, folder / "inbox", progress)
+    with clock.step("sampling"):
+        samples = draw_samples(model)
+        way = interpolate(model, test[ENDS[0]], test[ENDS[1]])
+    return DemoReport(autoencoder, flow, evaluation, comparison, inbox, samples, way, clock.seconds)
+
+
+class _Clock:
+    """Announces steps and keeps how long each took."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        self._progress.say(f"{len(self.seconds) + 1}. {name}")
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - start
+
+
+def _score_inbox(model: PAE, clothes: Tensor, folder: Path, progress: Progress) -> FlagReport:
+    """Writes a folder of clothes with a few digits, as a user may have one, and scores it."""
+    digits = load_dataset(OUTLIERS).test.images[:DIGITS_IN_INBOX]
+    # from the end: the first images are the ones that other steps show
+    for name, images in (("clothes", clothes[-CLOTHES_IN_INBOX:]), ("digit", digits)):
+        for number, image in enumerate(images, start=1):
+            write_image(folder / f"{name}-{number:02}.png", image)
+    return flag_images(model, [folder], score=SCORES[0], fpr=FALSE_ALARMS, progress=progress)
