@@ -1,0 +1,45 @@
+import pytest
+import torch
+
+from paecli.config import OptimiserSettings
+from paecli.core.autoencoder import Autoencoder
+from paecli.workflows.optimisers import build_optimisers, learning_rate_at
+
+
+def network() -> Autoencoder:
+    return Autoencoder(network="resnet", image_shape=(1, 28, 28), latent_size=4, channels=8)
+
+
+@pytest.mark.parametrize("method", ["adamw", "muon"])
+def test_every_parameter_belongs_to_exactly_one_group(method: str) -> None:
+    module = network()
+    settings = OptimiserSettings(method=method)
+    groups = [group for each in build_optimisers(module, settings) for group in each.param_groups]
+    owned = [id(parameter) for group in groups for parameter in group["params"]]
+    assert sorted(owned) == sorted(id(parameter) for parameter in module.parameters())
+
+
+def test_muon_gets_matrices_only() -> None:
+    _, muon = build_optimisers(network(), OptimiserSettings(method="muon"))
+    assert isinstance(muon, torch.optim.Muon)
+    assert all(p.ndim == 2 and min(p.shape) >= 32 for p in muon.param_groups[0]["params"])
+
+
+def test_biases_and_norms_do_not_decay() -> None:
+    (adamw,) = build_optimisers(network(), OptimiserSettings(weight_decay=0.1))
+    for group in adamw.param_groups:
+        assert all((p.ndim > 1) == (group["weight_decay"] > 0) for p in group["params"])
+
+
+def test_learning_rate_warms_up_and_falls_to_zero() -> None:
+    settings = OptimiserSettings(learning_rate=1.0, warmup=0.2)
+    rates = [learning_rate_at(fraction / 100, settings) for fraction in range(101)]
+    assert 0 < rates[0] < 0.05
+    assert rates[20] == pytest.approx(1.0)
+    assert rates[20:] == sorted(rates[20:], reverse=True)
+    assert rates[100] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_constant_schedule_stays_after_warm_up() -> None:
+    settings = OptimiserSettings(learning_rate=0.5, warmup=0.1, schedule="constant")
+    assert learning_rate_at(0.9, settings) == 0.5
