@@ -86,11 +86,12 @@ def _find_or_download(name: str, data_dir: Path | None, download: bool, progress
 def _not_found(name: str, data_dir: Path | None, problem: str) -> DataError:
     named = NAMED_SETS[name]
     looked = ", ".join(map(str, search_folders(data_dir)))
+    files = _file_list(named.archives or named.files)
     mini = f"; {name}-mini is bundled and needs neither" if f"{name}-mini" in BUNDLED else ""
     return DataError(
-        f"{name} is in none of {looked}, and {problem}; "
-        f"either run `pae download {name}` with a network, or put {_file_list(named.archives or named.files)} into "
-        f"FOLDER/{named.folders[-1]} and give --data-dir FOLDER (or set {DATA_VARIABLE}){mini}"
+        f"{name} is in none of {looked}, and {problem}; either run `pae download {name}` with a "
+        f"network, or put {files} into FOLDER/{named.folders[-1]} and give --data-dir FOLDER "
+        f"(or set {DATA_VARIABLE}){mini}"
     )
 
 

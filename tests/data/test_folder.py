@@ -1,0 +1,81 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from paecli.data import load_dataset
+from paecli.errors import DataError
+
+Writer = Callable[..., list[Path]]
+NAMES = [f"{number:02}.png" for number in range(20)]
+
+
+def test_train_and_test_folders_with_classes(tmp_path: Path, write_images: Writer) -> None:
+    for part, classes in {"train": ("cat", "dog"), "test": ("dog", "owl")}.items():
+        for name in classes:
+            write_images(tmp_path / part / name, NAMES[:3])
+    dataset = load_dataset(str(tmp_path))
+    assert dataset.train.classes == dataset.test.classes == ("cat", "dog", "owl")
+    assert dataset.train.labels is not None
+    assert dataset.test.labels is not None
+    assert dataset.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert dataset.test.labels.tolist() == [1, 1, 1, 2, 2, 2]
+    assert dataset.train.images.shape == (6, 1, 6, 4)
+
+
+def test_without_them_the_seed_chooses_the_test_images(
+    tmp_path: Path, write_images: Writer
+) -> None:
+    write_images(tmp_path, NAMES)
+    loaded = [load_dataset(str(tmp_path), split_seed=seed) for seed in (0, 0, 1)]
+    assert [(len(dataset.train), len(dataset.test)) for dataset in loaded] == [(18, 2)] * 3
+    assert loaded[0].content_hash == loaded[1].content_hash != loaded[2].content_hash
+    assert loaded[0].train.labels is None
+
+
+def test_pixels_of_each_file_arrive(tmp_path: Path) -> None:
+    for number in range(20):
+        Image.new("L", (2, 2), 10 * number).save(tmp_path / f"{number}.png")
+    dataset = load_dataset(str(tmp_path))
+    values = torch.cat([dataset.train.images, dataset.test.images])[:, 0, 0, 0]
+    assert sorted(values.tolist()) == [10 * number for number in range(20)]
+
+
+def test_sizes_that_differ_ask_for_image_size(tmp_path: Path, write_images: Writer) -> None:
+    write_images(tmp_path, ["a.png"])
+    write_images(tmp_path, ["b.png"], size=(5, 9))
+    with pytest.raises(
+        DataError, match=r"b\.png has 9x5 pixels, the first image 4x6.*--image-size"
+    ):
+        load_dataset(str(tmp_path))
+    assert load_dataset(str(tmp_path), image_size=8).train.image_shape == (1, 8, 8)
+
+
+def test_large_images_ask_for_image_size(tmp_path: Path, write_images: Writer) -> None:
+    write_images(tmp_path, ["a.png", "b.png"], size=(3, 1500))
+    with pytest.raises(DataError, match=r"1500x3 pixels.*--image-size"):
+        load_dataset(str(tmp_path))
+
+
+def test_channels_follow_the_first_image_unless_given(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4), "red").save(tmp_path / "a.png")
+    Image.new("L", (4, 4)).save(tmp_path / "b.png")
+    assert load_dataset(str(tmp_path)).train.image_shape == (3, 4, 4)
+    assert load_dataset(str(tmp_path), channels=1).train.image_shape == (1, 4, 4)
+
+
+def test_colour_is_not_lost_silently(tmp_path: Path) -> None:
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    Image.new("RGB", (4, 4), "red").save(tmp_path / "b.png")
+    with pytest.raises(DataError, match=r"b\.png is in colour.*--channels"):
+        load_dataset(str(tmp_path))
+
+
+def test_empty_folders_and_too_few_images(tmp_path: Path, write_images: Writer) -> None:
+    with pytest.raises(DataError, match="holds no images"):
+        load_dataset(str(tmp_path))
+    write_images(tmp_path, ["a.png"])
+    with pytest.raises(DataError, match="at least 2"):
+        load_dataset(str(tmp_path))
