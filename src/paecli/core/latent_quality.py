@@ -1,11 +1,13 @@
 """How well the flow fits the latents, apart from what the decoder makes of them."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import stats
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import roc_auc_score
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
@@ -78,8 +80,9 @@ def two_sample_test(real: Tensor, generated: Tensor, *, seed: int = 0) -> TwoSam
     shuffled = np.random.default_rng(seed).permutation(2 * count)
     train, held_out = np.array_split(shuffled, 2)
     scaler = StandardScaler().fit(x[train])
-    classifier = MLPClassifier((64, 64), batch_size=min(256, count), max_iter=PASSES, random_state=seed)
-    classifier.fit(scaler.transform(x[train]), y[train])
+    classifier = MLPClassifier((64, 64), batch_size=min(256, count), random_state=seed)
+    for _ in range(PASSES):
+        classifier.partial_fit(scaler.transform(x[train]), y[train], classes=[0, 1])
     scores = classifier.predict_proba(scaler.transform(x[held_out]))[:, 1]
     right = int(((scores > 0.5) == y[held_out]).sum())
     interval = stats.binomtest(right, len(held_out)).proportion_ci(method="wilson")
