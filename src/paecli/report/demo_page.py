@@ -77,10 +77,10 @@ def _add_samples(page: Page, report: DemoReport) -> None:
 def _add_outliers(page: Page, report: DemoReport) -> None:
     page.add_heading("Whole sets of outliers")
     page.add_text(
-        "An image is unusual when its latent has a low density under the flow (log_prob), or "
-        "when it is reconstructed badly. The area under the ROC curve (AUROC) is 1 when every "
-        "outlier scores higher than every normal image, and 0.5 for guessing. hflip and vflip "
-        "are the test images mirrored sideways and turned upside down."
+        "An image is unusual when its latent has a low density under the flow (log_prob), when "
+        "it is reconstructed badly, or for both reasons (combined). The area under the ROC curve "
+        "(AUROC) is 1 when every outlier scores higher than every normal image, and 0.5 for "
+        "guessing. hflip and vflip are the test images mirrored sideways and turned upside down."
     )
     rows = [comparison_row(result) for result in report.comparison.results]
     page.add_table(COMPARISON_COLUMNS, rows)

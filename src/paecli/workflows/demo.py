@@ -31,7 +31,8 @@ from paecli.workflows.training_run import TrainingReport
 PRESET = "demo"
 OUTLIERS = "mnist-mini"  # digits, which no model of clothes has seen
 COMPARED = (OUTLIERS, "hflip", "vflip")
-SCORES = ("log_prob", "reconstruction_error")
+SCORES = ("log_prob", "reconstruction_error", "combined")
+INBOX_SCORE = "combined"  # what `pae ood IMAGES` uses
 CLOTHES_IN_INBOX, DIGITS_IN_INBOX = 95, 5
 FALSE_ALARMS = 0.05  # share of normal images that may be flagged
 ENDS = (0, 1)  # test images between which the interpolation goes
@@ -140,4 +141,4 @@ def _score_inbox(model: PAE, clothes: Tensor, folder: Path, progress: Progress) 
     for name, images in (("clothes", clothes[-CLOTHES_IN_INBOX:]), ("digit", digits)):
         for number, image in enumerate(images, start=1):
             write_image(folder / f"{name}-{number:02}.png", image)
-    return flag_images(model, [folder], score=SCORES[0], fpr=FALSE_ALARMS, progress=progress)
+    return flag_images(model, [folder], score=INBOX_SCORE, fpr=FALSE_ALARMS, progress=progress)
