@@ -54,47 +54,40 @@ def class_rows(quality: ReconstructionQuality) -> list[tuple[str, str]]:
 def _reconstruction_rows(quality: ReconstructionQuality) -> list[Row]:
     percentiles = quality.mse_percentiles
     return [
-        (
-            "reconstruction: mean squared error",
-            f"{quality.mse:.6f}",
-            _interval(quality.mse_ci),
-            "0",
-        ),
-        ("reconstruction: median image", f"{percentiles['50']:.6f}", "", "0"),
-        ("reconstruction: worst 1 % above", f"{percentiles['99']:.6f}", "", "0"),
-        ("reconstruction: PSNR, dB", f"{quality.psnr:.2f}", "", "high"),
-        ("reconstruction: SSIM", f"{quality.ssim:.4f}", "", "1"),
+        ("reconstruction MSE", f"{quality.mse:.6f}", _interval(quality.mse_ci), "0"),
+        ("MSE, median image", f"{percentiles['50']:.6f}", "", "0"),
+        ("MSE, 99th percentile", f"{percentiles['99']:.6f}", "", "0"),
+        ("PSNR (dB)", f"{quality.psnr:.2f}", "", "high"),
+        ("SSIM", f"{quality.ssim:.4f}", "", "1"),
     ]
 
 
 def _flow_rows(flow: FlowQuality) -> list[Row]:
     test, base = flow.two_sample, flow.base
-    spread = f"{base.smallest_std:.3f} to {base.largest_std:.3f}"
     return [
-        ("flow: negative log density, nats", f"{flow.nll:.3f}", _interval(flow.nll_ci), "low"),
-        ("flow: samples told from latents, AUROC", f"{test.auroc:.4f}", _interval(test.auroc_ci),
-         "0.5"),
-        ("flow: samples told from latents, accuracy", f"{test.accuracy:.4f}",
-         _interval(test.accuracy_ci), "0.5"),
-        ("base space: std of a dimension", spread, "", "1"),
-        ("base space: largest mean", f"{base.largest_mean:.3f}", "", "0"),
-        ("base space: largest correlation", f"{base.largest_correlation:.3f}", "", "0"),
-        ("base space: largest KS statistic", f"{base.largest_ks:.3f}", "", "0"),
-        ("base space: mean of |u|^2 / latent size", f"{base.radius_mean:.3f}", "", "1"),
-    ]  # fmt: skip
+        ("flow NLL (nats)", f"{flow.nll:.3f}", _interval(flow.nll_ci), "low"),
+        ("two-sample AUROC", f"{test.auroc:.4f}", _interval(test.auroc_ci), "0.5"),
+        ("two-sample accuracy", f"{test.accuracy:.4f}", _interval(test.accuracy_ci), "0.5"),
+        ("base: smallest std", f"{base.smallest_std:.3f}", "", "1"),
+        ("base: largest std", f"{base.largest_std:.3f}", "", "1"),
+        ("base: largest mean", f"{base.largest_mean:.3f}", "", "0"),
+        ("base: largest correlation", f"{base.largest_correlation:.3f}", "", "0"),
+        ("base: largest KS statistic", f"{base.largest_ks:.3f}", "", "0"),
+        ("base: |u|^2 / latent size", f"{base.radius_mean:.3f}", "", "1"),
+    ]
 
 
 def _memorisation_rows(memorisation: Memorisation) -> list[Row]:
     return [
-        ("copying: z (below -3: copies)", f"{memorisation.copying_z:.2f}", "", "near 0"),
-        ("copying: very close samples", f"{memorisation.very_close:.4f}", "", "0.01"),
+        ("copying z", f"{memorisation.copying_z:.2f}", "", "above -3"),
+        ("very close samples", f"{memorisation.very_close:.4f}", "", "0.01 or less"),
     ]
 
 
 def _interpolation_rows(interpolation: Interpolation) -> list[Row]:
     return [
-        ("interpolation: largest step over mean", f"{interpolation.largest_step:.2f}", "", "1"),
-        ("interpolation: length over direct line", f"{interpolation.detour:.2f}", "", "low"),
+        ("interpolation: largest step", f"{interpolation.largest_step:.2f}", "", "1"),
+        ("interpolation: detour", f"{interpolation.detour:.2f}", "", "low"),
     ]
 
 
