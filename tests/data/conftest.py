@@ -1,7 +1,6 @@
 """What the data tests share: an empty machine and writers of small data sets."""
 
 import gzip
-import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from PIL import Image
 
 from paecli.data import places
 
-ENTRIES = (("train", 20), ("t10k", 10))
+from .idx_files import idx_set
 
 
 @pytest.fixture(autouse=True)
@@ -26,25 +25,17 @@ def empty_machine(
     return places.cache_folder()
 
 
-def idx_bytes(values: np.ndarray) -> bytes:
-    """Writes unsigned bytes as IDX."""
-    header = b"\0\0\x08" + bytes([values.ndim])
-    return header + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()
-
-
 @pytest.fixture
 def write_idx_set() -> Callable[..., Path]:
     """Writes a set like MNIST, 20 training and 10 test images of 4x5 pixels."""
 
     def write(folder: Path, *, zipped: bool = True, fill: int = 0) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
-        for part, count in ENTRIES:
-            images = np.arange(count * 20, dtype=np.int64).reshape(count, 4, 5) + fill
-            labels = np.arange(count) % 10
-            for kind, values in (("images-idx3", images), ("labels-idx1", labels)):
-                content = idx_bytes((values % 256).astype(np.uint8))
-                name = f"{part}-{kind}-ubyte" + (".gz" if zipped else "")
-                (folder / name).write_bytes(gzip.compress(content) if zipped else content)
+        for name, content in idx_set(fill).items():
+            if zipped:
+                (folder / f"{name}.gz").write_bytes(gzip.compress(content))
+            else:
+                (folder / name).write_bytes(content)
         return folder
 
     return write

@@ -1,5 +1,3 @@
-import hashlib
-
 import pytest
 import torch
 
@@ -35,6 +33,4 @@ def test_classes_can_be_told_apart_by_their_mean_image(name: str) -> None:
 def test_images_are_different_ones() -> None:
     dataset = load_dataset("mnist-mini", download=False)
     images = torch.cat([dataset.train.images, dataset.test.images])
-    assert len({hashlib.sha256(image.numpy().tobytes()).digest() for image in images}) == len(
-        images
-    )
+    assert len({image.numpy().tobytes() for image in images}) == len(images)
