@@ -1,12 +1,11 @@
 """Model files: safetensors with a JSON header; loading one runs no code."""
 
 import hashlib
-import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -15,30 +14,34 @@ from paecli.core.autoencoder import Autoencoder
 from paecli.core.flow import LatentFlow
 from paecli.core.pae import PAE
 from paecli.errors import CheckpointError
-from paecli.store.files import write_atomically as write_atomically  # also under this name
+from paecli.store.files import write_atomically
+from paecli.store.header import (
+    FORMAT_VERSION,
+    HEADER_KEY,
+    Header,
+    check_header_length,
+    parse_header,
+)
 
-FORMAT_VERSION = 1
-HEADER_KEY = "pae"  # the one metadata entry; its value is the header as JSON
+__all__ = [
+    "FORMAT_VERSION",
+    "Header",
+    "hash_tensors",
+    "load_pae",
+    "read_header",
+    "save_pae",
+    "save_tensors",
+    "write_atomically",
+]
+
+AUTOENCODER = "autoencoder."  # prefix of stage 1's tensors
 NORMAL_SCORES = "normal_scores."  # prefix of the calibration tensors
+NORMAL_IMAGES = ("normal_reference.latents", "normal_reference.features")
+FLOAT_TYPES = ("F16", "BF16", "F32", "F64")
+STORED_TYPES = {torch.float32: FLOAT_TYPES, torch.int64: ("I64",), torch.uint8: ("U8",)}
 
 
-class Header(BaseModel):
-    """What a checkpoint says about itself."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format_version: int = FORMAT_VERSION
-    kind: Literal["autoencoder", "pae"]
-    autoencoder: dict[str, Any]  # keyword arguments of Autoencoder
-    flow: dict[str, Any] | None = None  # keyword arguments of LatentFlow
-    autoencoder_hash: str  # SHA-256 of the autoencoder's weights
-    config: dict[str, Any] = {}  # resolved training configuration, by stage
-    data: dict[str, Any] = {}  # name, content hash, split seed, classes
-    versions: dict[str, str] = {}
-    metrics: dict[str, float] = {}
-
-
-def hash_tensors(tensors: dict[str, Tensor]) -> str:
+def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
     """Returns the SHA-256 of named tensors: names, types, shapes and bytes."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
@@ -48,18 +51,36 @@ def hash_tensors(tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def save_pae(path: Path, model: PAE, header: Header) -> None:
+def save_pae(path: Path, model: PAE, header: Header, *, half: bool = False) -> None:
     """Writes a model atomically: the old file stays whole until the new one is.
+
+    Args:
+        path: the file.
+        model: the model.
+        header: what to say about it; the hash of the autoencoder is filled in.
+        half: whether to store the autoencoder's weights as float16, which halves the file.
+            The flow, whose densities need the digits, always stays float32.
 
     Raises:
         CheckpointError: the file cannot be written.
     """
     tensors = dict(model.state_dict())
+    if half:
+        tensors = {
+            name: _halved(tensor) if name.startswith(AUTOENCODER) else tensor
+            for name, tensor in tensors.items()
+        }
+    autoencoder = {
+        name.removeprefix(AUTOENCODER): _as_loaded(tensor)
+        for name, tensor in tensors.items()
+        if name.startswith(AUTOENCODER)
+    }
+    header = header.model_copy(update={"autoencoder_hash": hash_tensors(autoencoder)})
     tensors |= {NORMAL_SCORES + name: values for name, values in model.normal_scores.items()}
     save_tensors(path, tensors, {HEADER_KEY: header.model_dump_json()})
 
 
-def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
     """Writes tensors and text metadata to a safetensors file, atomically.
 
     Raises:
@@ -77,61 +98,126 @@ def read_header(path: Path) -> Header:
         CheckpointError: not a model file, damaged, or of an unknown format version.
     """
     with _opened(path) as file:
-        return _parse_header(path, file.metadata())
+        return parse_header(path, file.metadata())
 
 
 def load_pae(path: Path) -> tuple[PAE, Header]:
     """Reads a model file into a model in evaluation mode, on the CPU.
 
+    The networks are first built without memory and compared with the sizes in the file, so
+    a hostile header can make this allocate no more than a small multiple of the file.
+
     Raises:
         CheckpointError: as `read_header`, or the tensors do not fit the header.
     """
     with _opened(path) as file:
-        header = _parse_header(path, file.metadata())
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    scores = {
-        name.removeprefix(NORMAL_SCORES): tensors.pop(name)
-        for name in list(tensors)
-        if name.startswith(NORMAL_SCORES)
-    }
+        header = parse_header(path, file.metadata())
+        model = _build_without_memory(path, header)
+        _check_shapes(path, file, model)
+        try:
+            tensors = {name: _as_loaded(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, RuntimeError) as error:
+            raise _unfit(path, "a tensor cannot be read") from error
+    scores = {name: tensors.pop(name) for name in list(tensors) if name.startswith(NORMAL_SCORES)}
+    _check_values(path, tensors, scores)
+    _fill(tensors, model)
     try:
-        autoencoder = Autoencoder(**header.autoencoder)
-        model = PAE(autoencoder, LatentFlow(**header.flow) if header.flow else None)
-        model.load_state_dict(
-            {
-                name: tensor.float() if tensor.is_floating_point() else tensor
-                for name, tensor in tensors.items()
-            }
-        )
-    except (TypeError, KeyError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"{path} does not fit its own description; download or train it again"
-        ) from error
-    model.normal_scores = scores
+        model.load_state_dict(tensors, assign=True)
+    except RuntimeError as error:
+        raise _unfit(path, "its tensors do not fit together") from error
+    if hash_tensors(model.autoencoder.state_dict()) != header.autoencoder_hash:
+        raise _unfit(path, "its flow belongs to another autoencoder, or weights were changed")
+    model.normal_scores = {
+        name.removeprefix(NORMAL_SCORES): values for name, values in scores.items()
+    }
     return model.eval(), header
 
 
+def _as_loaded(tensor: Tensor) -> Tensor:
+    """Returns the tensor in the type that a loaded model computes with, in memory of its own.
+
+    Memory mapped from the file is not aligned as torch's own is, which changes the order of
+    sums in matrix products and so the last digit of results.
+    """
+    return tensor.to(torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True)
+
+
+def _halved(tensor: Tensor) -> Tensor:
+    """Rounds to float16 unless the tensor holds integers or values beyond float16."""
+    if not tensor.is_floating_point():
+        return tensor
+    half = tensor.half()
+    return half if half.isfinite().all() else tensor
+
+
 def _opened(path: Path) -> Any:
+    check_header_length(path)
     try:
         return safe_open(path, framework="pt")
     except (OSError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
         raise CheckpointError(
-            f"{path} is not a readable model file ({error}); download or train it again"
+            f"{path} is not a readable model file ({reason:.200}); download or train it again"
         ) from error
 
 
-def _parse_header(path: Path, metadata: dict[str, str] | None) -> Header:
+def _build_without_memory(path: Path, header: Header) -> PAE:
     try:
-        fields = json.loads((metadata or {})[HEADER_KEY])
-        version = fields["format_version"]
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path} is a safetensors file, but not one of pae's") from error
-    if version != FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path} has format version {version}, this pae reads {FORMAT_VERSION}; "
-            "upgrade with `pipx upgrade paecli`"
-        )
-    try:
-        return Header.model_validate(fields)
-    except ValidationError as error:
-        raise CheckpointError(f"{path} has a damaged header; download or train it again") from error
+        with torch.device("meta"):
+            autoencoder = Autoencoder(**header.autoencoder)
+            return PAE(autoencoder, LatentFlow(**header.flow) if header.flow else None)
+    except Exception as error:  # whatever a hostile description makes torch or FrEIA raise
+        raise _unfit(path, "it describes no network that this pae can build") from error
+
+
+def _check_shapes(path: Path, file: Any, model: PAE) -> None:
+    """Compares the file's tensors with the model's, before any is read."""
+    expected = model.state_dict()
+    # buffers that start without elements hold as many held-out images as training kept
+    open_ended = {name for name, tensor in expected.items() if tensor.numel() == 0}
+    names = {name for name in file.keys() if not name.startswith(NORMAL_SCORES)}  # noqa: SIM118
+    for name in (set(expected) - open_ended) - names | names - set(expected):
+        raise _unfit(path, f"{name!r:.100} is missing or too much")
+    for name in file.keys():  # noqa: SIM118
+        stored = file.get_slice(name)
+        shape, dtype = stored.get_shape(), stored.get_dtype()
+        if name.startswith(NORMAL_SCORES):
+            fits = len(shape) == 1 and dtype in FLOAT_TYPES
+        else:
+            tensor = expected[name]
+            fits = dtype in STORED_TYPES[tensor.dtype] and (
+                len(shape) == tensor.ndim if name in open_ended else shape == list(tensor.shape)
+            )
+        if not fits:
+            raise _unfit(path, f"{name!r:.100} has another shape or type")
+
+
+def _fill(tensors: dict[str, Tensor], model: PAE) -> None:
+    """Adds the buffers without elements that the file left out."""
+    for name, tensor in model.state_dict().items():
+        if tensor.numel() == 0:
+            tensors.setdefault(name, torch.zeros(tensor.shape, dtype=tensor.dtype))
+
+
+def _check_values(path: Path, tensors: dict[str, Tensor], scores: dict[str, Tensor]) -> None:
+    """Refuses values that no training leaves behind and that would crash or mislead later."""
+    if len({len(tensors[name]) for name in NORMAL_IMAGES}) > 1:
+        raise _unfit(path, f"{' and '.join(NORMAL_IMAGES)} have different lengths")
+    for name, tensor in (tensors | scores).items():
+        good = not tensor.is_floating_point() or bool(tensor.isfinite().all())
+        if name.endswith(".permutation"):
+            good = torch.equal(tensor.sort().values, torch.arange(len(tensor)))
+        if name == "sigma":
+            good = good and bool((tensor > 0).all())
+        if name == "flow.cholesky":
+            good = good and bool((tensor.diagonal() > 0).all())
+        if name in scores:
+            good = good and len(tensor) > 0 and bool((tensor.diff() >= 0).all())
+        if not good:
+            raise _unfit(path, f"{name!r:.100} holds impossible values")
+
+
+def _unfit(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path} does not fit its own description ({reason}); download or train it again"
+    )

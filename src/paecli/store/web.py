@@ -28,7 +28,7 @@ class _PassingError(Exception):
     """A failure that may not happen again."""
 
 
-class _LoopbackAdapter(HTTPAdapter):
+class _LoopbackAdapter(HTTPAdapter):  # type: ignore[misc]
     """Plain HTTP, but only to this machine; checked at every redirect too."""
 
     def send(self, request: Any, *args: Any, **options: Any) -> Any:

@@ -1,0 +1,119 @@
+"""The header of a model file: what it says about itself, and how far that is believed."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from paecli.errors import CheckpointError
+
+FORMAT_VERSION = 1
+HEADER_KEY = "pae"  # the one metadata entry; its value is the header as JSON
+MAX_HEADER_BYTES = 4 * 2**20  # real ones take some 100 kB
+LENGTH_BYTES = 8  # a safetensors file opens with its header's length, little-endian
+
+# Largest architecture that is built from a header. Nothing is allocated before the sizes
+# are compared with the file's tensors, but even a network without weights takes time.
+LARGEST = 65_536
+LARGEST_BLOCKS = 256
+LARGEST_SIDE = 4_096
+
+Architecture = dict[str, Any]
+
+
+class Header(BaseModel):
+    """What a checkpoint says about itself.
+
+    Attributes:
+        format_version: version of this layout.
+        kind: `autoencoder` (stage 1) or `pae` (both stages).
+        autoencoder: keyword arguments of `Autoencoder`.
+        flow: keyword arguments of `LatentFlow`; None without stage 2.
+        autoencoder_hash: SHA-256 of the autoencoder's weights that the flow belongs to;
+            `save_pae` fills it in.
+        config: resolved training settings, by stage.
+        data: name, content hash, split seed, classes.
+        preprocessing: what turns an image into the network's input.
+        versions: of the libraries that trained it.
+        metrics: measured at the end of training.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    format_version: Literal[1] = 1
+    kind: Literal["autoencoder", "pae"]
+    autoencoder: Architecture
+    flow: Architecture | None = None
+    autoencoder_hash: str = ""
+    config: dict[str, Any] = {}
+    data: dict[str, Any] = {}
+    preprocessing: dict[str, Any] = {"pixels": "uint8 / 255"}
+    versions: dict[str, str] = {}
+    metrics: dict[str, float] = {}
+
+    @field_validator("autoencoder", "flow")
+    @classmethod
+    def _within_limits(cls, architecture: Architecture | None) -> Architecture | None:
+        for name, value in (architecture or {}).items():
+            for number in value if name == "image_shape" else [value]:
+                _check_number(name, number)
+        return architecture
+
+
+def check_header_length(path: Path) -> None:
+    """Refuses a file whose header could not be a model's, before anything parses it.
+
+    Raises:
+        CheckpointError: missing, unreadable, cut short, or with a header of absurd length.
+    """
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(LENGTH_BYTES), "little")
+        room = path.stat().st_size - LENGTH_BYTES
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot read the model file {path}: {error.strerror}; check the path"
+        ) from error
+    if not 0 < length <= min(room, MAX_HEADER_BYTES):
+        raise CheckpointError(
+            f"{path} is not a model file, or cut short; download or train it again"
+        )
+
+
+def parse_header(path: Path, metadata: dict[str, str] | None) -> Header:
+    """Reads the header from a safetensors file's metadata.
+
+    Args:
+        path: the file, for messages.
+        metadata: the file's text metadata.
+
+    Raises:
+        CheckpointError: not one of ours, another format version, or damaged.
+    """
+    try:
+        fields = json.loads((metadata or {})[HEADER_KEY])
+        version = fields["format_version"]
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path} is a safetensors file, but not one of pae's; choose another"
+        ) from error
+    if version != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path} has format version {version!r:.20}, this pae reads {FORMAT_VERSION}; "
+            "upgrade with `pipx upgrade paecli`"
+        )
+    try:
+        return Header.model_validate(fields)
+    except (ValidationError, RecursionError) as error:
+        raise CheckpointError(f"{path} has a damaged header; download or train it again") from error
+
+
+def _check_number(name: str, value: object) -> None:
+    if isinstance(value, str):
+        return
+    if not isinstance(value, int | float):
+        raise ValueError(f"{name} is neither a number nor a word")
+    limits = {"blocks": LARGEST_BLOCKS, "image_shape": LARGEST_SIDE}
+    if not 0 <= value <= limits.get(name, LARGEST):
+        raise ValueError(f"{name} is out of range")
