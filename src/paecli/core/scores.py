@@ -5,6 +5,7 @@
 (arXiv:1906.02994); `combined` is our own, chosen on corrupted training images only.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -194,9 +195,7 @@ def negative_log_evidence(evidence: Evidence) -> Tensor:
     Source: arXiv:2006.05479, section 4.2, with the Gauss-Newton Hessian.
     """
     sigma, z = evidence.model.sigma, evidence.z
-    autoencoder, flow = evidence.model.autoencoder, evidence.model.require_flow()
-    decoder_jacobian = _jacobian(lambda at: (autoencoder.decode(at) / sigma).flatten(1), z)
-    flow_jacobian = _jacobian(lambda at: flow.to_base(at)[0], z)
+    decoder_jacobian, flow_jacobian = _decoder_jacobian(evidence), _flow_jacobian(evidence)
     precision = decoder_jacobian.mT @ decoder_jacobian + flow_jacobian.mT @ flow_jacobian
     chi_squared = (evidence.residual / sigma).square().flatten(1).sum(1)
     log_likelihood = -0.5 * (chi_squared + sigma.numel() * log(2 * pi)) - sigma.log().sum()
@@ -205,12 +204,31 @@ def negative_log_evidence(evidence: Evidence) -> Tensor:
     return negative
 
 
-def _jacobian(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
-    """Returns the Jacobian of a row-wise function at `z` `(b, n)`: `(b, outputs, n)`."""
+def _decoder_jacobian(evidence: Evidence) -> Tensor:
+    """Returns the Jacobian of `decode(z) / sigma`: `(b, pixels, latent_size)`."""
+    model, z = evidence.model, evidence.z
     directions = torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
-    # a loop, since vmap supports neither channels-last layers nor the memory of all at once
-    columns = [torch.func.jvp(function, (z,), (row.expand_as(z),))[1] for row in directions]
+
+    def decode(at: Tensor) -> Tensor:
+        return (model.autoencoder.decode(at) / model.sigma).flatten(1)
+
+    with warnings.catch_warnings():
+        # forward mode compiles its rules with torch's own deprecated compiler
+        warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
+        # a loop, since vmap knows no channels-last layers
+        columns = [torch.func.jvp(decode, (z,), (row.expand_as(z),))[1] for row in directions]
     return torch.stack(columns, dim=-1)
+
+
+def _flow_jacobian(evidence: Evidence) -> Tensor:
+    """Returns the Jacobian of `to_base(z)`: `(b, latent_size, latent_size)`."""
+    flow = evidence.model.require_flow()
+
+    def to_base(at: Tensor) -> Tensor:
+        return flow.to_base(at.unsqueeze(0))[0].squeeze(0)
+
+    jacobian: Tensor = torch.func.vmap(torch.func.jacrev(to_base))(evidence.z)
+    return jacobian
 
 
 def fitting_part(images: Tensor) -> Tensor:
