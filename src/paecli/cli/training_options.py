@@ -55,6 +55,8 @@ Device = Annotated[str, typer.Option("--device", help="auto (a GPU if there is o
 
 def show_training_report(report: "TrainingReport", *, next_command: str, as_json: bool) -> None:
     """Plots the history and prints what a training job did, and what to type next."""
+    if not report.is_main_process:
+        return
     from paecli.report.plots import training_curves
 
     picture = report.run_dir / f"{report.stage}-loss.png"

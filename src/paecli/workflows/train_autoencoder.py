@@ -105,7 +105,14 @@ def train_autoencoder(
 
     on_main_process(accelerator, write)
     return TrainingReport(
-        run_dir, STAGE, loop.epochs, loop.seconds, loop.examples_per_second, metrics, loop.history
+        run_dir=run_dir,
+        stage=STAGE,
+        epochs=loop.epochs,
+        seconds=loop.seconds,
+        images_per_second=loop.examples_per_second,
+        metrics=metrics,
+        history=loop.history,
+        is_main_process=accelerator.is_main_process,
     )
 
 

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 
 from paecli.config import OptimiserSettings
 from paecli.errors import TrainingError, UsageError
-from paecli.progress import Progress
+from paecli.progress import NullProgress, Progress
 from paecli.store.checkpoint import write_atomically
 from paecli.workflows.training_loop import LoopResult, Stage, TrainingLoop, choose_bfloat16
 from paecli.workflows.training_state import TrainingState
@@ -32,6 +32,7 @@ class TrainingReport:
         images_per_second: throughput over the whole run.
         metrics: measured at the end, by name.
         history: one row an epoch.
+        is_main_process: whether this process of several is the one that writes and prints.
     """
 
     run_dir: Path
@@ -41,6 +42,7 @@ class TrainingReport:
     images_per_second: float
     metrics: dict[str, float]
     history: list[dict[str, float]]
+    is_main_process: bool = True
 
     def as_json(self) -> dict[str, Any]:
         """Returns what `--json` prints."""
@@ -100,6 +102,8 @@ def run_loop(
     Raises:
         TrainingError: as `TrainingLoop.run`.
     """
+    if not accelerator.is_main_process:
+        progress = NullProgress()
     loop = TrainingLoop(
         stage,
         settings=settings,
