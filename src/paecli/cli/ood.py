@@ -1,29 +1,17 @@
 """`pae ood`: which data sets, or which images, are unusual for a model."""
 
-from __future__ import annotations
-
-import csv
-import io
-import json as json_format
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from paecli.cli.console import RichProgress, print_json, print_table, say
+from paecli.cli.console import RichProgress, print_json, say
 from paecli.cli.options import DataDir, Json, ModelOption, Report, Seed
 from paecli.errors import UsageError
 
-if TYPE_CHECKING:
-    from paecli.workflows.compare_sets import SetComparison, SetResult
-    from paecli.workflows.flag_images import FlagReport, ScoredImage
-
 FOUND_OUTLIER = 3  # exit code of --fail-on-outlier
 DEFAULT_SCORE = "combined"  # of the p-values
-LISTED = 10  # images in the table
-COLUMNS = ("path", "p_value", "outlier", "score", "log_prob", "reconstruction_error")
 
 
 def ood(
@@ -187,8 +175,8 @@ def _compare(
     report: Path | None,
     as_json: bool,
 ) -> None:
+    from paecli.cli.ood_output import comparison_fields, print_comparison
     from paecli.core.scores import FAST_SCORES
-    from paecli.report.ood_plots import COMPARISON_COLUMNS, comparison_row, write_comparison
     from paecli.store.runs import load_with_header
     from paecli.workflows.compare_sets import compare_sets
 
@@ -203,40 +191,13 @@ def _compare(
         seed=seed,
         progress=RichProgress(),
     )
-    title = f"Against {comparison.normal_count:,} test images of {comparison.normal.name}"
-    print_table(title, COMPARISON_COLUMNS, [comparison_row(each) for each in comparison.results])
+    print_comparison(comparison)
     if report:
+        from paecli.report.ood_plots import write_comparison
+
         say(f"Report: {write_comparison(comparison, report)}")
     if as_json:
-        print_json(_comparison_fields(comparison))
-
-
-def _comparison_fields(comparison: SetComparison) -> dict[str, Any]:
-    return {
-        "in_distribution": {
-            "dataset": comparison.normal.name,
-            "images": comparison.normal_count,
-            "substitute_for": comparison.normal.substitute_for or None,
-        },
-        "results": [_result_fields(result) for result in comparison.results],
-        "seconds": round(comparison.seconds, 3),
-    }
-
-
-def _result_fields(result: SetResult) -> dict[str, Any]:
-    separation = result.separation
-    return {
-        "dataset": result.dataset,
-        "substitute_for": result.substitute_for or None,
-        "score": result.score,
-        "images": result.images,
-        "auroc": separation.auroc,
-        "auroc_ci": separation.auroc_ci,
-        "aupr": separation.aupr,
-        "aupr_ci": separation.aupr_ci,
-        "fpr95": separation.fpr95,
-        "fpr95_ci": separation.fpr95_ci,
-    }
+        print_json(comparison_fields(comparison))
 
 
 def _flag(
@@ -251,7 +212,7 @@ def _flag(
     as_json: bool,
 ) -> int:
     """Scores images, prints and writes what was asked for; returns how many are flagged."""
-    from paecli.report.ood_plots import write_flags
+    from paecli.cli.ood_output import flag_fields, print_flags, write_files
     from paecli.store.runs import load_with_header
     from paecli.workflows.flag_images import flag_images
 
@@ -264,66 +225,12 @@ def _flag(
         fdr=fdr,
         progress=RichProgress(),
     )
-    flagged = sum(image.outlier for image in result.images)
-    _print_flags(result, flagged, fpr=fpr, fdr=fdr)
-    _write_files(result, *files)
+    print_flags(result)
+    write_files(result, *files)
     if report:
+        from paecli.report.ood_plots import write_flags
+
         say(f"Report: {write_flags(result, report)}")
     if as_json:
-        print_json(_flag_fields(result, flagged, fpr=fpr, fdr=fdr))
-    return flagged
-
-
-def _print_flags(result: FlagReport, flagged: int, *, fpr: float, fdr: float | None) -> None:
-    from paecli.report.ood_plots import IMAGE_COLUMNS, image_row
-
-    rows = [image_row(image) for image in result.unusual[:LISTED]]
-    print_table("Most unusual images", IMAGE_COLUMNS, rows)
-    for _, message in result.unreadable:
-        say(f"Skipped: {message}")
-    total = len(result.images)
-    meaning = (
-        f"if all were normal, about {fpr * total:.3g} would be"
-        if fdr is None
-        else f"at most {fdr:.0%} of them are normal on average"
-    )
-    say(f"{flagged:,} of {total:,} images flagged; {meaning}.")
-
-
-def _write_files(
-    result: FlagReport, csv_file: Path | None, json_lines: Path | None, picture: Path | None
-) -> None:
-    from paecli.report.ood_plots import unusual_picture
-    from paecli.store.files import write_atomically
-
-    rows = [_image_fields(image) for image in result.images]
-    if csv_file:
-        text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-        write_atomically(csv_file, text.getvalue().encode())
-    if json_lines:
-        lines = "".join(json_format.dumps(row) + "\n" for row in rows)
-        write_atomically(json_lines, lines.encode())
-    if picture:
-        write_atomically(picture, unusual_picture(result))
-
-
-def _image_fields(image: ScoredImage) -> dict[str, Any]:
-    return asdict(image) | {"path": str(image.path)}
-
-
-def _flag_fields(
-    result: FlagReport, flagged: int, *, fpr: float, fdr: float | None
-) -> dict[str, Any]:
-    return {
-        "images": [_image_fields(image) for image in result.images],
-        "unreadable": [{"path": str(path), "reason": reason} for path, reason in result.unreadable],
-        "flagged": flagged,
-        "score": result.score,
-        "fpr": fpr if fdr is None else None,
-        "fdr": fdr,
-        "normal_images": result.normal_count,
-        "seconds": round(result.seconds, 3),
-    }
+        print_json(flag_fields(result))
+    return result.flagged

@@ -137,7 +137,12 @@ SCORE_NAMES = (*FAST_SCORES, "marginal_likelihood")
 
 
 def measure_scores(
-    model: PAE, images: Tensor, names: Sequence[str], *, progress: Progress = NullProgress()
+    model: PAE,
+    images: Tensor,
+    names: Sequence[str],
+    *,
+    description: str = "scoring images",
+    progress: Progress = NullProgress(),
 ) -> dict[str, Tensor]:
     """Scores images; what several scores need is computed once.
 
@@ -145,6 +150,7 @@ def measure_scores(
         model: a trained model.
         images: `(n, c, h, w)`, uint8 or float in [0, 1].
         names: which of `SCORES`.
+        description: what the progress is called.
         progress: told of every batch.
 
     Returns:
@@ -159,7 +165,7 @@ def measure_scores(
         if name not in SCORE_NAMES:
             raise UsageError(f"no score {name!r}; choose one of {', '.join(SCORE_NAMES)}")
     parts: dict[str, list[Tensor]] = {name: [torch.zeros(0)] for name in names}
-    with progress.task("scoring images", len(images)) as task, torch.no_grad():
+    with progress.task(description, len(images)) as task, torch.no_grad():
         for batch in images.split(BATCH) if len(images) else ():
             evidence = Evidence(model, model.as_images(batch))
             for name in names:

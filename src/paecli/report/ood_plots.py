@@ -4,41 +4,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from paecli.report.html import Page
+from paecli.report.ood_tables import (
+    COMPARISON_COLUMNS,
+    IMAGE_COLUMNS,
+    comparison_rows,
+    image_row,
+)
 from paecli.report.pictures import unusual_images
 from paecli.report.plots import histograms, roc_curves
 from paecli.store.files import write_atomically
-from paecli.workflows.compare_sets import SetComparison, SetResult
+from paecli.workflows.compare_sets import SetComparison
 from paecli.workflows.flag_images import FlagReport, ScoredImage
 
 PAGE_FILE = "report.html"
-COMPARISON_COLUMNS = ("data set", "score", "AUROC", "95 % interval", "AUPR", "FPR at 95 % TPR")
-IMAGE_COLUMNS = ("image", "p-value", "outlier", "log p(z)", "reconstruction error")
 LISTED = 200  # images in the page's table; the CSV file has them all
-
-
-def comparison_row(result: SetResult) -> tuple[str, ...]:
-    """Returns one line of the table under `COMPARISON_COLUMNS`."""
-    separation = result.separation
-    low, high = separation.auroc_ci
-    return (
-        result.dataset,
-        result.score,
-        f"{separation.auroc:.4f}",
-        f"{low:.4f} to {high:.4f}",
-        f"{separation.aupr:.4f}",
-        f"{separation.fpr95:.4f}",
-    )
-
-
-def image_row(image: ScoredImage) -> tuple[str, ...]:
-    """Returns one line of the table under `IMAGE_COLUMNS`."""
-    return (
-        str(image.path),
-        f"{image.p_value:.4g}",
-        "yes" if image.outlier else "no",
-        f"{image.log_prob:.2f}",
-        f"{image.reconstruction_error:.5f}",
-    )
 
 
 def roc_picture(comparison: SetComparison, score: str) -> bytes:
@@ -76,8 +55,8 @@ def write_comparison(comparison: SetComparison, folder: Path) -> Path:
         f"Normal images: {comparison.normal_count:,} test images of "
         f"{comparison.normal.name}. A score is higher the more unusual an image is."
     )
-    rows = [comparison_row(result) for result in comparison.results]
-    page.add_table(COMPARISON_COLUMNS, rows, caption="Separation of the sets")
+    caption = "Separation of the sets, with 95 % bootstrap margins"
+    page.add_table(COMPARISON_COLUMNS, comparison_rows(comparison.results), caption=caption)
     for score in dict.fromkeys(result.score for result in comparison.results):
         page.add_heading(score)
         sets = ", ".join(each.name for each in comparison.outliers)
@@ -96,11 +75,10 @@ def write_flags(report: FlagReport, folder: Path) -> Path:
     Raises:
         CheckpointError: the folder cannot be written.
     """
-    flagged = sum(image.outlier for image in report.images)
     page = Page("Which images are unusual")
     page.add_text(
-        f"{flagged:,} of {len(report.images):,} images are flagged. A p-value is the share of "
-        f"{report.normal_count:,} normal images that are at least as unusual by {report.score}."
+        f"{report.flagged:,} of {len(report.images):,} images are flagged. A p-value is the share "
+        f"of {report.normal_count:,} normal images that are at least as unusual by {report.score}."
     )
     picture = unusual_picture(report)
     write_atomically(folder / "unusual.png", picture)

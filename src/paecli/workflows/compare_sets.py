@@ -94,7 +94,13 @@ def compare_sets(
     names = against or default_sets(training_set(header))
     outliers = outlier_sets(names, normal, data_dir=data_dir, seed=seed, progress=progress)
     measured = {
-        each.name: measure_scores(model, each.images[:limit], scores, progress=progress)
+        each.name: measure_scores(
+            model,
+            each.images[:limit],
+            scores,
+            description=f"scoring {each.name}",
+            progress=progress,
+        )
         for each in (normal, *outliers)
     }
     results = tuple(

@@ -48,6 +48,8 @@ class FlagReport:
         images: one an image that could be read, in the order of the paths.
         unreadable: path and reason of each of the others.
         score: name of the score.
+        fpr: rate of false positives that was asked for; counts when `fdr` is None.
+        fdr: rate of false discoveries that was asked for, or None.
         normal_count: normal images behind the p-values.
         unusual: the most unusual images, most unusual first.
         unusual_pixels: `(k, c, h, w)` their pixels as the model sees them, in [0, 1].
@@ -58,11 +60,18 @@ class FlagReport:
     images: tuple[ScoredImage, ...]
     unreadable: tuple[tuple[Path, str], ...]
     score: str
+    fpr: float
+    fdr: float | None
     normal_count: int
     unusual: tuple[ScoredImage, ...]
     unusual_pixels: Tensor
     unusual_reconstructions: Tensor
     seconds: float
+
+    @property
+    def flagged(self) -> int:
+        """How many images are flagged."""
+        return sum(image.outlier for image in self.images)
 
 
 def flag_images(
@@ -117,6 +126,8 @@ def flag_images(
         images=images,
         unreadable=tuple(unreadable),
         score=score,
+        fpr=fpr,
+        fdr=fdr,
         normal_count=len(normal),
         unusual=tuple(unusual),
         unusual_pixels=pixels,

@@ -1,0 +1,45 @@
+"""What `pae ood` found, as rows of a table."""
+
+from collections.abc import Sequence
+
+from paecli.core.separation import Interval
+from paecli.workflows.compare_sets import SetResult
+from paecli.workflows.flag_images import ScoredImage
+
+COMPARISON_COLUMNS = ("data set", "score", "AUROC", "AUPR", "FPR95")
+IMAGE_COLUMNS = ("image", "p-value", "outlier", "log p(z)", "reconstruction error")
+
+
+def comparison_rows(results: Sequence[SetResult]) -> list[tuple[str, ...]]:
+    """Returns the lines under `COMPARISON_COLUMNS`; a data set is named on its first line."""
+    rows: list[tuple[str, ...]] = []
+    previous = ""
+    for result in results:
+        separation = result.separation
+        rows.append(
+            (
+                result.dataset if result.dataset != previous else "",
+                result.score,
+                _with_margin(separation.auroc, separation.auroc_ci),
+                _with_margin(separation.aupr, separation.aupr_ci),
+                _with_margin(separation.fpr95, separation.fpr95_ci),
+            )
+        )
+        previous = result.dataset
+    return rows
+
+
+def image_row(image: ScoredImage) -> tuple[str, ...]:
+    """Returns one line under `IMAGE_COLUMNS`."""
+    return (
+        str(image.path),
+        f"{image.p_value:.4g}",
+        "yes" if image.outlier else "no",
+        f"{image.log_prob:.2f}",
+        f"{image.reconstruction_error:.5f}",
+    )
+
+
+def _with_margin(value: float, interval: Interval) -> str:
+    low, high = interval
+    return f"{value:.4f} ±{max(high - value, value - low):.4f}"
