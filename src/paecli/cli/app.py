@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from paecli import __version__
-from paecli.cli import demo, eval, interpolate, ood, sample, train_ae, train_flow
+from paecli.cli import (
+    demo,
+    doctor,
+    download,
+    eval,
+    info,
+    interpolate,
+    ood,
+    publish,
+    sample,
+    train_ae,
+    train_flow,
+)
 from paecli.cli.console import say
 from paecli.errors import PaeError
 
@@ -24,7 +36,11 @@ app.command("eval")(eval.evaluate)
 app.command("ood")(ood.ood)
 app.command("sample")(sample.sample)
 app.command("interpolate")(interpolate.interpolate)
+app.command("download")(download.download)
+app.command("publish")(publish.publish)
+app.command("info")(info.info)
 app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
 
 DEBUG = "PAE_DEBUG"  # set by --debug; read where errors are caught
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C

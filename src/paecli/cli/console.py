@@ -18,6 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 SECONDS_BETWEEN_LINES = 30
 
@@ -34,15 +35,20 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     """Prints a table; columns after the first are numbers and align right."""
     table = Table(title=title, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right")
+        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(printable(cell)) for cell in row))
     stderr.print(table)
 
 
 def say(message: str) -> None:
     """Prints one line for the user."""
-    stderr.print(message, markup=False, soft_wrap=True)
+    stderr.print(printable(message), markup=False, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """Returns text without the control characters by which a file could steer the terminal."""
+    return "".join(letter for letter in text if letter.isprintable() or letter == "\n")
 
 
 class RichTask:

@@ -41,3 +41,14 @@ Report = Annotated[
         "--report", help="Also write a web page with pictures to this folder.", show_default=False
     ),
 ]
+RegistryAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--registry",
+        envvar="PAE_REGISTRY",
+        metavar="ADDRESS",
+        help="A folder, https://, file://, doi: or hf://organisation/repository@revision. "
+        "Default: the user's config file, then the bundled registry.",
+        show_default=False,
+    ),
+]

@@ -34,22 +34,27 @@ def partial_file(file: IndexFile) -> Path:
 
 
 @contextmanager
-def only_process(file: IndexFile, progress: Progress) -> Iterator[None]:
-    """Keeps other processes from fetching the same file at the same time.
+def only_process(key: str, what: str, progress: Progress) -> Iterator[None]:
+    """Keeps other processes from doing the same thing at the same time.
 
     The operating system releases the lock when its process dies.
+
+    Args:
+        key: a file name that stands for the thing.
+        what: the thing in words, such as `fetching model.safetensors`.
+        progress: told when this has to wait.
 
     Raises:
         RegistryError: the cache cannot be written, or the other process takes an hour.
     """
-    path = cache_folder() / "locks" / f"{file.sha256}.lock"
+    path = cache_folder() / "locks" / f"{key}.lock"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(path)
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
-            progress.say(f"Another pae is fetching {file.path}; waiting for it.")
+            progress.say(f"Another pae is {what}; waiting for it.")
             lock.acquire(timeout=LONGEST_WAIT)
     except filelock.Timeout as error:
         raise RegistryError(

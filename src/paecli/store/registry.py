@@ -87,6 +87,18 @@ def list_entries(
     return open_registry(address, offline=offline, progress=progress).index.entries
 
 
+def ask_registry(address: str | None = None) -> Index:
+    """Reads a registry's index once, without retries and without an older copy.
+
+    Raises:
+        RegistryError: it does not answer, or its index is damaged.
+    """
+    source = open_source(choose_address(address))
+    if isinstance(source, FolderSource):
+        return read_folder_index(source.folder)
+    return _read_web_index(source, attempts=1)[0]
+
+
 def fetch(
     name: str,
     *,
@@ -121,7 +133,7 @@ def fetch(
         raise _unknown(name, revision, opened)
     if kind is not None and entry.kind != kind:
         raise RegistryError(
-            f"{name} is of kind {entry.kind!r}, not {kind!r}; see `pae download -l`"
+            f"{name} is of kind {entry.kind!r}, not {kind!r}; see `pae download --list`"
         )
     origins, files = zip(*(_obtain(file, opened, progress) for file in entry.files), strict=True)
     return Fetched(entry, files, "download" if "download" in origins else origins[0])
@@ -177,14 +189,35 @@ def fetch_file(
     ).files[0]
 
 
+def read_folder_index(folder: Path) -> Index:
+    """Reads the index of a registry folder.
+
+    Raises:
+        RegistryError: there is none, or it is damaged.
+    """
+    path = folder / INDEX_FILE
+    try:
+        if path.stat().st_size > MAX_INDEX_BYTES:
+            raise RegistryError(f"{path} is larger than {MAX_INDEX_BYTES} bytes")
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RegistryError(
+            f"{folder} is no registry: cannot read its {INDEX_FILE}; "
+            "make one with `pae publish MODEL --to FOLDER`"
+        ) from error
+    return parse_index(text, where=str(folder))
+
+
 def _read_index(source: Source, offline: bool, progress: Progress) -> Index:
     if isinstance(source, FolderSource):
-        return _read_folder_index(source)
+        return read_folder_index(source.folder)
     digest = hashlib.sha256(source.address.encode()).hexdigest()
     copy = cache_folder() / "indexes" / f"{digest}.yaml"
     if not offline:
         try:
-            return _read_web_index(source, copy)
+            index, text = _read_web_index(source)
+            write_atomically(copy, text.encode())
+            return index
         except RegistryError as error:
             if not copy.is_file():
                 raise
@@ -194,21 +227,9 @@ def _read_index(source: Source, offline: bool, progress: Progress) -> Index:
     return parse_index(copy.read_text("utf-8"), where=source.address)
 
 
-def _read_folder_index(source: FolderSource) -> Index:
-    path = source.folder / INDEX_FILE
-    try:
-        if path.stat().st_size > MAX_INDEX_BYTES:
-            raise RegistryError(f"{path} is larger than {MAX_INDEX_BYTES} bytes")
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RegistryError(
-            f"{source.folder} is no registry: cannot read its {INDEX_FILE}; "
-            "make one with `pae publish MODEL --to FOLDER`"
-        ) from error
-    return parse_index(text, where=str(source.folder))
-
-
-def _read_web_index(source: WebSource | DoiSource, copy: Path) -> Index:
+def _read_web_index(
+    source: WebSource | DoiSource, *, attempts: int | None = None
+) -> tuple[Index, str]:
     from paecli.store.web import read_text
 
     text = read_text(
@@ -216,10 +237,9 @@ def _read_web_index(source: WebSource | DoiSource, copy: Path) -> Index:
         headers=source.headers,
         limit=MAX_INDEX_BYTES,
         what=f"the index of {source.address}",
+        attempts=attempts,
     )
-    index = parse_index(text, where=source.address)
-    write_atomically(copy, text.encode())
-    return index
+    return parse_index(text, where=source.address), text
 
 
 def _obtain(file: IndexFile, registry: Registry, progress: Progress) -> tuple[str, Path]:
@@ -239,7 +259,7 @@ def _obtain(file: IndexFile, registry: Registry, progress: Progress) -> tuple[st
             f"{file.path} is not in the cache (or damaged there) and --offline forbids fetching; "
             "run `pae download NAME` online first"
         )
-    with only_process(file, progress):
+    with only_process(file.sha256, f"fetching {file.path}", progress):
         if not _is_cached(file):
             _download(file, registry.source, progress)
     return "download", target

@@ -37,7 +37,14 @@ class _LoopbackAdapter(HTTPAdapter):  # type: ignore[misc]
         return super().send(request, *args, **options)
 
 
-def read_text(url: str, *, headers: Mapping[str, str], limit: int, what: str) -> str:
+def read_text(
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    limit: int,
+    what: str,
+    attempts: int | None = None,
+) -> str:
     """Fetches a short UTF-8 text.
 
     Args:
@@ -45,6 +52,7 @@ def read_text(url: str, *, headers: Mapping[str, str], limit: int, what: str) ->
         headers: sent with the request.
         limit: largest size in bytes.
         what: what is fetched, for messages.
+        attempts: how often to try; None is `ATTEMPTS`.
 
     Raises:
         RegistryError: unreachable, an error status, larger than `limit`, or not text.
@@ -55,7 +63,7 @@ def read_text(url: str, *, headers: Mapping[str, str], limit: int, what: str) ->
             return _read_text_once(url, headers, limit, what)
         except _PassingError as error:
             failures += 1
-            _pause_or_give_up(failures, url, error)
+            _pause_or_give_up(failures, url, error, attempts or ATTEMPTS)
 
 
 def download(
@@ -91,7 +99,7 @@ def download(
                 return _continue(url, part, size, headers, label, task)
             except _PassingError as error:
                 failures = 1 if _length(part) > before else failures + 1
-                _pause_or_give_up(failures, url, error)
+                _pause_or_give_up(failures, url, error, ATTEMPTS)
 
 
 def without_secrets(url: str) -> str:
@@ -224,8 +232,8 @@ def _writing(part: Path, mode: str) -> Iterator[Any]:
         ) from error
 
 
-def _pause_or_give_up(failures: int, url: str, error: _PassingError) -> None:
-    if failures >= ATTEMPTS:
+def _pause_or_give_up(failures: int, url: str, error: _PassingError, attempts: int) -> None:
+    if failures >= attempts:
         raise RegistryError(
             f"cannot fetch {without_secrets(url)}: {error}; check the connection and try again"
         ) from error

@@ -1,0 +1,63 @@
+"""Model cards: what a published model is, was trained on and is fit for, in Markdown."""
+
+from paecli.store.checkpoint import Header
+from paecli.store.index import Entry
+
+CARD = """# {name}, revision {revision}
+
+{description}
+
+A probabilistic auto-encoder (arXiv:2006.05479): an autoencoder and a normalizing flow over its
+latent vectors. Use it with `pae`, for example `pae sample {name}`.
+
+| | |
+|---|---|
+| licence | {licence} |
+| data | {data} |
+| images | {shape} (channels, height, width) |
+| latent size | {latent_size} |
+| autoencoder | {network} |
+| flow | {flow} |
+| file | `{path}`, {size} bytes |
+| SHA-256 | `{sha256}` |
+
+## Measured at the end of training
+
+{metrics}
+
+## Limits
+
+It knows the kind of images it was trained on and no others. Densities and p-values say how
+unusual an image is for this model, not how good or true it is. Restorations are samples of
+what is plausible, not of what was there.
+
+## Trained with
+
+{versions}
+"""
+
+
+def write_card(entry: Entry, header: Header) -> str:
+    """Returns the model card of an entry with one file."""
+    file = entry.files[0]
+    return CARD.format(
+        name=entry.name,
+        revision=entry.revision,
+        description=entry.description or "No description.",
+        licence=entry.licence or "not stated",
+        data=f"{header.data.get('dataset', 'unknown')}, "
+        f"content hash `{header.data.get('content_hash', 'unknown')}`",
+        shape=" x ".join(map(str, header.autoencoder["image_shape"])),
+        latent_size=header.autoencoder["latent_size"],
+        network=header.autoencoder["network"],
+        flow=header.flow["kind"] if header.flow else "none",
+        path=file.path,
+        size=file.size,
+        sha256=file.sha256,
+        metrics=_list({name: f"{value:.6g}" for name, value in entry.metrics.items()}),
+        versions=_list(header.versions),
+    )
+
+
+def _list(values: dict[str, str]) -> str:
+    return "\n".join(f"- {name}: {value}" for name, value in values.items()) or "Nothing recorded."
