@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from paecli.core.autoencoder import Autoencoder
+from paecli.core.calibration import Calibration, fit_calibration
 from paecli.core.flow import LatentFlow
 from paecli.core.normal_reference import NormalReference
 from paecli.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
-    from paecli.core.posterior import Restoration
+    from paecli.core.posterior import Method, Restoration
 
 BATCH = 500  # images that pass through the networks at once; larger ones miss the CPU's cache
 
@@ -26,6 +27,7 @@ class PAE(nn.Module):
         flow: stage 2, or None when only stage 1 is trained.
         sigma: `(channels, height, width)` standard deviation of a pixel about its
             reconstruction, measured on held-out images.
+        calibration: what restorations know of the model's errors; empty until `calibrate`.
         normal_reference: held-out images that others are compared with.
         normal_scores: for each score, its values on held-out images, `(n,)` ascending;
             what p-values are measured against.
@@ -39,6 +41,7 @@ class PAE(nn.Module):
         self.autoencoder = autoencoder
         self.flow = flow
         self.register_buffer("sigma", torch.ones(autoencoder.image_shape))
+        self.calibration = Calibration()
         self.normal_reference = NormalReference(autoencoder.latent_size)
         self.normal_scores: dict[str, Tensor] = {}
 
@@ -162,3 +165,81 @@ class PAE(nn.Module):
         from paecli.core.conformal import p_values
 
         return p_values(self.score(x, score), self.require_normal_scores(score))
+
+    @torch.no_grad()
+    def calibrate(self, held_out: Tensor) -> None:
+        """Measures the errors that restorations must allow for; see `core.calibration`.
+
+        Args:
+            held_out: `(n, c, h, w)`, uint8 or float in [0, 1], which no stage was trained on.
+        """
+        x = self.as_images(held_out)
+        z = self.encode(x)
+        u, _ = self.require_flow().to_base(z)
+        fit_calibration(self.calibration, u=u, images=x, decoded=self.decode(z))
+
+    def restore(
+        self,
+        image: Tensor,
+        *,
+        mask: Tensor | None = None,
+        noise: float = 0.0,
+        method: Method = "auto",
+        samples: int = 64,
+        starts: int = 64,
+        seed: int = 0,
+    ) -> Restoration:
+        """Restores one damaged image with its uncertainty.
+
+        Args:
+            image: `(c, h, w)` float; what is under the mask is never looked at.
+            mask: `(h, w)` or `(c, h, w)`, 1 or True where OBSERVED; all of it by default.
+            noise: standard deviation of the Gaussian noise on observed pixels.
+            method: `map`, `laplace`, `mixture`, `is`, `hmc`, or `auto`: the fastest whose
+                diagnostics pass.
+            samples: draws to return as images.
+            starts: starting points of the search for modes, all climbed at once.
+            seed: of everything random.
+
+        Raises:
+            UsageError: shapes that do not fit, observed values that are not finite, or
+                outside [0, 1] without noise.
+        """
+        masks = None if mask is None else mask[None]
+        return self.restore_batch(
+            image[None],
+            mask=masks,
+            noise=noise,
+            method=method,
+            samples=samples,
+            starts=starts,
+            seed=seed,
+        )[0]
+
+    def restore_batch(
+        self,
+        images: Tensor,
+        *,
+        mask: Tensor | None = None,
+        noise: float = 0.0,
+        method: Method = "auto",
+        samples: int = 64,
+        starts: int = 64,
+        seed: int = 0,
+    ) -> list[Restoration]:
+        """Restores images `(n, c, h, w)` as one batch, several times as fast as one by one.
+
+        Args as of `restore`; `mask` is `(n, h, w)` or `(n, c, h, w)`, or 1 for n.
+        """
+        from paecli.core.restoration import restore_with  # it needs this class itself
+
+        return restore_with(
+            self,
+            images,
+            mask=mask,
+            noise=noise,
+            method=method,
+            samples=samples,
+            starts=starts,
+            seed=seed,
+        )

@@ -1,0 +1,141 @@
+"""Draws from the posterior by each of the methods, all of equal weight."""
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from paecli.core.posterior.diagnostics import effective_sample_size, rhat
+from paecli.core.posterior.hmc import run_chains, start_chains, warm_up
+from paecli.core.posterior.importance import pareto_smooth
+from paecli.core.posterior.mixture import Mixture
+from paecli.core.posterior.target import Target
+
+KEPT = 256  # draws of an image that the answer is made of
+PROPOSALS = 1024  # of importance sampling
+WIDENING = 1.15  # of the proposal, so that its tails cover the posterior's
+CHAINS = 16
+FIRST_ROUND = 30  # steps; each further round has twice as many and forgets the one before
+ROUNDS = 2
+RHAT_LIMIT = 1.05
+PARETO_LIMIT = 0.7  # arXiv:1507.02646, section 3
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Draws for each of `n` images.
+
+    Attributes:
+        u: `(n, s, k)`.
+        score: `(n, s, k)` gradient of the log density that the draws follow.
+        pareto_k: `(n,)` shape of the tail of the importance ratios; NaN without any.
+        rhat: `(n,)` largest R-hat over the latents; NaN without chains.
+        ess: `(n,)` effective sample size; for chains the smallest over the latents.
+    """
+
+    u: Tensor
+    score: Tensor
+    pareto_k: Tensor
+    rhat: Tensor
+    ess: Tensor
+
+    def select(self, images: Tensor) -> "Draws":
+        """Returns the draws of some of the images; `images` is an index."""
+        return Draws(**{field.name: getattr(self, field.name)[images] for field in fields(self)})
+
+    def put(self, images: Tensor, others: "Draws") -> "Draws":
+        """Returns these draws with those of some images, an index `(m,)`, replaced."""
+        pairs = {
+            field.name: (getattr(self, field.name), getattr(others, field.name))
+            for field in fields(self)
+        }
+        return Draws(**{name: old.index_copy(0, images, new) for name, (old, new) in pairs.items()})
+
+
+def draw_modes(target: Target, mixture: Mixture) -> Draws:
+    """Returns the best mode as the only draw: the method `map`."""
+    u = mixture.only_best().means
+    return _draws(target, u, torch.zeros_like(u), ess=torch.ones(len(u)))
+
+
+def draw_from_mixture(target: Target, mixture: Mixture, generator: torch.Generator) -> Draws:
+    """Draws from the mixture itself: the methods `laplace` and `mixture`."""
+    u = mixture.sample(KEPT, generator)
+    return _draws(target, u, mixture.score(u), ess=torch.full((len(u),), float(KEPT)))
+
+
+def draw_by_importance(target: Target, mixture: Mixture, generator: torch.Generator) -> Draws:
+    """Draws from a slightly wider mixture and resamples by smoothed importance ratios."""
+    proposal = replace(mixture, factors=mixture.factors * WIDENING)
+    u = proposal.sample(PROPOSALS, generator)
+    with torch.no_grad():
+        log_target = target.log_prob(u.to(target.data)).double()
+    ratios = (log_target - proposal.log_prob(u)).nan_to_num(nan=-torch.inf)
+    smoothed = [pareto_smooth(each) for each in ratios]
+    weights = torch.stack([weights for weights, _ in smoothed])
+    u = _resample(u, weights, generator)
+    _, score = target.score(u.to(target.data))
+    shapes = torch.tensor([shape for _, shape in smoothed])
+    return _draws(target, u, score, pareto_k=shapes, ess=1 / weights.square().sum(1))
+
+
+def draw_by_chains(target: Target, mixture: Mixture, generator: torch.Generator) -> Draws:
+    """Runs Hamiltonian Monte Carlo until the chains of each image agree, at most `ROUNDS` times."""
+    chains = start_chains(target, mixture, chains=CHAINS, generator=generator)
+    mixture, chains = warm_up(target, mixture, chains, generator)
+    chains, u, score = run_chains(target, mixture, chains, steps=FIRST_ROUND, generator=generator)
+    answer = _summarise(target, u, score)
+    pending = torch.arange(len(u[0]))
+    for further in range(1, ROUNDS):
+        apart = answer.rhat[pending] > RHAT_LIMIT
+        pending, chains = pending[apart], chains.select(apart)
+        if not len(pending):
+            break
+        chains, u, score = run_chains(
+            target.select(pending),
+            mixture.select(pending),
+            chains,
+            steps=FIRST_ROUND * 2**further,
+            generator=generator,
+        )
+        answer = answer.put(pending, _summarise(target, u, score))
+    return answer
+
+
+def _summarise(target: Target, u: Tensor, score: Tensor) -> Draws:
+    """Diagnoses chains `(steps, n, c, k)` and thins them to `KEPT` draws of an image."""
+    by_chain = u.transpose(1, 2)
+    chosen = torch.linspace(0, u.shape[0] * u.shape[2] - 1, KEPT).round().long()
+    pooled, pooled_score = (
+        values.permute(1, 0, 2, 3).flatten(1, 2)[:, chosen] for values in (u, score)
+    )
+    ess = effective_sample_size(by_chain).amin(-1)
+    return _draws(target, pooled, pooled_score, rhat=rhat(by_chain).amax(-1), ess=ess)
+
+
+def _draws(
+    target: Target,
+    u: Tensor,
+    score: Tensor,
+    *,
+    ess: Tensor,
+    pareto_k: Tensor | None = None,
+    rhat: Tensor | None = None,
+) -> Draws:
+    unknown = torch.full((len(u),), torch.nan)
+    return Draws(
+        u=u.to(target.data),
+        score=score.to(target.data),
+        ess=ess.float(),
+        pareto_k=unknown if pareto_k is None else pareto_k.float(),
+        rhat=unknown if rhat is None else rhat.float(),
+    )
+
+
+def _resample(u: Tensor, weights: Tensor, generator: torch.Generator) -> Tensor:
+    """Draws `KEPT` of the points `(n, s, k)` by weight, systematically."""
+    start = torch.rand(len(u), 1, generator=generator, dtype=torch.float64)
+    edges = weights.cumsum(1)
+    ticks = (start + torch.arange(KEPT)) / KEPT * edges[:, -1:]
+    chosen = torch.searchsorted(edges, ticks).clamp_max(u.shape[1] - 1)
+    return u.gather(1, chosen.unsqueeze(-1).expand(-1, -1, u.shape[2]))

@@ -1,0 +1,126 @@
+"""Maximum a posteriori points: many starts of many images climb at once.
+
+Tempered Adam brings the starts near modes; Levenberg-Marquardt steps finish there.
+"""
+
+from math import sqrt
+
+import torch
+from torch import Tensor
+
+from paecli.core.posterior.target import Target
+
+FIRST_TEMPER = 0.02  # of the likelihood, so that starts can still cross between modes
+RISING_STEPS = 20
+FULL = [1.0] * 10  # tempers of the steps after that, twice
+ADAM_RATE = 0.15  # in prior standard deviations
+FINAL_STEPS = 6
+CLIMBERS = 16  # starts of an image that climb; the likeliest of all that were drawn
+SURVIVORS = 4  # of them, that Levenberg-Marquardt finishes
+FIRST_DAMPING = 0.1
+EASIER, HARDER = 0.2, 8.0  # change of the damping after a good and a bad step
+
+
+def draw_starts(
+    target: Target, *, count: int, generator: torch.Generator, guesses: Tensor | None = None
+) -> Tensor:
+    """Draws starting points from the prior and keeps the likeliest.
+
+    Args:
+        target: the posterior.
+        count: points to draw for each image.
+        generator: source of randomness.
+        guesses: `(n, g, k)` points that are always kept, or None.
+
+    Returns:
+        `(n, min(count, CLIMBERS) + g, k)`.
+    """
+    n, k = len(target.data), target.latent_size
+    starts = torch.randn(n, count, k, generator=generator).to(target.data)
+    starts = best(target, _bounded(starts), CLIMBERS, temper=FIRST_TEMPER)
+    return starts if guesses is None else torch.cat((_bounded(guesses), starts), dim=1)
+
+
+def climb(target: Target, u: Tensor) -> Tensor:
+    """Moves starts `(n, s, k)` uphill by Adam while the likelihood's temper rises to 1.
+
+    The worse half of the starts is dropped after each third, but never below `SURVIVORS`.
+
+    Returns:
+        `(n, min(s, SURVIVORS), k)`, best first.
+    """
+    rising = [FIRST_TEMPER ** (1 - step / RISING_STEPS) for step in range(RISING_STEPS)]
+    for tempers, rate in ((rising, ADAM_RATE), (FULL, ADAM_RATE), (FULL, ADAM_RATE / 4)):
+        u = _adam(target, u, tempers, rate=rate)
+        u = best(target, u, max(SURVIVORS, u.shape[1] // 2))
+    return best(target, u, SURVIVORS)
+
+
+@torch.no_grad()
+def best(target: Target, u: Tensor, count: int, *, temper: float = 1.0) -> Tensor:
+    """Returns the `count` points of highest posterior density of each image, best first."""
+    log_prob = target.log_prob(u, temper=temper).nan_to_num(nan=-torch.inf)
+    order = log_prob.argsort(dim=1, descending=True)[:, :count]
+    return u.gather(1, order[..., None].expand(-1, -1, u.shape[2]))
+
+
+@torch.no_grad()
+def finish(target: Target, u: Tensor, *, steps: int = FINAL_STEPS) -> tuple[Tensor, Tensor]:
+    """Takes Levenberg-Marquardt steps from points `(n, s, k)`; exact for a linear decoder.
+
+    Returns:
+        The points, and their log posterior `(n, s)`, which never falls.
+    """
+    log_prob = target.log_prob(u)
+    damping = torch.full_like(log_prob, FIRST_DAMPING)
+    for _ in range(steps):
+        curvature, slope = gauss_newton(target, u)
+        scale = curvature.diagonal(dim1=-2, dim2=-1) * damping[..., None]
+        step = torch.linalg.solve(curvature + torch.diag_embed(scale), slope.unsqueeze(-1))
+        proposal = _bounded(u + step.squeeze(-1).to(u))
+        new = target.log_prob(proposal)
+        better = new >= log_prob
+        u = torch.where(better[..., None], proposal, u)
+        log_prob = torch.where(better, new, log_prob)
+        damping = torch.where(better, damping * EASIER, damping * HARDER).clamp(1e-9, 1e6)
+    return u, log_prob
+
+
+def gauss_newton(target: Target, u: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the Gauss-Newton precision `I + J' W J` and the gradient of the log posterior.
+
+    Args:
+        target: the posterior.
+        u: points `(n, s, k)`.
+
+    Returns:
+        `(n, s, k, k)` and `(n, s, k)`, in float64.
+    """
+    images, jacobian = target.jacobian(u)
+    weighted = jacobian * target.precision[:, None, None]
+    identity = torch.eye(target.latent_size, dtype=torch.float64, device=u.device)
+    curvature = (weighted @ jacobian.transpose(-1, -2)).double() + identity
+    misfit = target.data[:, None] - images
+    slope = torch.einsum("nskp,nsp->nsk", weighted, misfit).double() - u.double()
+    return curvature, slope
+
+
+def _adam(target: Target, u: Tensor, tempers: list[float], *, rate: float) -> Tensor:
+    first, second = torch.zeros_like(u), torch.zeros_like(u)
+    for step, temper in enumerate(tempers, start=1):
+        _, slope = target.score(u, temper=temper)
+        first = 0.9 * first + 0.1 * slope
+        second = 0.95 * second + 0.05 * slope.square()
+        moved = (first / (1 - 0.9**step)) / ((second / (1 - 0.95**step)).sqrt() + 1e-8)
+        u = _bounded(u + rate * moved)
+    return u
+
+
+def _bounded(u: Tensor) -> Tensor:
+    """Pulls points back into the ball that holds nearly all of the prior.
+
+    A trained flow sends points far outside it to absurd latents.
+    """
+    radius = sqrt(u.shape[-1]) + 4.0
+    shrink: Tensor = radius / u.norm(dim=-1, keepdim=True).clamp_min(radius)
+    return u * shrink

@@ -1,0 +1,106 @@
+"""From a target to modes and draws: the methods, and how `auto` chooses among them."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from paecli.core.posterior.draws import (
+    PARETO_LIMIT,
+    RHAT_LIMIT,
+    Draws,
+    draw_by_chains,
+    draw_by_importance,
+    draw_from_mixture,
+    draw_modes,
+)
+from paecli.core.posterior.laplace import precision
+from paecli.core.posterior.map import climb, draw_starts, finish
+from paecli.core.posterior.mixture import Mixture, build_mixture
+from paecli.core.posterior.target import Target
+
+Method = Literal["auto", "map", "laplace", "mixture", "is", "hmc"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What is known about the posteriors of `n` images.
+
+    Attributes:
+        mixture: the modes.
+        draws: the draws.
+        methods: the method used for each image.
+        notes: for each image a sentence to pass on, or nothing.
+    """
+
+    mixture: Mixture
+    draws: Draws
+    methods: list[str]
+    notes: list[str]
+
+
+def solve(
+    target: Target,
+    *,
+    method: Method,
+    starts: int,
+    generator: torch.Generator,
+    guesses: Tensor | None = None,
+) -> Posterior:
+    """Finds modes and draws for all images of a target.
+
+    Args:
+        target: the posterior.
+        method: `auto` tries importance sampling and falls back to Monte Carlo chains.
+        starts: starting points of the search for modes.
+        generator: source of randomness.
+        guesses: `(n, g, k)` good starting points, or None.
+    """
+    mixture = find_modes(target, starts=starts, generator=generator, guesses=guesses)
+    if method == "laplace":
+        mixture = mixture.only_best()
+    if method == "auto":
+        return _choose(target, mixture, generator)
+    if method == "map":
+        draws = draw_modes(target, mixture)
+    elif method == "is":
+        draws = draw_by_importance(target, mixture, generator)
+    elif method == "hmc":
+        draws = draw_by_chains(target, mixture, generator)
+    else:
+        draws = draw_from_mixture(target, mixture, generator)
+    n = len(target.data)
+    return Posterior(mixture, draws, [method] * n, [""] * n)
+
+
+def find_modes(
+    target: Target, *, starts: int, generator: torch.Generator, guesses: Tensor | None = None
+) -> Mixture:
+    """Climbs from many starts and builds the Laplace mixture of the distinct modes."""
+    first = draw_starts(target, count=starts, generator=generator, guesses=guesses)
+    modes, log_posteriors = finish(target, climb(target, first))
+    return build_mixture(modes, log_posteriors, precision(target, modes))
+
+
+def passed(draws: Draws) -> Tensor:
+    """Tells for which images the diagnostics are good: `(n,)`; approximations pass always."""
+    return ~((draws.pareto_k >= PARETO_LIMIT) | (draws.rhat > RHAT_LIMIT))
+
+
+def _choose(target: Target, mixture: Mixture, generator: torch.Generator) -> Posterior:
+    draws = draw_by_importance(target, mixture, generator)
+    n = len(target.data)
+    methods, notes = ["is"] * n, [""] * n
+    failed = (~passed(draws)).nonzero().squeeze(1)
+    if len(failed):
+        shapes = draws.pareto_k
+        chains = draw_by_chains(target.select(failed), mixture.select(failed), generator)
+        draws = draws.put(failed, chains)
+        for index in failed.tolist():
+            methods[index] = "hmc"
+            notes[index] = f"importance sampling failed (Pareto k {shapes[index]:.2f}), used chains"
+            if draws.rhat[index] > RHAT_LIMIT:
+                notes[index] += f"; these have not settled (R-hat {draws.rhat[index]:.2f})"
+    return Posterior(mixture, draws, methods, notes)
