@@ -1,0 +1,127 @@
+"""What all commands share: help, version, errors, exit codes, completion."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from typer.testing import CliRunner
+
+import paecli
+from paecli.cli import app as application
+from paecli.cli.app import app, main
+from paecli.errors import DataError, PaeError, UsageError
+
+COMMANDS = sorted(command.name or command.callback.__name__ for command in app.registered_commands)
+HEAVY = ("torch", "torchvision", "numpy", "sklearn", "matplotlib", "accelerate", "FrEIA")
+runner = CliRunner()
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], int]:
+    """Runs `pae` with a command line that ends in the given error; returns the exit code."""
+    monkeypatch.delenv(application.DEBUG, raising=False)
+
+    def run(error: BaseException) -> int:
+        def fail() -> None:
+            raise error
+
+        monkeypatch.setattr(application, "app", fail)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code
+
+    return run
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train-ae", "--help"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    script = (
+        "import sys\n"
+        f"sys.argv = ['pae', *{arguments!r}]\n"
+        "from paecli.__main__ import main\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code, end.code\n"
+        f"heavy = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "assert not heavy, heavy\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_version() -> None:
+    result = runner.invoke(app, ["--version"])
+    assert result.exit_code == 0
+    assert result.stdout == f"pae {paecli.__version__}\n"
+
+
+def test_help_names_every_command() -> None:
+    result = runner.invoke(app, ["--help"])
+    assert result.exit_code == 0
+    assert all(command in result.stdout for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_an_example(command: str) -> None:
+    result = runner.invoke(app, [command, "--help"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    assert f"pae {command}" in result.stdout.replace("Usage: pae", "", 1)
+
+
+def test_no_command_shows_the_help() -> None:
+    result = runner.invoke(app, [])
+    assert "Commands" in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["no-such-command"], ["train-ae", "--no-such-option"]])
+def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
+    assert runner.invoke(app, arguments).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(PaeError("a"), 1), (DataError("b"), 1), (UsageError("c"), 2)]
+)
+def test_errors_are_one_line_on_standard_error(
+    failing: Callable[[BaseException], int],
+    capsys: pytest.CaptureFixture[str],
+    error: PaeError,
+    code: int,
+) -> None:
+    assert failing(error) == code
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == f"Error: {error}\n"
+
+
+def test_long_messages_and_markup_are_printed_as_they_stand(
+    failing: Callable[[BaseException], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = "cannot read [bold]/a/very/long/path[/bold]" + "/folder" * 60
+    failing(DataError(message))
+    assert capsys.readouterr().err == f"Error: {message}\n"
+
+
+def test_debug_shows_the_traceback(
+    failing: Callable[[BaseException], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(application.DEBUG, "1")
+    with pytest.raises(DataError):
+        failing(DataError("a"))
+
+
+def test_interruption_exits_as_shells_expect(failing: Callable[[BaseException], int]) -> None:
+    assert failing(KeyboardInterrupt()) == 130
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shell_completion_is_offered(shell: str) -> None:
+    script = (
+        f"import sys; sys.argv = ['pae', '--show-completion', '{shell}']; "
+        "from paecli.cli.app import app; app(prog_name='pae')"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ended.returncode == 0
+    assert "_PAE_COMPLETE" in ended.stdout
