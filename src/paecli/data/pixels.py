@@ -181,14 +181,18 @@ def _deep_values(image: Image.Image, path: Path) -> np.ndarray:
 
 
 def _eight_bit_values(image: Image.Image, *, channels: int, wanted: tuple[int, int]) -> Tensor:
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        backdrop = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(backdrop, image)
-    image = image.convert("L" if channels == 1 else "RGB")
+    mode = "L" if channels == 1 else "RGB"
+    image = _converted(image, "RGBA" if image.has_transparency_data else mode)
     # averaging whole blocks first keeps the floats of a huge image small
     factor = min(image.height // (SPARE * wanted[0]), image.width // (SPARE * wanted[1]))
     if factor > 1:
         image = image.reduce(factor)
-    values = torch.from_numpy(np.array(image)).to(torch.float32) / 255
+    if image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    values = torch.from_numpy(np.array(_converted(image, mode))).to(torch.float32) / 255
     return values[None] if channels == 1 else values.permute(2, 0, 1)
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    # Pillow would copy an image that is right already
+    return image if image.mode == mode else image.convert(mode)
