@@ -12,6 +12,7 @@ from paecli.workflows.demo import (
     COMPARED,
     DIGITS_IN_INBOX,
     PRESET,
+    RESTORED,
     SCORES,
     DemoReport,
     run_demo,
@@ -82,9 +83,19 @@ def test_json_holds_the_figures(report: DemoReport) -> None:
     assert set(fields["seconds"]) == set(report.seconds)
 
 
+def test_hidden_parts_are_restored(report: DemoReport) -> None:
+    hidden = report.damaged.isnan()
+    assert len(report.restorations) == RESTORED
+    assert hidden.float().mean() == 0.5
+    for restored, missing in zip(report.restorations, hidden, strict=True):
+        assert (restored.std[missing] > 0).any()
+        assert (restored.std[~missing] == 0).all()
+
+
 def test_page_shows_every_step(report: DemoReport, tmp_path: Path) -> None:
     page = write_demo(report, tmp_path).read_text("utf-8")
-    assert page.count("<img ") == page.count('alt="') >= 7
+    assert (tmp_path / "overview.png").stat().st_size > 0
+    assert page.count("<img ") == page.count('alt="') >= 8
     for name in report.seconds:
         assert name in page
     assert f"{report.evaluation.reconstruction.mse:.5f}" in page

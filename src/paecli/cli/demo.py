@@ -10,6 +10,17 @@ from paecli.cli.options import Json, Out
 
 
 def demo(
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            show_default=False,
+            help="Show this model of Fashion-MNIST instead of training one: a registry name, a "
+            "run folder or a .safetensors file.",
+        ),
+    ] = None,
     out: Out = Path("demo"),
     config: Annotated[
         Path | None,
@@ -31,17 +42,17 @@ def demo(
 
         pae demo
 
-        pae demo --out /tmp/demo --json
+        pae demo --model fmnist-32 --out tour
     """
     from paecli.config import resolve
     from paecli.report.demo_page import write_demo
     from paecli.workflows.demo import PRESET, run_demo
 
     settings = resolve(preset=PRESET, file=config, flags={})
-    report = run_demo(settings, out, progress=RichProgress())
+    report = run_demo(settings, out, model_name=model, progress=RichProgress())
     page = write_demo(report, out)
     if json:
-        print_json(report.as_json() | {"report": str(page)})
+        print_json(report.as_json() | {"report_file": str(page)})
         return
     total = sum(report.seconds.values())
     say(f"done in {total:.0f} s; open {page.resolve().as_uri()} in a browser")

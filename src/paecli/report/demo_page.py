@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import torch
+
 from paecli.report.evaluation_tables import FIGURE_COLUMNS, figure_rows
 from paecli.report.html import Page
 from paecli.report.ood_plots import (
@@ -10,12 +12,16 @@ from paecli.report.ood_plots import (
     roc_picture,
     unusual_picture,
 )
-from paecli.report.pictures import image_grid, path_picture, reconstructions
+from paecli.report.pictures import Row, comparison, image_grid, path_picture, reconstructions
 from paecli.report.plots import loss_curves
-from paecli.workflows.demo import DemoReport
+from paecli.store.files import write_atomically
+from paecli.workflows.demo import HIDDEN, DemoReport
 
 PAGE_FILE = "report.html"
+OVERVIEW_FILE = "overview.png"
 SHOWN = 10  # images beside their reconstructions
+COLUMNS = 8  # of the overview
+UNITS = {"autoencoder": "squared error of a pixel", "flow": "nats"}  # of the held-out metric
 
 
 def write_demo(report: DemoReport, folder: Path) -> Path:
@@ -24,13 +30,16 @@ def write_demo(report: DemoReport, folder: Path) -> Path:
     Raises:
         CheckpointError: the folder cannot be written.
     """
-    page = Page("pae demo: a model of clothes, made in minutes")
-    images = report.evaluation.images
+    page = Page("pae demo: what a model of clothes can do")
     page.add_text(
         "Everything here was computed by this run, from the images that ship with the tool: a "
-        f"small part of Fashion-MNIST. All figures are on {images:,} test images that the model "
-        "was not trained on. A model trained on the whole set is better."
+        f"small part of Fashion-MNIST. The figures are on {report.evaluation.images:,} test images."
     )
+    if report.trainings:
+        page.add_text(
+            "The model was trained for this page, in minutes, on a tenth of Fashion-MNIST; one "
+            "trained longer on all of it is better."
+        )
     rows = [(name, f"{seconds:.1f}") for name, seconds in report.seconds.items()]
     rows.append(("together", f"{sum(report.seconds.values()):.1f}"))
     page.add_table(("step", "seconds"), rows)
@@ -38,12 +47,29 @@ def write_demo(report: DemoReport, folder: Path) -> Path:
     _add_samples(page, report)
     _add_outliers(page, report)
     _add_inbox(page, report)
-    _add_training(page, report)
+    _add_restorations(page, report)
+    if report.trainings:
+        _add_training(page, report)
     page.add_heading("All figures")
     page.add_table(FIGURE_COLUMNS, figure_rows(report.evaluation))
     path = folder / PAGE_FILE
     page.save(path)
+    write_atomically(folder / OVERVIEW_FILE, overview_picture(report))
     return path
+
+
+def overview_picture(report: DemoReport) -> bytes:
+    """Shows what the model does in one picture: a row for each use; returns a PNG file."""
+    examples = report.evaluation.examples
+    return comparison(
+        [
+            Row("test images", examples.originals[:COLUMNS]),
+            Row("reconstructed", examples.reconstructions[:COLUMNS]),
+            Row("new images", report.samples.images[:COLUMNS]),
+            *_restoration_rows(report),
+            Row("most unusual\nin a folder", report.inbox.unusual_pixels[:COLUMNS]),
+        ]
+    )
 
 
 def _add_reconstructions(page: Page, report: DemoReport) -> None:
@@ -90,13 +116,37 @@ def _add_outliers(page: Page, report: DemoReport) -> None:
     )
 
 
+def _add_restorations(page: Page, report: DemoReport) -> None:
+    page.add_heading("Restoration")
+    page.add_text(
+        f"The {HIDDEN} half of some test images was hidden. Several images may fit what is left: "
+        "the draws differ where the data leave room, and the standard deviation says how much."
+    )
+    rows = [Row("test images", report.evaluation.examples.originals[: len(report.damaged)])]
+    page.add_picture(
+        comparison([*rows, *_restoration_rows(report)]),
+        "Images with a hidden half, their restorations and the uncertainty of every pixel",
+        "Blue: hidden. Standard deviation: of pixel values in [0, 1].",
+    )
+
+
+def _restoration_rows(report: DemoReport) -> list[Row]:
+    restored = report.restorations
+    # draws far apart in the list, since neighbours may come from one chain
+    draws = [torch.stack([each.samples[place] for each in restored]) for place in (0, -1)]
+    return [
+        Row("half hidden", report.damaged),
+        Row("most probable", torch.stack([each.map for each in restored])),
+        *(Row(f"draw {number}", images) for number, images in enumerate(draws, start=1)),
+        Row("standard\ndeviation", torch.stack([each.std for each in restored]), "positive"),
+    ]
+
+
 def _add_training(page: Page, report: DemoReport) -> None:
     page.add_heading("Training")
-    for training, name, unit in (
-        (report.autoencoder, "autoencoder", "squared error of a pixel"),
-        (report.flow, "flow", "nats"),
-    ):
-        picture = loss_curves(training.history, f"Loss of the {name}", unit=unit)
+    for training in report.trainings:
+        name = training.stage
+        picture = loss_curves(training.history, f"Loss of the {name}", unit=UNITS[name])
         page.add_picture(picture, f"Loss and learning rate of the {name} against the epoch")
 
 

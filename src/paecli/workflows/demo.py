@@ -10,7 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from paecli.config import RunSettings
+from paecli.core.corruption import missing_pixels
 from paecli.core.pae import PAE
+from paecli.core.posterior import Restoration
 from paecli.data import load_dataset, write_image
 from paecli.progress import NullProgress, Progress
 from paecli.store.runs import load_with_header
@@ -36,6 +38,8 @@ INBOX_SCORE = "combined"  # what `pae ood IMAGES` uses
 CLOTHES_IN_INBOX, DIGITS_IN_INBOX = 95, 5
 FALSE_ALARMS = 0.05  # share of normal images that may be flagged
 ENDS = (0, 1)  # test images between which the interpolation goes
+RESTORED = 8  # test images of which a part is hidden and restored
+HIDDEN = "bottom"
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,21 +47,25 @@ class DemoReport:
     """What each step of the demo gave.
 
     Attributes:
-        autoencoder: training of stage 1.
-        flow: training of stage 2.
+        model: what was trained or given.
+        trainings: of the autoencoder and of the flow; empty when the model was given.
         evaluation: figures and pictures on test images.
         comparison: outlier scores on whole data sets.
         inbox: a folder of clothes with a few digits among them, scored image by image.
+        damaged: `(n, c, h, w)` test images, NaN where a part was hidden.
+        restorations: one a damaged image.
         samples: images drawn from the model.
         interpolation: the way from one test image to another.
         seconds: how long each step took, in order.
     """
 
-    autoencoder: TrainingReport
-    flow: TrainingReport
+    model: str
+    trainings: tuple[TrainingReport, ...]
     evaluation: Evaluation
     comparison: SetComparison
     inbox: FlagReport
+    damaged: Tensor
+    restorations: tuple[Restoration, ...]
     samples: SampleReport
     interpolation: InterpolationReport
     seconds: dict[str, float]
@@ -66,7 +74,7 @@ class DemoReport:
         """Returns what `--json` prints."""
         flow = self.evaluation.flow
         return {
-            "run_dir": str(self.autoencoder.run_dir),
+            "model": self.model,
             "reconstruction": {"mse": self.evaluation.reconstruction.mse},
             "flow": {"nll": flow and flow.nll},
             "results": [
@@ -85,38 +93,53 @@ class DemoReport:
 
 
 def run_demo(
-    settings: RunSettings, folder: Path, *, progress: Progress = NullProgress()
+    settings: RunSettings,
+    folder: Path,
+    *,
+    model_name: str | None = None,
+    progress: Progress = NullProgress(),
 ) -> DemoReport:
     """Trains both stages on the bundled images, then uses the model for everything it can do.
 
     Args:
         settings: what to train; the preset `demo` in normal use.
         folder: gets the run folder `model` and the images `inbox`; older ones are replaced.
+        model_name: shows this model instead of training one; see `paecli.store.runs.load`.
         progress: told of every step.
 
     Raises:
         TrainingError: the loss is no longer finite.
-        CheckpointError: the folder cannot be written.
+        CheckpointError: there is no such model, or the folder cannot be written.
+        UsageError: the bundled images do not fit the model.
     """
     clock = _Clock(progress)
-    run_dir = folder / "model"
-    with clock.step("training the autoencoder"):
-        autoencoder = train_autoencoder(
-            settings, run_dir=run_dir, overwrite=True, progress=progress
-        )
-    with clock.step("training the flow"):
-        flow = train_flow(settings.flow, run_dir=run_dir, overwrite=True, progress=progress)
-    model, header = load_with_header(run_dir)
-    test = load_dataset(settings.autoencoder.data.dataset).test.images
+    trainings = () if model_name else _train(settings, folder / "model", clock, progress)
+    name = model_name or str(folder / "model")
+    dataset = settings.autoencoder.data.dataset
+    model, header = load_with_header(name)
+    test = load_dataset(dataset).test.images
     with clock.step("evaluating"):
-        evaluation = evaluate(run_dir, progress=progress)
+        evaluation = evaluate(name, dataset=dataset, progress=progress)
     with clock.step("detecting outliers"):
         comparison = compare_sets(model, header, COMPARED, scores=SCORES, progress=progress)
         inbox = _score_inbox(model, test, folder / "inbox", progress)
-    with clock.step("sampling"):
+    with clock.step("restoring damaged images"):
+        damaged, restorations = _restore(model, model.as_images(test[:RESTORED]))
+    with clock.step("drawing new images"):
         samples = draw_samples(model)
         way = interpolate(model, test[ENDS[0]], test[ENDS[1]])
-    return DemoReport(autoencoder, flow, evaluation, comparison, inbox, samples, way, clock.seconds)
+    return DemoReport(
+        model=name,
+        trainings=trainings,
+        evaluation=evaluation,
+        comparison=comparison,
+        inbox=inbox,
+        damaged=damaged,
+        restorations=restorations,
+        samples=samples,
+        interpolation=way,
+        seconds=clock.seconds,
+    )
 
 
 class _Clock:
@@ -132,6 +155,23 @@ class _Clock:
         start = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - start
+
+
+def _train(
+    settings: RunSettings, run_dir: Path, clock: _Clock, progress: Progress
+) -> tuple[TrainingReport, ...]:
+    with clock.step("training the autoencoder"):
+        first = train_autoencoder(settings, run_dir=run_dir, overwrite=True, progress=progress)
+    with clock.step("training the flow"):
+        second = train_flow(settings.flow, run_dir=run_dir, overwrite=True, progress=progress)
+    return first, second
+
+
+def _restore(model: PAE, images: Tensor) -> tuple[Tensor, tuple[Restoration, ...]]:
+    """Hides a part of each image and restores it; returns the damaged images, too."""
+    missing = missing_pixels(HIDDEN, height=images.shape[2], width=images.shape[3])
+    restorations = model.restore_batch(images, mask=~missing[None])
+    return images.masked_fill(missing, float("nan")), tuple(restorations)
 
 
 def _score_inbox(model: PAE, clothes: Tensor, folder: Path, progress: Progress) -> FlagReport:
