@@ -44,7 +44,11 @@ def default_sets(dataset: str) -> list[str]:
 
 
 def normal_set(
-    header: Header, *, image_shape: Shape, data_dir: Path | None, progress: Progress
+    header: Header,
+    *,
+    image_shape: Shape,
+    data_dir: Path | None,
+    progress: Progress = NullProgress(),
 ) -> ComparisonSet:
     """Returns the test images of the data set that the model was trained on.
 
