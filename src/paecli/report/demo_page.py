@@ -4,22 +4,19 @@ from pathlib import Path
 
 import torch
 
+from paecli.files import write_atomically
 from paecli.report.evaluation_tables import FIGURE_COLUMNS, figure_rows
 from paecli.report.html import Page
-from paecli.report.ood_plots import (
-    COMPARISON_COLUMNS,
-    comparison_row,
-    roc_picture,
-    unusual_picture,
-)
+from paecli.report.ood_plots import roc_picture, unusual_picture
+from paecli.report.ood_tables import COMPARISON_COLUMNS, comparison_rows
 from paecli.report.pictures import Row, comparison, image_grid, path_picture, reconstructions
 from paecli.report.plots import loss_curves
-from paecli.store.files import write_atomically
 from paecli.workflows.demo import HIDDEN, DemoReport
 
 PAGE_FILE = "report.html"
 OVERVIEW_FILE = "overview.png"
 SHOWN = 10  # images beside their reconstructions
+LEVEL = 0.8  # of the intervals whose coverage is told
 COLUMNS = 8  # of the overview
 UNITS = {"autoencoder": "squared error of a pixel", "flow": "nats"}  # of the held-out metric
 
@@ -108,8 +105,7 @@ def _add_outliers(page: Page, report: DemoReport) -> None:
         "(AUROC) is 1 when every outlier scores higher than every normal image, and 0.5 for "
         "guessing. hflip and vflip are the test images mirrored sideways and turned upside down."
     )
-    rows = [comparison_row(result) for result in report.comparison.results]
-    page.add_table(COMPARISON_COLUMNS, rows)
+    page.add_table(COMPARISON_COLUMNS, comparison_rows(report.comparison.results))
     score = report.comparison.results[0].score
     page.add_picture(
         roc_picture(report.comparison, score), f"ROC curves of the score {score}, one for each set"
@@ -117,12 +113,15 @@ def _add_outliers(page: Page, report: DemoReport) -> None:
 
 
 def _add_restorations(page: Page, report: DemoReport) -> None:
+    covered = [each.coverage[LEVEL] for each in report.restored if each.coverage]
     page.add_heading("Restoration")
     page.add_text(
         f"The {HIDDEN} half of some test images was hidden. Several images may fit what is left: "
-        "the draws differ where the data leave room, and the standard deviation says how much."
+        "the draws differ where the data leave room, and the standard deviation says how much. "
+        f"{sum(covered) / len(covered):.0%} of the hidden pixels lie in the intervals that are "
+        f"meant to hold {LEVEL:.0%}."
     )
-    rows = [Row("test images", report.evaluation.examples.originals[: len(report.damaged)])]
+    rows = [Row("test images", report.evaluation.examples.originals[: len(report.restored)])]
     page.add_picture(
         comparison([*rows, *_restoration_rows(report)]),
         "Images with a hidden half, their restorations and the uncertainty of every pixel",
@@ -131,14 +130,14 @@ def _add_restorations(page: Page, report: DemoReport) -> None:
 
 
 def _restoration_rows(report: DemoReport) -> list[Row]:
-    restored = report.restorations
+    results = [each.restoration for each in report.restored]
     # draws far apart in the list, since neighbours may come from one chain
-    draws = [torch.stack([each.samples[place] for each in restored]) for place in (0, -1)]
+    draws = [torch.stack([each.samples[place] for each in results]) for place in (0, -1)]
     return [
-        Row("half hidden", report.damaged),
-        Row("most probable", torch.stack([each.map for each in restored])),
+        Row("half hidden", torch.stack([each.damaged for each in report.restored])),
+        Row("most probable", torch.stack([each.map for each in results])),
         *(Row(f"draw {number}", images) for number, images in enumerate(draws, start=1)),
-        Row("standard\ndeviation", torch.stack([each.std for each in restored]), "positive"),
+        Row("standard\ndeviation", torch.stack([each.std for each in results]), "positive"),
     ]
 
 

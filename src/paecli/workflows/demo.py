@@ -10,9 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from paecli.config import RunSettings
-from paecli.core.corruption import missing_pixels
 from paecli.core.pae import PAE
-from paecli.core.posterior import Restoration
 from paecli.data import load_dataset, write_image
 from paecli.progress import NullProgress, Progress
 from paecli.store.runs import load_with_header
@@ -20,6 +18,7 @@ from paecli.workflows.compare_sets import SetComparison, compare_sets
 from paecli.workflows.evaluate import evaluate
 from paecli.workflows.evaluation import Evaluation
 from paecli.workflows.flag_images import FlagReport, flag_images
+from paecli.workflows.restore import RestoredFile, RestoreSettings, restore_files
 from paecli.workflows.sample import (
     InterpolationReport,
     SampleReport,
@@ -40,6 +39,7 @@ FALSE_ALARMS = 0.05  # share of normal images that may be flagged
 ENDS = (0, 1)  # test images between which the interpolation goes
 RESTORED = 8  # test images of which a part is hidden and restored
 HIDDEN = "bottom"
+STARTS = 16  # of the search for modes, a quarter of the usual number: a demo should not take long
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +52,7 @@ class DemoReport:
         evaluation: figures and pictures on test images.
         comparison: outlier scores on whole data sets.
         inbox: a folder of clothes with a few digits among them, scored image by image.
-        damaged: `(n, c, h, w)` test images, NaN where a part was hidden.
-        restorations: one a damaged image.
+        restored: test images of which a part was hidden.
         samples: images drawn from the model.
         interpolation: the way from one test image to another.
         seconds: how long each step took, in order.
@@ -64,8 +63,7 @@ class DemoReport:
     evaluation: Evaluation
     comparison: SetComparison
     inbox: FlagReport
-    damaged: Tensor
-    restorations: tuple[Restoration, ...]
+    restored: tuple[RestoredFile, ...]
     samples: SampleReport
     interpolation: InterpolationReport
     seconds: dict[str, float]
@@ -88,6 +86,14 @@ class DemoReport:
                 for result in self.comparison.results
             ],
             "outliers": [str(image.path) for image in self.inbox.images if image.outlier],
+            "restored": [
+                {
+                    "path": str(each.path),
+                    "method": each.restoration.method,
+                    "coverage": each.coverage,
+                }
+                for each in self.restored
+            ],
             "seconds": {name: round(seconds, 2) for name, seconds in self.seconds.items()},
         }
 
@@ -103,7 +109,8 @@ def run_demo(
 
     Args:
         settings: what to train; the preset `demo` in normal use.
-        folder: gets the run folder `model` and the images `inbox`; older ones are replaced.
+        folder: gets the run folder `model` and the images that are scored (`inbox`) and restored
+            (`damaged`); older ones are replaced.
         model_name: shows this model instead of training one; see `paecli.store.runs.load`.
         progress: told of every step.
 
@@ -124,7 +131,7 @@ def run_demo(
         comparison = compare_sets(model, header, COMPARED, scores=SCORES, progress=progress)
         inbox = _score_inbox(model, test, folder / "inbox", progress)
     with clock.step("restoring damaged images"):
-        damaged, restorations = _restore(model, model.as_images(test[:RESTORED]))
+        restored = _restore(model, test[:RESTORED], folder / "damaged", progress)
     with clock.step("drawing new images"):
         samples = draw_samples(model)
         way = interpolate(model, test[ENDS[0]], test[ENDS[1]])
@@ -134,8 +141,7 @@ def run_demo(
         evaluation=evaluation,
         comparison=comparison,
         inbox=inbox,
-        damaged=damaged,
-        restorations=restorations,
+        restored=restored,
         samples=samples,
         interpolation=way,
         seconds=clock.seconds,
@@ -167,11 +173,17 @@ def _train(
     return first, second
 
 
-def _restore(model: PAE, images: Tensor) -> tuple[Tensor, tuple[Restoration, ...]]:
-    """Hides a part of each image and restores it; returns the damaged images, too."""
-    missing = missing_pixels(HIDDEN, height=images.shape[2], width=images.shape[3])
-    restorations = model.restore_batch(images, mask=~missing[None])
-    return images.masked_fill(missing, float("nan")), tuple(restorations)
+def _restore(
+    model: PAE, images: Tensor, folder: Path, progress: Progress
+) -> tuple[RestoredFile, ...]:
+    """Writes images and restores them without looking at the hidden part."""
+    for number, image in enumerate(images, start=1):
+        write_image(folder / f"clothes-{number}.png", image)
+    settings = RestoreSettings(mask=HIDDEN, starts=STARTS)
+    restored = restore_files(
+        model, folder, settings, out=folder / "restored", truth=folder, progress=progress
+    )
+    return tuple(restored)
 
 
 def _score_inbox(model: PAE, clothes: Tensor, folder: Path, progress: Progress) -> FlagReport:
