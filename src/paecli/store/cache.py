@@ -1,26 +1,18 @@
 """The download cache: files under their own hash, so that none can be taken for another."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import filelock
-import platformdirs
 
 from paecli.errors import RegistryError
+from paecli.files import hash_file
+from paecli.folders import CACHE_VARIABLE, cache_folder
 from paecli.progress import Progress
-from paecli.store.files import hash_file
 from paecli.store.index import IndexFile
 
-CACHE_VARIABLE = "PAE_CACHE"
 LONGEST_WAIT = 3600.0  # seconds for another process's download
-
-
-def cache_folder() -> Path:
-    """Returns the cache: `PAE_CACHE`, or the user's cache folder."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    return Path(chosen) if chosen else platformdirs.user_cache_path("pae")
 
 
 def cached_file(file: IndexFile) -> Path:

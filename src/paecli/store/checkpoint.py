@@ -14,7 +14,7 @@ from paecli.core.autoencoder import Autoencoder
 from paecli.core.flow import LatentFlow
 from paecli.core.pae import PAE
 from paecli.errors import CheckpointError
-from paecli.store.files import write_atomically
+from paecli.files import write_atomically
 from paecli.store.header import (
     FORMAT_VERSION,
     HEADER_KEY,

@@ -56,7 +56,7 @@ class Header(BaseModel):
     @classmethod
     def _within_limits(cls, architecture: Architecture | None) -> Architecture | None:
         for name, value in (architecture or {}).items():
-            for number in value if name == "image_shape" else [value]:
+            for number in value if isinstance(value, list | tuple) else [value]:
                 _check_number(name, number)
         return architecture
 

@@ -7,9 +7,10 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from paecli.errors import RegistryError
+from paecli.files import is_intact, write_atomically
+from paecli.folders import cache_folder
 from paecli.progress import NullProgress, Progress
-from paecli.store.cache import cache_folder, cached_file, only_process, partial_file
-from paecli.store.files import is_intact, write_atomically
+from paecli.store.cache import cached_file, only_process, partial_file
 from paecli.store.index import (
     INDEX_FILE,
     MAX_INDEX_BYTES,

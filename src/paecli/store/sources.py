@@ -7,11 +7,11 @@ from importlib import resources
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-import platformdirs
 import yaml
 
 from paecli.config import parse_yaml
 from paecli.errors import RegistryError
+from paecli.folders import config_file
 from paecli.store.index import FileName
 
 BUNDLED = "bundled"
@@ -77,11 +77,6 @@ def choose_address(explicit: str | None) -> str:
     return explicit or os.environ.get(REGISTRY_VARIABLE) or _configured_address() or BUNDLED
 
 
-def user_config_file() -> Path:
-    """Returns the file in which a user may set `registry: ADDRESS` for good."""
-    return platformdirs.user_config_path("pae") / "config.yaml"
-
-
 def open_source(address: str) -> Source:
     """Turns an address into a source; touches neither disk nor network.
 
@@ -137,7 +132,7 @@ def _hub_source(address: str) -> WebSource:
 
 
 def _configured_address() -> str | None:
-    file = user_config_file()
+    file = config_file()
     if not file.is_file():
         return None
     try:

@@ -167,8 +167,8 @@ def _answer(url: str, headers: Mapping[str, str], what: str) -> Iterator[request
         requests.exceptions.TooManyRedirects,
     ) as error:
         raise RegistryError(
-            f"{without_secrets(url)} leads to an address that pae does not follow ({error:.200}); "
-            "tell the registry's owner"
+            f"{without_secrets(url)} leads to an address that pae does not follow "
+            f"({error!s:.200}); tell the registry's owner"
         ) from error
     except requests.RequestException as error:
         raise _PassingError(_reason(error)) from error

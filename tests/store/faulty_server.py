@@ -1,0 +1,111 @@
+"""A loopback web server that can be told to misbehave."""
+
+import threading
+from collections.abc import Callable
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+Fault = Callable[["Handler", bytes], None]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Serves a folder, ranges included; the faults of a file name are used up one a request."""
+
+    protocol_version = "HTTP/1.1"
+
+    def __init__(self, site: "Site", *rest: object) -> None:
+        self.site = site
+        super().__init__(*rest)  # type: ignore[arg-type]
+
+    def do_GET(self) -> None:
+        name = self.path.lstrip("/")
+        self.site.requests.append((name, self.headers.get("Range", "")))
+        faults = self.site.faults.get(name, [])
+        fault = faults.pop(0) if faults else None
+        path = self.site.folder / name
+        content = path.read_bytes() if path.is_file() else None
+        if fault is not None:
+            fault(self, content or b"")
+            self.close_connection = True
+        elif content is None:
+            self.answer(404, b"no such file")
+        else:
+            self.serve(content)
+
+    def serve(self, content: bytes) -> None:
+        wanted = self.headers.get("Range", "")
+        if not wanted or self.site.no_ranges:
+            return self.answer(200, content)
+        start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+        headers = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
+        return self.answer(206, content[start:], headers)
+
+    def answer(
+        self,
+        status: int,
+        body: bytes,
+        headers: dict[str, str] | None = None,
+        length: int | None = None,
+    ) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        for key, value in (headers or {}).items():
+            self.send_header(key, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+class Site:
+    """A running server."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.faults: dict[str, list[Fault]] = {}
+        self.requests: list[tuple[str, str]] = []
+        self.no_ranges = False
+        self.released = threading.Event()  # ends stalls
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, self))
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
+        self.thread.start()
+
+    def stop(self) -> None:
+        self.released.set()
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+def drop_after(count: int) -> Fault:
+    """Announces everything, sends `count` bytes and hangs up."""
+    return lambda handler, content: handler.answer(200, content[:count], length=len(content))
+
+
+def stall_after(count: int) -> Fault:
+    def fault(handler: Handler, content: bytes) -> None:
+        handler.answer(200, content[:count], length=len(content))
+        handler.wfile.flush()
+        handler.site.released.wait(20)
+
+    return fault
+
+
+def status(code: int) -> Fault:
+    return lambda handler, content: handler.answer(code, b"sorry")
+
+
+def web_page(handler: Handler, content: bytes) -> None:
+    handler.answer(200, b"<html>quota exceeded</html>", {"Content-Type": "text/html"})
+
+
+def same_length_garbage(handler: Handler, content: bytes) -> None:
+    handler.answer(200, bytes(len(content)))
+
+
+def redirect(target: str) -> Fault:
+    return lambda handler, content: handler.answer(302, b"", {"Location": target})

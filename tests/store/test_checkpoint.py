@@ -1,0 +1,209 @@
+"""Model files: what is written is read, and nothing else is believed."""
+
+import contextlib
+import json
+import re
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+import paecli
+from paecli.core.pae import PAE
+from paecli.errors import CheckpointError
+from paecli.store.checkpoint import Header, hash_tensors, load_pae, read_header, save_pae
+from paecli.store.header import HEADER_KEY
+
+VERSION_1 = Path(__file__).parent / "fixtures" / "version-1.safetensors"
+Change = Callable[[dict[str, Any], dict[str, Tensor]], None]
+
+
+def read_raw(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    with safe_open(path, framework="pt") as file:
+        names = file.keys()
+        return json.loads(file.metadata()[HEADER_KEY]), {n: file.get_tensor(n) for n in names}
+
+
+def changed(path: Path, target: Path, change: Change) -> Path:
+    header, tensors = read_raw(path)
+    change(header, tensors)
+    save_file(tensors, target, {HEADER_KEY: json.dumps(header)})
+    return target
+
+
+def test_a_loaded_model_scores_the_same_to_the_bit(
+    trained_pae: PAE, model_file: Path, blobs: Tensor
+) -> None:
+    model, header = load_pae(model_file)
+    assert torch.equal(model.log_prob(blobs), trained_pae.log_prob(blobs))
+    assert header == read_header(model_file)
+    assert header.autoencoder_hash == hash_tensors(trained_pae.autoencoder.state_dict())
+    assert model.normal_scores.keys() == trained_pae.normal_scores.keys()
+    assert not model.training
+
+
+def test_half_precision_halves_the_autoencoder_and_keeps_the_flow(
+    trained_pae: PAE, model_file: Path, tmp_path: Path, blobs: Tensor
+) -> None:
+    target = tmp_path / "half.safetensors"
+    save_pae(target, trained_pae, read_header(model_file), half=True)
+    model, _ = load_pae(target)
+    saved = model_file.stat().st_size - target.stat().st_size
+    weights = sum(p.numel() for p in trained_pae.autoencoder.parameters())
+    assert saved == pytest.approx(2 * weights, rel=0.02)
+    assert torch.allclose(model.reconstruct(blobs), trained_pae.reconstruct(blobs), atol=0.01)
+    for mine, original in zip(
+        model.require_flow().parameters(), trained_pae.require_flow().parameters(), strict=True
+    ):
+        assert torch.equal(mine, original)
+
+
+def test_loading_leaves_the_random_state_alone(model_file: Path) -> None:
+    before = torch.get_rng_state()
+    load_pae(model_file)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_version_1_stays_loadable() -> None:
+    model, header = load_pae(VERSION_1)
+    expected = json.loads(VERSION_1.with_suffix(".json").read_text())
+    x = torch.linspace(0, 1, 2 * 64).view(2, 1, 8, 8)
+    assert header.format_version == 1
+    assert header.data["dataset"] == "squares"
+    assert model.log_prob(x).tolist() == pytest.approx(expected["log_prob"], rel=1e-4)
+
+
+def set_header(**values: object) -> Change:
+    return lambda header, tensors: header.update(values)
+
+
+def set_option(part: str, **values: object) -> Change:
+    return lambda header, tensors: header[part].update(values)
+
+
+def set_tensor(name: str, make: Callable[[Tensor], Tensor]) -> Change:
+    return lambda header, tensors: tensors.update({name: make(tensors[name])})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (set_header(format_version=2), "format version 2, this pae reads 1; upgrade"),
+        (set_header(surprise=1), "damaged header"),
+        (set_header(kind="virus"), "damaged header"),
+        (set_header(metrics={"mse": float("nan")}), "damaged header"),
+        (set_header(autoencoder_hash="0" * 64), "belongs to another autoencoder"),
+        (set_header(flow=None), "missing or too much"),
+        (set_option("autoencoder", network="os.system"), "no network"),
+        (set_option("autoencoder", surprise=1), "no network"),
+        (set_option("autoencoder", width=10**12), "damaged header"),
+        (set_option("autoencoder", width=-1), "damaged header"),
+        (set_option("autoencoder", width=65_536), "another shape"),
+        (set_option("autoencoder", width={"a": 1}), "damaged header"),
+        (set_option("autoencoder", image_shape=[1, 10**9, 10**9]), "damaged header"),
+        (set_option("autoencoder", image_shape=7), "no network"),
+        (set_option("autoencoder", image_shape=[[1], 2, 3]), "damaged header"),
+        (set_option("flow", blocks=10**9), "damaged header"),
+        (set_option("flow", latent_size=65_536), "another shape"),
+        (set_tensor("sigma", lambda t: t[:, :4]), "another shape"),
+        (set_tensor("sigma", lambda t: t.long()), "another shape or type"),
+        (set_tensor("sigma", lambda t: t * float("nan")), "impossible values"),
+        (set_tensor("sigma", lambda t: -t), "impossible values"),
+        (set_tensor("flow.cholesky", torch.zeros_like), "impossible values"),
+        (set_tensor("normal_scores.log_prob", lambda t: t.flip(0)), "impossible values"),
+        (set_tensor("normal_scores.log_prob", lambda t: t[:, None]), "another shape"),
+        (lambda header, tensors: tensors.pop("sigma"), "missing or too much"),
+        (lambda header, tensors: tensors.update(more=torch.zeros(1)), "missing or too much"),
+    ],
+)
+def test_lies_are_found_out(model_file: Path, tmp_path: Path, change: Change, message: str) -> None:
+    path = changed(model_file, tmp_path / "model.safetensors", change)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        load_pae(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"short",
+        struct.pack("<Q", 2**63),
+        struct.pack("<Q", 90_000_000) + b"{}",
+        struct.pack("<Q", 2) + b"{}",
+        struct.pack("<Q", 50_000) + b"[" * 50_000,
+        b"\x80\x04cos\nsystem\n(S'true'\ntR." + bytes(100),
+        b"<html>not a model</html>",
+    ],
+)
+def test_files_that_are_no_models_end_in_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError) as caught:
+        load_pae(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@given(st.data())
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_damaged_files_load_fully_or_not_at_all(
+    model_file: Path, tmp_path: Path, data: st.DataObject
+) -> None:
+    content = bytearray(model_file.read_bytes())
+    header_end = 8 + int.from_bytes(content[:8], "little")
+    if data.draw(st.booleans()):
+        content = content[: data.draw(st.integers(0, len(content) - 1))]
+    else:
+        for _ in range(data.draw(st.integers(1, 8))):
+            content[data.draw(st.integers(0, header_end - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path / "damaged.safetensors"
+    path.write_bytes(content)
+    with contextlib.suppress(CheckpointError):
+        model, _ = load_pae(path)
+        assert model.log_prob(torch.rand(2, *model.image_shape)).shape == (2,)
+
+
+def test_a_deeply_nested_header_is_refused(model_file: Path, tmp_path: Path) -> None:
+    _, tensors = read_raw(model_file)
+    path = tmp_path / "nested.safetensors"
+    save_file(tensors, path, {HEADER_KEY: "[" * 100_000})
+    with pytest.raises(CheckpointError, match="not one of pae's"):
+        read_header(path)
+
+
+def test_a_failed_write_leaves_the_old_file(
+    trained_pae: PAE, model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"old")
+
+    def no_space(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", no_space)
+    with pytest.raises(CheckpointError, match="No space left on device; free some space"):
+        save_pae(path, trained_pae, Header(kind="pae", autoencoder={"latent_size": 4}))
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_no_source_file_unpickles() -> None:
+    for file in Path(paecli.__file__).parent.rglob("*.py"):
+        text = file.read_text("utf-8")
+        assert not re.search(r"^\s*(import|from) (cPickle|dill|joblib|shelve)\b", text, re.M)
+        # the name of its error may be caught: torch.load raises it for refused files
+        assert not re.search(r"\b[Pp]ickle\w*\.(?!UnpicklingError)|from pickle import", text)
+        assert "allow_pickle=True" not in text
+        for call in re.findall(r"torch\.load\([^)]*\)", text):
+            assert "weights_only=True" in call, f"{file}: {call}"

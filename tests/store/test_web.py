@@ -1,0 +1,138 @@
+"""Downloads from a server that misbehaves in every way that was thought of."""
+
+from pathlib import Path
+
+import pytest
+
+from paecli.errors import RegistryError
+from paecli.progress import NullProgress
+from paecli.store import web
+from paecli.store.web import download, read_text, without_secrets
+
+from .faulty_server import (
+    Fault,
+    Site,
+    drop_after,
+    redirect,
+    same_length_garbage,
+    stall_after,
+    status,
+    web_page,
+)
+
+CONTENT = bytes(range(256)) * 1000
+
+
+@pytest.fixture
+def file_site(site: Site, tmp_path: Path) -> Site:
+    """The server, with one file of random-looking bytes."""
+    site.folder = tmp_path / "served"
+    site.folder.mkdir()
+    (site.folder / "file").write_bytes(CONTENT)
+    return site
+
+
+def fetch(site: Site, part: Path, *, size: int = len(CONTENT)) -> bytes:
+    download(f"{site.url}/file", part, size=size, headers={}, label="file", progress=NullProgress())
+    return part.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [],
+        [status(500), status(500)],
+        [status(503), status(429), drop_after(10)],
+        [drop_after(0)],
+        [drop_after(100_000)],
+        [stall_after(70_000)],
+    ],
+)
+def test_passing_faults_are_survived(file_site: Site, tmp_path: Path, faults: list[Fault]) -> None:
+    file_site.faults["file"] = list(faults)
+    assert fetch(file_site, tmp_path / "part") == CONTENT
+    assert file_site.faults["file"] == []
+
+
+def test_a_broken_download_goes_on_where_it_stopped(file_site: Site, tmp_path: Path) -> None:
+    kept = 3 * web.PIECE
+    file_site.faults["file"] = [drop_after(kept)]
+    assert fetch(file_site, tmp_path / "part") == CONTENT
+    assert [sent for _, sent in file_site.requests] == ["", f"bytes={kept}-"]
+
+
+def test_a_server_without_ranges_starts_over(file_site: Site, tmp_path: Path) -> None:
+    file_site.no_ranges = True
+    (tmp_path / "part").write_bytes(b"x" * 1000)
+    assert fetch(file_site, tmp_path / "part") == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("faults", "message"),
+    [
+        ([status(404)], "answers 404; check the registry's address"),
+        ([status(403)], "asks for permission"),
+        ([web_page], "web page in place of file"),
+        ([redirect("file:///etc/passwd")], "does not follow"),
+        ([redirect("http://192.0.2.1/file")], "does not follow"),
+        ([status(500)] * 5, "answers 500"),
+        ([drop_after(0)] * 5, "the connection (broke|ended)|no connection"),
+        ([lambda handler, content: handler.answer(200, content + b"more")], "offers 256004 bytes"),
+        ([lambda handler, content: handler.answer(200, content[:99])], "offers 99 bytes"),
+        (
+            [lambda handler, _: handler.answer(200, b"z", {"Content-Encoding": "gzip"})],
+            "compressed",
+        ),
+    ],
+)
+def test_lasting_faults_end_in_one_line(
+    file_site: Site, tmp_path: Path, faults: list[Fault], message: str
+) -> None:
+    file_site.faults["file"] = list(faults)
+    with pytest.raises(RegistryError, match=message) as caught:
+        fetch(file_site, tmp_path / "part")
+    assert "\n" not in str(caught.value)
+
+
+def test_no_more_is_written_than_was_agreed(file_site: Site, tmp_path: Path) -> None:
+    def endless(handler, content):  # type: ignore[no-untyped-def]
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(content * 10)
+
+    file_site.faults["file"] = [endless]
+    with pytest.raises(RegistryError, match="more than the 256000 bytes"):
+        fetch(file_site, tmp_path / "part")
+    assert (tmp_path / "part").stat().st_size <= len(CONTENT)
+
+
+def test_a_dead_server_is_reported(file_site: Site, tmp_path: Path) -> None:
+    file_site.stop()
+    with pytest.raises(RegistryError, match="no connection; check the connection"):
+        fetch(file_site, tmp_path / "part")
+
+
+def test_a_folder_that_cannot_be_written_is_reported(file_site: Site, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(RegistryError, match="set PAE_CACHE"):
+        fetch(file_site, tmp_path / "file" / "part")
+
+
+def test_texts_are_bounded_and_decoded(file_site: Site) -> None:
+    url = f"{file_site.url}/file"
+    with pytest.raises(RegistryError, match="is not text"):
+        read_text(url, headers={}, limit=10**6, what="it")
+    with pytest.raises(RegistryError, match="larger than 1000 bytes"):
+        read_text(url, headers={}, limit=1000, what="it")
+    (file_site.folder / "file").write_text("grün", "utf-8")
+    file_site.faults["file"] = [status(500)]
+    assert read_text(url, headers={}, limit=1000, what="it") == "grün"
+
+
+def test_right_length_but_wrong_bytes_are_left_to_the_hash(file_site: Site, tmp_path: Path) -> None:
+    file_site.faults["file"] = [same_length_garbage]
+    assert fetch(file_site, tmp_path / "part") == bytes(len(CONTENT))
+
+
+def test_signed_urls_are_not_shown() -> None:
+    assert without_secrets("https://a.example/f?token=s#t") == "https://a.example/f"
