@@ -1,0 +1,186 @@
+"""Outlier detection side by side: pae's scores, simple baselines and the published figures.
+
+    python benchmarks/outliers.py MODEL --data-dir DATA [--limit 10000] [--out table.md]
+
+Normal images are the Fashion-MNIST test set; outliers are the MNIST test set and both flips.
+Baselines: PCA reconstruction, isolation forest and k nearest neighbours on pixels, a Gaussian
+and a Gaussian mixture on the model's latents (all scikit-learn), and the ELBO of a pythae VAE
+when pythae is installed. Published figures: arXiv:2006.05479, latent size 64. It also measures
+how often fresh normal images are flagged, and how long scoring takes.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.ensemble import IsolationForest
+from sklearn.metrics import roc_auc_score
+from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
+
+from paecli.core.conformal import p_values
+from paecli.core.pae import PAE
+from paecli.core.scores import FAST_SCORES, SCORES, measure_scores
+from paecli.data import load_dataset
+from paecli.data.transforms import transform_images
+from paecli.store.runs import load
+
+Array = NDArray[np.float32]
+Scorer = Callable[[Tensor], Array]
+
+SETS = ("mnist", "hflip", "vflip")
+PUBLISHED = {
+    "paper: log p(z)": (0.997, 0.698, 0.891),
+    "paper: reconstruction error": (0.986, 0.689, 0.880),
+    "likelihood ratio (as cited by the paper)": (0.996, None, None),
+}
+RATES = (0.01, 0.05, 0.1)
+
+
+def pixels(images: Tensor) -> Array:
+    return (images.flatten(1).float() / 255).numpy()
+
+
+def pca_reconstruction(train: Tensor, components: int) -> Scorer:
+    pca = PCA(components, random_state=0).fit(pixels(train))
+
+    def score(images: Tensor) -> Array:
+        x = pixels(images)
+        return np.square(x - pca.inverse_transform(pca.transform(x))).mean(1)
+
+    return score
+
+
+def isolation_forest(train: Tensor) -> Scorer:
+    forest = IsolationForest(200, random_state=0).fit(pixels(train))
+    return lambda images: -forest.score_samples(pixels(images))
+
+
+def nearest_neighbours(train: Tensor) -> Scorer:
+    index = NearestNeighbors(n_neighbors=5).fit(pixels(train))
+    return lambda images: index.kneighbors(pixels(images))[0].mean(1)
+
+
+def latent_mixture(model: PAE, train: Tensor, components: int) -> Scorer:
+    mixture = GaussianMixture(components, random_state=0, reg_covar=1e-5)
+    mixture.fit(model.encode(train).numpy())
+    return lambda images: -mixture.score_samples(model.encode(images).numpy())
+
+
+def vae_elbo(train: Tensor, latent_size: int, epochs: int) -> Scorer:
+    from pythae.models import VAE, VAEConfig
+
+    torch.manual_seed(0)
+    vae = VAE(VAEConfig(input_dim=(1, 28, 28), latent_dim=latent_size, reconstruction_loss="bce"))
+    optimiser = torch.optim.Adam(vae.parameters(), lr=1e-3)
+    for _ in range(epochs):
+        for index in torch.randperm(len(train)).split(128):
+            optimiser.zero_grad()
+            vae({"data": train[index].float() / 255}).loss.backward()
+            optimiser.step()
+    vae.eval()
+
+    @torch.no_grad()
+    def score(images: Tensor) -> Array:
+        parts = []
+        for batch in images.split(500):
+            x = batch.float() / 255
+            code = vae.encoder(x)
+            mean, log_variance = code.embedding, code.log_covariance
+            decoded = vae.decoder(mean)["reconstruction"].view_as(x)
+            error = torch.nn.functional.binary_cross_entropy(decoded, x, reduction="none")
+            kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
+            parts.append(error.flatten(1).sum(1) + kl)
+        return torch.cat(parts).numpy()
+
+    return score
+
+
+def baselines(model: PAE, train: Tensor, few: Tensor, epochs: int) -> Iterator[tuple[str, Scorer]]:
+    for components in (32, 64):
+        yield f"PCA reconstruction, {components} components", pca_reconstruction(few, components)
+    yield "isolation forest on pixels, 200 trees", isolation_forest(few)
+    yield f"5 nearest neighbours on pixels, {len(few):,} images", nearest_neighbours(few)
+    yield "Gaussian on the model's latents", latent_mixture(model, few, 1)
+    yield "mixture of 20 Gaussians on the model's latents", latent_mixture(model, few, 20)
+    try:
+        elbo = vae_elbo(train, 64, epochs)
+    except ImportError:
+        print("pythae is not installed: its VAE is left out")
+    else:
+        yield f"pythae VAE, latent 64, {epochs} epochs: ELBO", elbo
+
+
+def table_line(name: str, values: tuple[float | None, ...]) -> str:
+    return f"| {name} | " + " | ".join("" if v is None else f"{v:.4f}" for v in values) + " |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--limit", type=int, default=10_000, help="images of each test set")
+    parser.add_argument("--train", type=int, default=10_000, help="images the baselines see")
+    parser.add_argument("--vae-epochs", type=int, default=10)
+    parser.add_argument("--slow", type=int, default=0, help="images for marginal_likelihood")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+
+    model = load(options.model)
+    fashion = load_dataset("fmnist", data_dir=options.data_dir)
+    mnist = load_dataset("mnist", data_dir=options.data_dir)
+    normal = fashion.test.images[: options.limit]
+    flips = (transform_images(name, normal, 0) for name in SETS[1:])
+    outliers = [mnist.test.images[: options.limit], *flips]
+    train = fashion.train.images
+    few = train[torch.randperm(len(train), generator=torch.Generator().manual_seed(0))]
+    few = few[: options.train]
+
+    start = time.perf_counter()
+    own = measure_scores(model, normal, FAST_SCORES)
+    seconds = time.perf_counter() - start
+    lines = [f"| score (n = {len(normal):,} a set) | MNIST | hflip | vflip |", "|---|---|---|---|"]
+    rows = {}
+    others = [measure_scores(model, images, FAST_SCORES) for images in outliers]
+    for name in FAST_SCORES:
+        rows[f"pae: {name}"] = tuple(auroc(own[name], other[name]) for other in others)
+    if options.slow:
+        slow = SCORES["marginal_likelihood"]
+        scored = slow(model, normal[: options.slow])
+        values = (auroc(scored, slow(model, images[: options.slow])) for images in outliers)
+        rows[f"pae: marginal_likelihood (n = {options.slow:,})"] = tuple(values)
+    for name, scorer in baselines(model, train[: 3 * options.train], few, options.vae_epochs):
+        scored = scorer(normal)
+        rows[name] = tuple(auroc(scored, scorer(images)) for images in outliers)
+    rows |= PUBLISHED
+    lines += [table_line(name, values) for name, values in rows.items()]
+    lines += [
+        "",
+        "| share of fresh normal images flagged | "
+        + " | ".join(f"{rate:g}" for rate in RATES)
+        + " |",
+        "|---|---|---|---|",
+    ]
+    for name in FAST_SCORES:
+        p = p_values(own[name], model.normal_scores[name])
+        lines.append(table_line(name, tuple((p <= rate).double().mean().item() for rate in RATES)))
+    lines += ["", f"All fast scores of {len(normal):,} images: {seconds:.1f} s."]
+    text = "\n".join(lines)
+    print(text)
+    if options.out:
+        options.out.write_text(text + "\n")
+
+
+def auroc(normal: Tensor | Array, outliers: Tensor | Array) -> float:
+    labels = np.repeat((0, 1), (len(normal), len(outliers)))
+    return float(roc_auc_score(labels, np.concatenate((normal, outliers))))
+
+
+if __name__ == "__main__":
+    main()
