@@ -20,6 +20,11 @@ class LatentFlow(nn.Module):
     `u = to_base(z)` is standard normal when `z` follows the learned density;
     `log_prob(z) = log N(u; 0, I) + log|det du/dz|` in nats, whitening included.
 
+    Near the data the round trip `u -> z -> u` holds to 5e-5 in float32, also with one
+    coordinate of `u` at 5; all of `u` three times too far out holds to 2e-2, five times to no
+    digit (float64: 2e-8). Measured on the 32 latents of Fashion-MNIST with `nsf`: keep
+    posterior starts and temperatures near 1, or work in float64.
+
     Attributes:
         latent_size: length of a latent vector.
         mean: `(latent_size,)` mean of the latents.
