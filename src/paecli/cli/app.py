@@ -9,10 +9,12 @@ import typer
 from paecli import __version__
 from paecli.cli import (
     demo,
+    denoise,
     doctor,
     download,
     eval,
     info,
+    inpaint,
     interpolate,
     ood,
     publish,
@@ -34,6 +36,8 @@ app.command("train-ae")(train_ae.train_ae)
 app.command("train-flow")(train_flow.train_flow)
 app.command("eval")(eval.evaluate)
 app.command("ood")(ood.ood)
+app.command("inpaint")(inpaint.inpaint)
+app.command("denoise")(denoise.denoise)
 app.command("sample")(sample.sample)
 app.command("interpolate")(interpolate.interpolate)
 app.command("download")(download.download)

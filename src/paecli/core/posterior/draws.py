@@ -16,7 +16,7 @@ PROPOSALS = 1024  # of importance sampling
 WIDENING = 1.15  # of the proposal, so that its tails cover the posterior's
 CHAINS = 16
 FIRST_ROUND = 30  # steps; each further round has twice as many and forgets the one before
-ROUNDS = 2
+ROUNDS = 4
 RHAT_LIMIT = 1.05
 PARETO_LIMIT = 0.7  # arXiv:1507.02646, section 3
 
@@ -79,14 +79,16 @@ def draw_by_importance(target: Target, mixture: Mixture, generator: torch.Genera
     return _draws(target, u, score, pareto_k=shapes, ess=1 / weights.square().sum(1))
 
 
-def draw_by_chains(target: Target, mixture: Mixture, generator: torch.Generator) -> Draws:
-    """Runs Hamiltonian Monte Carlo until the chains of each image agree, at most `ROUNDS` times."""
+def draw_by_chains(
+    target: Target, mixture: Mixture, generator: torch.Generator, *, rounds: int = ROUNDS
+) -> Draws:
+    """Runs Hamiltonian Monte Carlo until the chains of each image agree, for some rounds."""
     chains = start_chains(target, mixture, chains=CHAINS, generator=generator)
     mixture, chains = warm_up(target, mixture, chains, generator)
     chains, u, score = run_chains(target, mixture, chains, steps=FIRST_ROUND, generator=generator)
     answer = _summarise(target, u, score)
     pending = torch.arange(len(u[0]))
-    for further in range(1, ROUNDS):
+    for further in range(1, rounds):
         apart = answer.rhat[pending] > RHAT_LIMIT
         pending, chains = pending[apart], chains.select(apart)
         if not len(pending):

@@ -19,7 +19,7 @@ LEAPFROGS = 4
 LONGEST_STEP = 0.4  # in component units; four of them go a quarter of a period
 JITTER = 0.2  # relative spread of the step, against resonances
 ACCEPTANCE = 0.8  # what the step size is adapted to
-ADAPTATIONS, ADAPTATION_STEPS = 2, 10  # rounds of the warm-up and steps of each
+ADAPTATIONS, ADAPTATION_STEPS = 2, 8  # rounds of the warm-up and steps of each
 
 
 @dataclass(frozen=True)

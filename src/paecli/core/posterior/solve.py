@@ -21,6 +21,7 @@ from paecli.core.posterior.mixture import Mixture, build_mixture
 from paecli.core.posterior.target import Target
 
 Method = Literal["auto", "map", "laplace", "mixture", "is", "hmc"]
+QUICK_ROUNDS = 1  # of chains under `auto`, which must answer within seconds
 METHODS: tuple[Method, ...] = get_args(Method)
 
 
@@ -96,11 +97,15 @@ def _choose(target: Target, mixture: Mixture, generator: torch.Generator) -> Pos
     failed = (~passed(draws)).nonzero().squeeze(1)
     if len(failed):
         shapes = draws.pareto_k
-        chains = draw_by_chains(target.select(failed), mixture.select(failed), generator)
+        chains = draw_by_chains(
+            target.select(failed), mixture.select(failed), generator, rounds=QUICK_ROUNDS
+        )
         draws = draws.put(failed, chains)
         for index in failed.tolist():
             methods[index] = "hmc"
             notes[index] = f"importance sampling failed (Pareto k {shapes[index]:.2f}), used chains"
             if draws.rhat[index] > RHAT_LIMIT:
-                notes[index] += f"; these have not settled (R-hat {draws.rhat[index]:.2f})"
+                notes[index] += (
+                    f"; these have not settled, try --method hmc (R-hat {draws.rhat[index]:.2f})"
+                )
     return Posterior(mixture, draws, methods, notes)

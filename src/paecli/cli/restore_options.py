@@ -1,0 +1,105 @@
+"""What `pae inpaint` and `pae denoise` share: options, and how the result is printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from paecli.cli.console import RichProgress, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from paecli.workflows.restore import RestoredFile, RestoreSettings
+
+Method = Literal["auto", "map", "laplace", "mixture", "is", "hmc"]
+
+ImageArgument = Annotated[
+    Path,
+    typer.Argument(metavar="IMAGE", help="An image file, or a folder to restore as one batch."),
+]
+Starts = Annotated[int, typer.Option(min=1, help="Starting points of the search for readings.")]
+Samples = Annotated[int, typer.Option(min=1, max=256, help="Restored images to draw.")]
+MethodOption = Annotated[
+    Method,
+    typer.Option(
+        "--method",
+        help="auto takes importance sampling (is) where its diagnostics pass and Monte Carlo "
+        "chains (hmc) elsewhere; map, laplace and mixture are quicker approximations.",
+    ),
+]
+Truth = Annotated[
+    Path | None,
+    typer.Option(
+        "--truth",
+        help="The undamaged image (or a folder with the same file names), to count how many of "
+        "its pixels the intervals cover.",
+        show_default=False,
+    ),
+]
+
+
+def run(
+    image: Path,
+    model: str | None,
+    settings: RestoreSettings,
+    *,
+    out: Path,
+    truth: Path | None,
+    as_json: bool,
+) -> None:
+    """Restores, and prints a JSON line for each image or a table of them all."""
+    from paecli.report.restore_plots import write_pictures
+    from paecli.store.runs import load
+    from paecli.workflows.restore import restore_files
+
+    rows = []
+    restored = restore_files(
+        load(model), image, settings, out=out, truth=truth, progress=RichProgress()
+    )
+    for each in restored:
+        write_pictures(each)
+        if each.restoration.note:
+            say(f"{each.path}: {each.restoration.note}")
+        if as_json:
+            print_json(json_fields(each))
+        rows.append(_row(each))
+    print_table("Restored", ("image", "method", "readings", "chi2 / values", "seconds"), rows)
+    say(f"Pictures: {out}")
+
+
+def json_fields(restored: RestoredFile) -> dict[str, Any]:
+    """Returns the JSON object of one image."""
+    result, coverage = restored.restoration, restored.coverage
+    diagnostics = result.diagnostics
+    return {
+        "path": str(restored.path),
+        **{key: str(path) for key, path in restored.files.items()},
+        "modes": [
+            {"log_posterior": mode.log_posterior, "weight": mode.weight} for mode in result.modes
+        ],
+        "chi2": result.chi2,
+        "degrees_of_freedom": result.degrees_of_freedom,
+        "coverage": coverage and {f"{level:.0%}": share for level, share in coverage.items()},
+        "method": result.method,
+        "note": result.note or None,
+        "diagnostics": {
+            "pareto_k": diagnostics.pareto_k,
+            "rhat": diagnostics.rhat,
+            "ess": diagnostics.ess,
+            "passed": diagnostics.passed,
+        },
+        "seconds": round(result.seconds, 3),
+    }
+
+
+def _row(restored: RestoredFile) -> tuple[str, ...]:
+    result = restored.restoration
+    weights = ", ".join(f"{mode.weight:.0%}" for mode in result.modes)
+    return (
+        str(restored.path),
+        result.method,
+        weights,
+        f"{result.chi2:.0f} / {result.degrees_of_freedom}",
+        f"{result.seconds:.2f}",
+    )

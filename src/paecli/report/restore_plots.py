@@ -1,0 +1,78 @@
+"""Pictures of a restoration: what was given, what came out, and how sure it is."""
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor
+
+from paecli.core.posterior import Restoration
+from paecli.data.image_files import write_image
+from paecli.files import write_atomically
+from paecli.report.pictures import COLOUR_MAPS, as_pixels, image_grid
+from paecli.report.plots import to_png
+from paecli.workflows.restore import RestoredFile
+
+COLUMNS = 6
+INCHES = 1.35  # of a panel, each way
+
+
+def write_pictures(restored: RestoredFile) -> None:
+    """Writes best mode, mean, standard deviation (255 = 1.0), samples and the overview.
+
+    Raises:
+        DataError: a file cannot be written.
+        CheckpointError: likewise.
+    """
+    result, files = restored.restoration, restored.files
+    write_image(files["map_file"], result.map)
+    write_image(files["mean_file"], result.mean)
+    write_image(files["std_file"], result.std)
+    write_atomically(files["samples_file"], image_grid(result.samples))
+    picture = overview(result, damaged=restored.damaged, truth=restored.truth)
+    write_atomically(files["overview_file"], picture)
+
+
+def overview(result: Restoration, *, damaged: Tensor, truth: Tensor | None = None) -> bytes:
+    """Draws truth, input, mask, restorations, uncertainty, modes and samples.
+
+    Args:
+        result: the restoration.
+        damaged: `(c, h, w)` the input, NaN where missing.
+        truth: `(c, h, w)` the undamaged image, if known.
+
+    Returns:
+        A PNG file.
+    """
+    modes = result.modes[:COLUMNS]
+    figure = Figure(figsize=(INCHES * COLUMNS, 1.2 * INCHES * 3 + 0.3), layout="constrained")
+    axes = figure.subplots(3, COLUMNS, squeeze=False)
+    for each in axes.flat:
+        each.set_axis_off()
+    known = [] if truth is None else [("truth", truth)]
+    mask = damaged.isnan().any(0, keepdim=True).float()
+    given = [*known, ("input", damaged), ("missing", mask)]
+    answer = [("best mode", result.map), ("mean", result.mean)]
+    for panel, (title, image) in zip(axes[0], [*given, *answer], strict=False):
+        _show(panel, image, title)
+    _show_uncertainty(axes[0, len(given) + len(answer)], result.std)
+    for panel, mode in zip(axes[1], modes, strict=False):
+        _show(panel, mode.image, f"mode, {mode.weight:.0%}")
+    chosen = torch.linspace(0, len(result.samples) - 1, COLUMNS).round().long()
+    for number, (panel, image) in enumerate(zip(axes[2], result.samples[chosen], strict=True), 1):
+        _show(panel, image, f"sample {number}")
+    fit = f"chi-squared {result.chi2:.0f} for {result.degrees_of_freedom} observed values"
+    figure.suptitle(f"method {result.method}, {fit}", fontsize="small")
+    return to_png(figure)
+
+
+def _show(panel: Axes, image: Tensor, title: str) -> None:
+    panel.imshow(as_pixels(image[None])[0], interpolation="nearest")
+    panel.set_title(title, fontsize="small")
+
+
+def _show_uncertainty(panel: Axes, std: Tensor) -> None:
+    values = std.detach().cpu().mean(0).numpy()
+    shown = panel.imshow(values, COLOUR_MAPS["positive"], vmin=0, interpolation="nearest")
+    panel.set_title("std", fontsize="small")
+    panel.figure.colorbar(shown, ax=panel, ticks=MaxNLocator(3), shrink=0.7)
