@@ -39,7 +39,6 @@ FALSE_ALARMS = 0.05  # share of normal images that may be flagged
 ENDS = (0, 1)  # test images between which the interpolation goes
 RESTORED = 8  # test images of which a part is hidden and restored
 HIDDEN = "bottom"
-STARTS = 16  # of the search for modes, a quarter of the usual number: a demo should not take long
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +178,7 @@ def _restore(
     """Writes images and restores them without looking at the hidden part."""
     for number, image in enumerate(images, start=1):
         write_image(folder / f"clothes-{number}.png", image)
-    settings = RestoreSettings(mask=HIDDEN, starts=STARTS)
+    settings = RestoreSettings(mask=HIDDEN)
     restored = restore_files(
         model, folder, settings, out=folder / "restored", truth=folder, progress=progress
     )
