@@ -58,7 +58,7 @@ def pca_reconstruction(train: Tensor, components: int) -> Scorer:
 
 
 def isolation_forest(train: Tensor) -> Scorer:
-    forest = IsolationForest(200, random_state=0).fit(pixels(train))
+    forest = IsolationForest(n_estimators=200, random_state=0).fit(pixels(train))
     return lambda images: -forest.score_samples(pixels(images))
 
 
