@@ -72,7 +72,7 @@ def _flow_rows(flow: FlowQuality) -> list[Row]:
         ("base: largest std", f"{base.largest_std:.3f}", "", "1"),
         ("base: largest mean", f"{base.largest_mean:.3f}", "", "0"),
         ("base: largest correlation", f"{base.largest_correlation:.3f}", "", "0"),
-        ("base: largest KS statistic", f"{base.largest_ks:.3f}", "", "0"),
+        ("base: largest KS", f"{base.largest_ks:.3f}", "", "0"),
         ("base: |u|^2 / latent size", f"{base.radius_mean:.3f}", "", "1"),
     ]
 
@@ -86,8 +86,8 @@ def _memorisation_rows(memorisation: Memorisation) -> list[Row]:
 
 def _interpolation_rows(interpolation: Interpolation) -> list[Row]:
     return [
-        ("interpolation: largest step", f"{interpolation.largest_step:.2f}", "", "1"),
-        ("interpolation: detour", f"{interpolation.detour:.2f}", "", "low"),
+        ("interpolation step ratio", f"{interpolation.largest_step:.2f}", "", "1"),
+        ("interpolation detour", f"{interpolation.detour:.2f}", "", "low"),
     ]
 
 
