@@ -6,7 +6,7 @@ import torch
 from typer.testing import CliRunner
 
 from paecli.cli.app import app
-from paecli.errors import CheckpointError, UsageError
+from paecli.errors import CheckpointError, UsageError, WriteError
 from paecli.store.registry import fetch_model, list_entries
 from paecli.store.runs import load
 
@@ -82,7 +82,7 @@ def test_a_full_disk_leaves_the_registry_as_it_was(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", no_space)
-    with pytest.raises(CheckpointError, match="No space left on device"):
+    with pytest.raises(WriteError, match="No space left on device"):
         publish(model_file, folder, "--name", "blobs")
     assert (folder / "index.yaml").read_bytes() == before
     assert len(list(folder.iterdir())) == 3

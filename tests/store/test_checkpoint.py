@@ -18,7 +18,7 @@ from torch import Tensor
 
 import paecli
 from paecli.core.pae import PAE
-from paecli.errors import CheckpointError
+from paecli.errors import CheckpointError, WriteError
 from paecli.store.checkpoint import Header, hash_tensors, load_pae, read_header, save_pae
 from paecli.store.header import HEADER_KEY
 
@@ -192,7 +192,7 @@ def test_a_failed_write_leaves_the_old_file(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", no_space)
-    with pytest.raises(CheckpointError, match="No space left on device; free some space"):
+    with pytest.raises(WriteError, match="No space left on device; free some space"):
         save_pae(path, trained_pae, Header(kind="pae", autoencoder={"latent_size": 4}))
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

@@ -31,7 +31,6 @@ __all__ = [
     "read_header",
     "save_pae",
     "save_tensors",
-    "write_atomically",
 ]
 
 AUTOENCODER = "autoencoder."  # prefix of stage 1's tensors
@@ -62,7 +61,7 @@ def save_pae(path: Path, model: PAE, header: Header, *, half: bool = False) -> N
             The flow, whose densities need the digits, always stays float32.
 
     Raises:
-        CheckpointError: the file cannot be written.
+        WriteError: the file cannot be written.
     """
     tensors = dict(model.state_dict())
     if half:
@@ -84,7 +83,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
     """Writes tensors and text metadata to a safetensors file, atomically.
 
     Raises:
-        CheckpointError: the file cannot be written.
+        WriteError: the file cannot be written.
     """
     # safetensors refuses strided and shared tensors
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}

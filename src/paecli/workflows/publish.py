@@ -7,11 +7,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from paecli.errors import CheckpointError, UsageError
+from paecli.errors import UsageError
+from paecli.files import hash_file, write_atomically
 from paecli.progress import NullProgress, Progress
 from paecli.store.cache import only_process
 from paecli.store.checkpoint import Header, load_pae, save_pae
-from paecli.store.files import hash_file, write_atomically
 from paecli.store.index import INDEX_FILE, Entry, Index, IndexFile, index_to_yaml
 from paecli.store.registry import read_folder_index
 from paecli.workflows.model_card import write_card
@@ -61,7 +61,8 @@ def publish(
         progress: told when this has to wait for another process.
 
     Raises:
-        CheckpointError: the model is damaged, or the folder cannot be written.
+        CheckpointError: the model is damaged.
+        WriteError: the folder cannot be written.
         RegistryError: the folder holds a damaged index.
         UsageError: a name that cannot be used.
     """
@@ -123,10 +124,7 @@ def _write_index(folder: Path, index: Index, entry: Entry, *, replace: bool) -> 
     old = [other for other in index.entries if replace and other.name == entry.name]
     kept = [other for other in index.entries if other not in old]
     text = index_to_yaml(Index(entries=(*kept, entry)))
-    try:
-        write_atomically(folder / INDEX_FILE, text.encode())
-    except CheckpointError as error:
-        raise CheckpointError(f"nothing was published: {error}") from error
+    write_atomically(folder / INDEX_FILE, text.encode())
     for file in (file for other in old for file in other.files):
         (folder / file.path).unlink(missing_ok=True)
         (folder / file.path).with_suffix(".md").unlink(missing_ok=True)
