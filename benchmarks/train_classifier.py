@@ -1,10 +1,13 @@
 """Trains the classifier whose features `pae eval --features classifier` compares.
 
 One network for the twenty classes of Fashion-MNIST and MNIST, so an image of one set
-counts as wrong when it is taken for a class of the other. About six minutes on one free
-core (`OMP_NUM_THREADS=1`; more threads gain little):
+counts as wrong when it is taken for a class of the other. One core is enough, more
+threads gain little:
 
-    python benchmarks/train_classifier.py --data-dir DATA --out classifier.safetensors
+    OMP_NUM_THREADS=1 python benchmarks/train_classifier.py --data-dir DATA --registry FOLDER
+
+FOLDER is the registry that gets the entry `grey-classifier`; the bundled one is
+`src/paecli/registry`.
 """
 
 import argparse
@@ -20,8 +23,12 @@ from paecli.core.augment import augment
 from paecli.core.averaging import WeightAverage
 from paecli.core.features_classifier import GreyClassifier
 from paecli.data import ImageSplit, load_dataset
+from paecli.files import hash_file, write_atomically
 from paecli.store.checkpoint import save_tensors
+from paecli.store.index import INDEX_FILE, Entry, Index, IndexFile, index_to_yaml, parse_index
+from paecli.workflows.feature_networks import CLASSIFIER_ENTRY
 
+FILE_NAME = f"{CLASSIFIER_ENTRY}.safetensors"
 BATCH = 256
 MNIST_SHARE = 0.15  # of every batch; digits are learned in far fewer steps than clothes
 CLASSES = 10  # labels 0 to 9 are Fashion-MNIST's, 10 to 19 MNIST's
@@ -55,7 +62,9 @@ def main() -> None:
             schedule.step()
             average.update(network)
         # saved after every epoch, so that an interrupted run leaves something
-        accuracies = save_rounded(average.weights, clothes.test, digits.test, arguments.out)
+        path = arguments.registry / FILE_NAME
+        accuracies = save_rounded(average.weights, clothes.test, digits.test, path)
+        register(path, accuracies)
         seconds = round(time.perf_counter() - start)
         print(json.dumps({"epoch": epoch + 1, "seconds": seconds, **accuracies}), flush=True)
 
@@ -63,7 +72,7 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("classifier.safetensors"))
+    parser.add_argument("--registry", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--learning-rate", type=float, default=6e-3)
     parser.add_argument("--seed", type=int, default=0)
@@ -116,6 +125,23 @@ def save_rounded(
     }
     save_tensors(path, halved, {"test_accuracy": json.dumps(accuracies)})
     return accuracies
+
+
+def register(path: Path, accuracies: dict[str, float]) -> None:
+    """Puts the weights into the index beside them, in place of an earlier entry."""
+    index_file = path.parent / INDEX_FILE
+    text = index_file.read_text("utf-8") if index_file.exists() else "schema_version: 1"
+    index = parse_index(text, where=str(index_file))
+    entry = Entry(
+        name=CLASSIFIER_ENTRY,
+        kind="features",
+        description="Classifier of Fashion-MNIST and MNIST, for `pae eval --features classifier`.",
+        licence="MIT",
+        metrics={f"{name}_test_accuracy": value for name, value in accuracies.items()},
+        files=(IndexFile(path=path.name, size=path.stat().st_size, sha256=hash_file(path)),),
+    )
+    others = tuple(other for other in index.entries if other.name != entry.name)
+    write_atomically(index_file, index_to_yaml(Index(entries=(*others, entry))).encode())
 
 
 @torch.no_grad()
