@@ -39,3 +39,7 @@ class RegistryError(PaeError):
 
 class TrainingError(PaeError):
     """Training cannot start, go on or resume."""
+
+
+class WriteError(PaeError):
+    """A file cannot be written: no permission, or the disk is full."""

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from paecli.data import places
+from paecli.folders import CACHE_VARIABLE
 
 from .idx_files import idx_set
 
@@ -20,9 +21,9 @@ def empty_machine(
     """Hides what data the machine has; returns the folder that is the cache instead."""
     folder = tmp_path_factory.mktemp("machine")
     monkeypatch.delenv(places.DATA_VARIABLE, raising=False)
-    monkeypatch.setattr(places, "user_cache_path", lambda app: folder / "cache" / app)
+    monkeypatch.setenv(CACHE_VARIABLE, str(folder / "cache"))
     monkeypatch.setattr(places, "SYSTEM_FOLDER", folder / "system")
-    return places.cache_folder()
+    return places.dataset_cache()
 
 
 @pytest.fixture

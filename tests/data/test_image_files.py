@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from paecli.data import find_images, read_images, write_image
-from paecli.errors import DataError, ImageError
+from paecli.errors import DataError, ImageError, WriteError
 
 SHAPE = (1, 6, 4)
 Writer = Callable[..., list[Path]]
@@ -71,5 +71,5 @@ def test_clips_floats_and_refuses_nan(tmp_path: Path) -> None:
 
 def test_says_where_it_cannot_write(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(DataError, match="cannot write"):
+    with pytest.raises(WriteError, match="cannot write"):
         write_image(tmp_path / "file" / "out.png", torch.zeros(1, 2, 2))

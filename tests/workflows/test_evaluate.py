@@ -43,7 +43,7 @@ def fresh_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("PAE_DATA", raising=False)
     monkeypatch.setenv("PAE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("paecli.data.places.SYSTEM_FOLDER", tmp_path / "none")
-    monkeypatch.setattr("paecli.data.places.cache_folder", lambda: tmp_path / "none")
+    monkeypatch.setattr("paecli.data.places.dataset_cache", lambda: tmp_path / "none")
 
 
 @pytest.fixture

@@ -129,7 +129,8 @@ def _row(entry: Entry) -> list[str]:
 
 
 def _verify(json: bool) -> None:
-    from paecli.store.cache import cache_folder, cached_files, damaged_files
+    from paecli.folders import cache_folder
+    from paecli.store.cache import cached_files, damaged_files
 
     count, damaged = len(cached_files()), damaged_files()
     for path in damaged:

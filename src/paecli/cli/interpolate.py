@@ -41,8 +41,8 @@ def interpolate(
         pae interpolate test:3 test:12 --model runs/fmnist --steps 12
     """
     from paecli.data import write_image
+    from paecli.files import write_atomically
     from paecli.report.pictures import path_picture
-    from paecli.store.files import write_atomically
     from paecli.store.runs import load_with_header
     from paecli.workflows import sample
 

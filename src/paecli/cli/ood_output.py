@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from paecli.cli.console import print_table, say
+from paecli.files import write_atomically
 from paecli.report.ood_tables import (
     COMPARISON_COLUMNS,
     IMAGE_COLUMNS,
     comparison_rows,
     image_row,
 )
-from paecli.store.files import write_atomically
 from paecli.workflows.compare_sets import SetComparison, SetResult
 from paecli.workflows.flag_images import FlagReport, ScoredImage
 

@@ -34,8 +34,8 @@ def sample(
         pae sample runs/fmnist -n 10000 --files --out drawn --json
     """
     from paecli.data import write_image
+    from paecli.files import write_atomically
     from paecli.report.pictures import image_grid
-    from paecli.store.files import write_atomically
     from paecli.store.runs import load
     from paecli.workflows.sample import draw_samples
 

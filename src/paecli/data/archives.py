@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from paecli.data.named_sets import NamedSet
-from paecli.data.places import cache_folder, search_folders
+from paecli.data.places import dataset_cache, search_folders
 from paecli.errors import DataError
 from paecli.progress import Progress
 
@@ -45,7 +45,7 @@ def unpack_archives(named: NamedSet, data_dir: Path | None, progress: Progress) 
     found = [archive for archive in archives if archive]
     if not found or len(found) < len(archives):
         return False
-    with staging_folder(cache_folder()) as staging:
+    with staging_folder(dataset_cache()) as staging:
         for archive in found:
             progress.say(f"unpacking {archive}")
             _unpack(archive, staging / named.unpack_to)

@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from paecli.data.atomic import replacing
 from paecli.data.memory import comfortable_bytes, require_space
 from paecli.data.pixels import centre_crop, decode, has_colour, open_image, oriented_size, to_bytes
-from paecli.data.places import cache_folder
+from paecli.data.places import dataset_cache
 from paecli.errors import DataError, ImageError
+from paecli.files import replacing
 from paecli.progress import Progress
 
 CACHE_FROM = 64 << 20  # bytes; smaller sets are decoded again each time
@@ -65,7 +65,7 @@ def decode_files(
         images = np.empty(shape, dtype=np.uint8)
         kept = _fill(images, files, recipe, progress)
         return torch.from_numpy(images[: len(kept)]), torch.tensor(kept)
-    cached = cache_folder() / "decoded" / f"{_key(files, recipe)}.npy"
+    cached = dataset_cache() / "decoded" / f"{_key(files, recipe)}.npy"
     if not cached.exists():
         _write_cache(cached, shape, files, recipe, progress)
     return _read_cache(cached)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from paecli.data.archives import staging_folder
 from paecli.data.named_sets import NAMED_SETS
-from paecli.data.places import cache_folder
+from paecli.data.places import dataset_cache
 from paecli.errors import DataError, UsageError
 from paecli.progress import NullProgress, Progress
 
@@ -38,7 +38,7 @@ def download_dataset(name: str, *, progress: Progress = NullProgress()) -> Path:
     """
     if name not in NAMED_SETS:
         raise UsageError(f"no data set {name!r} to download; there are: {', '.join(NAMED_SETS)}")
-    root = cache_folder()
+    root = dataset_cache()
     progress.say(f"downloading {name} into {root}")
     try:
         with staging_folder(root) as staging, _socket_timeout():

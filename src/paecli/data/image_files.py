@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from paecli.data.atomic import replacing
 from paecli.data.pixels import decode, open_image, oriented_size, to_bytes
 from paecli.errors import DataError, ImageError
+from paecli.files import replacing
 from paecli.progress import NullProgress, Progress
 
 IMAGE_SUFFIXES = frozenset(

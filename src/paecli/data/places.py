@@ -3,22 +3,21 @@
 import os
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 from paecli.data.named_sets import NamedSet
+from paecli.folders import cache_folder
 
 DATA_VARIABLE = "PAE_DATA"
 SYSTEM_FOLDER = Path("/usr/share/datasets")  # where Debian's dataset packages install
 
 
-def cache_folder() -> Path:
+def dataset_cache() -> Path:
     """Returns the user's cache folder for data sets."""
-    return user_cache_path("pae") / "datasets"
+    return cache_folder() / "datasets"
 
 
 def search_folders(data_dir: Path | None) -> list[Path]:
     """Lists the folders to search, first choice first."""
-    return [*_chosen_folders(data_dir), cache_folder(), SYSTEM_FOLDER]
+    return [*_chosen_folders(data_dir), dataset_cache(), SYSTEM_FOLDER]
 
 
 def find_place(named: NamedSet, data_dir: Path | None) -> Path | None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from paecli.files import write_atomically
 from paecli.report.html import Page
 from paecli.report.ood_tables import (
     COMPARISON_COLUMNS,
@@ -12,11 +13,11 @@ from paecli.report.ood_tables import (
 )
 from paecli.report.pictures import unusual_images
 from paecli.report.plots import histograms, roc_curves
-from paecli.store.files import write_atomically
 from paecli.workflows.compare_sets import SetComparison
 from paecli.workflows.flag_images import FlagReport, ScoredImage
 
 PAGE_FILE = "report.html"
+SPREADS_SHOWN = 5  # right end of a histogram, in distances from median to 99th percentile
 LISTED = 200  # images in the page's table; the CSV file has them all
 
 
@@ -27,13 +28,22 @@ def roc_picture(comparison: SetComparison, score: str) -> bytes:
         for result in comparison.results
         if result.score == score
     }
-    return roc_curves(curves, f"{score}: found outliers against false alarms")
+    return roc_curves(curves, f"ROC of {score}")
 
 
 def histogram_picture(comparison: SetComparison, score: str) -> bytes:
-    """Draws how one score is distributed in every set; returns a PNG file."""
-    groups = {name: values[score].numpy() for name, values in comparison.scores.items()}
-    return histograms(groups, f"{score} by data set", label=f"{score} (right = more unusual)")
+    """Draws how one score is distributed in every set; returns a PNG file.
+
+    Scores of far outliers would squeeze all others into one bin; they go into the last one.
+    """
+    normal = comparison.scores[comparison.normal.name][score]
+    median, high = normal.quantile(0.5).item(), normal.quantile(0.99).item()
+    end = median + SPREADS_SHOWN * (high - median)
+    groups = {
+        name: values[score].clamp_max(end).numpy() for name, values in comparison.scores.items()
+    }
+    label = f"{score} (right = more unusual; {end:.3g} and more at the end)"
+    return histograms(groups, f"{score} by data set", label=label)
 
 
 def unusual_picture(report: FlagReport) -> bytes:

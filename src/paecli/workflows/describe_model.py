@@ -5,8 +5,8 @@ from pathlib import Path
 
 from torch import nn
 
+from paecli.files import hash_file
 from paecli.store.checkpoint import Header, load_pae
-from paecli.store.files import hash_file
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from paecli.data.bundled_samples import BUNDLED
 from paecli.data.named_sets import NAMED_SETS
 from paecli.data.places import find_place
 from paecli.errors import RegistryError
-from paecli.store.cache import cache_folder, cache_size
+from paecli.folders import cache_folder
+from paecli.store.cache import cache_size
 from paecli.store.registry import ask_registry
 from paecli.store.sources import choose_address
 from paecli.workflows.training_loop import choose_bfloat16

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from paecli.core.features import FeatureNetwork
 from paecli.data.dataset import hash_images
+from paecli.folders import cache_folder
 from paecli.progress import NullProgress, Progress
-from paecli.store.cache import cache_folder
 from paecli.store.checkpoint import save_tensors
 
 CHUNK = 500  # images in a file: what an interruption can cost

@@ -13,8 +13,8 @@ from paecli.core.features import FeatureNetwork
 from paecli.core.features_classifier import IMAGE_SHAPE, ClassifierFeatures, GreyClassifier
 from paecli.core.features_inception import InceptionFeatures
 from paecli.errors import CheckpointError, UsageError
+from paecli.files import hash_file
 from paecli.progress import NullProgress, Progress
-from paecli.store.files import hash_file
 from paecli.store.registry import fetch_file
 
 FeatureName = Literal["inception", "classifier"]

@@ -138,7 +138,7 @@ def flag_images(
 
 def _check_rate(rate: float, normal_count: int) -> None:
     smallest = 1 / (normal_count + 1)
-    if rate < smallest:
+    if not rate >= smallest:  # NaN, too
         raise UsageError(
             f"a rate of {rate:g} is finer than the model's {normal_count} normal scores can tell; "
             f"use at least {smallest:.2g}"

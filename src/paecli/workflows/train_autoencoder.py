@@ -14,8 +14,9 @@ from paecli.core.pae import BATCH, PAE
 from paecli.core.scores import fit_sigma
 from paecli.data import ImageDataset, ImageSplit, hold_out, load_dataset
 from paecli.errors import ConfigError, TrainingError
+from paecli.files import write_atomically
 from paecli.progress import NullProgress, Progress
-from paecli.store.checkpoint import Header, hash_tensors, save_pae, write_atomically
+from paecli.store.checkpoint import Header, hash_tensors, save_pae
 from paecli.store.runs import AUTOENCODER_FILE
 from paecli.workflows.training_run import (
     CONFIG_FILE,

@@ -22,8 +22,9 @@ from paecli.core.objectives import FlowObjective
 from paecli.core.pae import PAE
 from paecli.core.scores import fit_normal_scores, fit_sigma
 from paecli.errors import CheckpointError, ConfigError, DataError
+from paecli.files import write_atomically
 from paecli.progress import NullProgress, Progress
-from paecli.store.checkpoint import Header, load_pae, save_pae, write_atomically
+from paecli.store.checkpoint import Header, load_pae, save_pae
 from paecli.store.runs import AUTOENCODER_FILE, MODEL_FILE
 from paecli.workflows.train_autoencoder import read_data, split_data
 from paecli.workflows.training_run import (
@@ -102,6 +103,7 @@ def train_flow(
     )
     model.flow = flow.cpu().eval()
     fit_sigma(model, held_out.images)
+    model.calibrate(held_out.images)
     fit_normal_scores(model, held_out.images)
     metrics = header.metrics | {
         "held_out_nll": loop.best_metric,
@@ -118,7 +120,14 @@ def train_flow(
     )
     on_main_process(accelerator, lambda: _write(run_dir, result_file, model, header, run_settings))
     return TrainingReport(
-        run_dir, STAGE, loop.epochs, loop.seconds, loop.examples_per_second, metrics, loop.history
+        run_dir=run_dir,
+        stage=STAGE,
+        epochs=loop.epochs,
+        seconds=loop.seconds,
+        images_per_second=loop.examples_per_second,
+        metrics=metrics,
+        history=loop.history,
+        is_main_process=accelerator.is_main_process,
     )
 
 

@@ -1,13 +1,9 @@
 """The loop that both stages share: steps, schedule, averaging, checkpoints, interruption."""
 
 import math
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 import torch
@@ -18,6 +14,7 @@ from paecli.config import OptimiserSettings
 from paecli.core.averaging import WeightAverage
 from paecli.errors import TrainingError
 from paecli.progress import Progress, Task
+from paecli.workflows.interruption import StopRequest
 from paecli.workflows.optimisers import build_optimisers, learning_rate_at
 from paecli.workflows.training_state import TrainingState
 
@@ -109,7 +106,7 @@ class TrainingLoop:
         self.average = WeightAverage(stage.module, decay=settings.averaging)
         optimisers = build_optimisers(stage.module, settings)
         self.module, *self.optimisers = accelerator.prepare(stage.module, *optimisers)
-        self._stop_signal: int | None = None
+        self.stop = StopRequest()
 
     def run(self) -> LoopResult:
         """Trains to the last epoch.
@@ -119,7 +116,7 @@ class TrainingLoop:
             TrainingInterruptedError: a signal asked to stop; the state is saved.
         """
         total = self.settings.epochs * self.steps_per_epoch
-        with self._stopping_on_signals(), self.progress.task("training", total) as task:
+        with self.stop, self.progress.task("training", total) as task:
             task.advance(self.state.step)
             while self.state.epoch < self.settings.epochs:
                 self._epoch(task)
@@ -255,31 +252,8 @@ class TrainingLoop:
             f"{kept}; try a lower --learning-rate or --precision fp32"
         )
 
-    @contextmanager
-    def _stopping_on_signals(self) -> Iterator[None]:
-        """Lets Ctrl-C and SIGTERM finish the step under way; a second Ctrl-C stops at once."""
-
-        def remember(number: int, frame: FrameType | None) -> None:
-            del frame
-            self._stop_signal = number
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-        try:
-            before = {
-                number: signal.signal(number, remember)
-                for number in (signal.SIGINT, signal.SIGTERM)
-            }
-        except ValueError:  # signals belong to the main thread; elsewhere do without
-            yield
-            return
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
     def _stop_if_asked(self) -> None:
-        if self._stop_signal is None:
+        if not self.stop.made:
             return
         self._save()
         raise TrainingInterruptedError(

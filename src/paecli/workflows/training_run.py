@@ -12,8 +12,8 @@ from accelerate import Accelerator
 
 from paecli.config import OptimiserSettings
 from paecli.errors import TrainingError, UsageError
+from paecli.files import write_atomically
 from paecli.progress import NullProgress, Progress
-from paecli.store.checkpoint import write_atomically
 from paecli.workflows.training_loop import LoopResult, Stage, TrainingLoop, choose_bfloat16
 from paecli.workflows.training_state import TrainingState
 

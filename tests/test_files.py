@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from paecli.data.atomic import replacing
-from paecli.errors import DataError
+from paecli.errors import WriteError
+from paecli.files import replacing
 
 
 def half_write(path: Path, failure: type[BaseException]) -> None:
@@ -32,7 +32,7 @@ def test_a_failure_keeps_the_old_file(tmp_path: Path, failure: type[BaseExceptio
 
 def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
     with (
-        pytest.raises(DataError, match=r"cannot write .*file\.txt: No space left"),
+        pytest.raises(WriteError, match=r"cannot write .*file\.txt: No space left"),
         replacing(tmp_path / "file.txt"),
     ):
         raise OSError(28, "No space left on device")
