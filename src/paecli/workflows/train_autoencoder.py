@@ -21,10 +21,10 @@ from paecli.store.runs import AUTOENCODER_FILE
 from paecli.workflows.training_run import (
     CONFIG_FILE,
     TrainingReport,
+    begin,
     library_versions,
     on_main_process,
     open_accelerator,
-    refuse_to_replace,
     run_loop,
     state_file,
 )
@@ -61,24 +61,20 @@ def train_autoencoder(
     """
     progress = progress or NullProgress()
     result_file = run_dir / AUTOENCODER_FILE
-    resumed = TrainingState.load(state_file(run_dir, STAGE)) if resume else None
-    if resumed is None:
-        refuse_to_replace(run_dir, STAGE, result_file, overwrite=overwrite)
-    stage_settings = settings.autoencoder
-    data = read_data(stage_settings, data_dir=data_dir, progress=progress)
-    kept, held_out = split_data(stage_settings, data)
-    autoencoder, arguments = build_autoencoder(stage_settings, kept)
+    resumed = begin(run_dir, STAGE, result_file, resume=resume, overwrite=overwrite)
+    own = settings.autoencoder
+    data = read_data(own, data_dir=data_dir, progress=progress)
+    kept, held_out = split_data(own, data)
+    autoencoder, arguments = build_autoencoder(own, kept)
     accelerator = open_accelerator(device)
-    stage = _AutoencoderStage(autoencoder, stage_settings, kept.images, held_out.images)
-    on_main_process(
-        accelerator, lambda: write_atomically(run_dir / CONFIG_FILE, to_yaml(settings).encode())
-    )
+    config = to_yaml(settings).encode()
+    on_main_process(accelerator, lambda: write_atomically(run_dir / CONFIG_FILE, config))
     loop = run_loop(
-        stage,
+        _AutoencoderStage(autoencoder, own, kept.images, held_out.images),
         name=STAGE,
         run_dir=run_dir,
-        settings=stage_settings.optimiser,
-        seed=stage_settings.seed,
+        settings=own.optimiser,
+        seed=own.seed,
         described=settings.model_dump(mode="json"),
         accelerator=accelerator,
         resumed=resumed,
@@ -90,30 +86,10 @@ def train_autoencoder(
         "held_out_mse": reconstruction_mse(autoencoder, held_out.images),
         "test_mse": reconstruction_mse(autoencoder, data.test.images),
     }
-    header = Header(
-        kind="autoencoder",
-        autoencoder=arguments,
-        autoencoder_hash=hash_tensors(autoencoder.state_dict()),
-        config={STAGE: stage_settings.model_dump(mode="json")},
-        data=describe_data(data, stage_settings),
-        versions=library_versions(),
-        metrics=metrics,
-    )
-
-    def write() -> None:
-        save_pae(result_file, model, header)
-        state_file(run_dir, STAGE).unlink(missing_ok=True)
-
-    on_main_process(accelerator, write)
-    return TrainingReport(
-        run_dir=run_dir,
-        stage=STAGE,
-        epochs=loop.epochs,
-        seconds=loop.seconds,
-        images_per_second=loop.examples_per_second,
-        metrics=metrics,
-        history=loop.history,
-        is_main_process=accelerator.is_main_process,
+    header = _describe(autoencoder, arguments, own, data, metrics)
+    on_main_process(accelerator, lambda: _write(result_file, model, header))
+    return TrainingReport.of(
+        loop, run_dir=run_dir, stage=STAGE, metrics=metrics, accelerator=accelerator
     )
 
 
@@ -150,15 +126,33 @@ def split_data(settings: AutoencoderSettings, data: ImageDataset) -> tuple[Image
     return (kept.take(settings.data.limit) if settings.data.limit else kept), held_out
 
 
-def describe_data(data: ImageDataset, settings: AutoencoderSettings) -> dict[str, object]:
-    """Returns what a checkpoint says of its data."""
-    return {
-        "dataset": data.name,
-        "content_hash": data.content_hash,
-        "split_seed": settings.data.split_seed,
-        "held_out": settings.data.held_out,
-        "classes": list(data.train.classes),
-    }
+def _describe(
+    autoencoder: Autoencoder,
+    arguments: dict[str, object],
+    settings: AutoencoderSettings,
+    data: ImageDataset,
+    metrics: dict[str, float],
+) -> Header:
+    return Header(
+        kind="autoencoder",
+        autoencoder=arguments,
+        autoencoder_hash=hash_tensors(autoencoder.state_dict()),
+        config={STAGE: settings.model_dump(mode="json")},
+        data={
+            "dataset": data.name,
+            "content_hash": data.content_hash,
+            "split_seed": settings.data.split_seed,
+            "held_out": settings.data.held_out,
+            "classes": list(data.train.classes),
+        },
+        versions=library_versions(),
+        metrics=metrics,
+    )
+
+
+def _write(path: Path, model: PAE, header: Header) -> None:
+    save_pae(path, model, header)
+    state_file(path.parent, STAGE).unlink(missing_ok=True)
 
 
 def build_autoencoder(

@@ -21,6 +21,7 @@ from paecli.core.flow import LatentFlow
 from paecli.core.objectives import FlowObjective
 from paecli.core.pae import PAE
 from paecli.core.scores import fit_normal_scores, fit_sigma
+from paecli.data import ImageDataset
 from paecli.errors import CheckpointError, ConfigError, DataError
 from paecli.files import write_atomically
 from paecli.progress import NullProgress, Progress
@@ -30,10 +31,10 @@ from paecli.workflows.train_autoencoder import read_data, split_data
 from paecli.workflows.training_run import (
     CONFIG_FILE,
     TrainingReport,
+    begin,
     library_versions,
     on_main_process,
     open_accelerator,
-    refuse_to_replace,
     run_loop,
     state_file,
 )
@@ -73,25 +74,17 @@ def train_flow(
     """
     progress = progress or NullProgress()
     result_file = run_dir / MODEL_FILE
-    resumed = TrainingState.load(state_file(run_dir, STAGE)) if resume else None
-    if resumed is None:
-        refuse_to_replace(run_dir, STAGE, result_file, overwrite=overwrite)
+    resumed = begin(run_dir, STAGE, result_file, resume=resume, overwrite=overwrite)
     model, header = _trained_autoencoder(run_dir)
     run_settings = check(header.config | {"flow": settings.model_dump()}, where=str(run_dir))
-    data = read_data(run_settings.autoencoder, data_dir=data_dir, progress=progress)
-    if data.content_hash != header.data.get("content_hash"):
-        raise DataError(
-            f"{data.source} is not what the autoencoder in {run_dir} was trained on; "
-            "point --data-dir to the same files, or train it again"
-        )
+    data = _same_data(run_settings, header, run_dir, data_dir=data_dir, progress=progress)
     kept, held_out = split_data(run_settings.autoencoder, data)
-    latents, held_out_latents = model.encode(kept.images), model.encode(held_out.images)
+    latents = model.encode(kept.images)
     flow, arguments = build_flow(settings, model.latent_size)
     flow.fit_whitening(latents)
     accelerator = open_accelerator(device)
-    stage = _FlowStage(flow, settings.latent_noise, latents, held_out_latents)
     loop = run_loop(
-        stage,
+        _FlowStage(flow, settings.latent_noise, latents, model.encode(held_out.images)),
         name=STAGE,
         run_dir=run_dir,
         settings=settings.optimiser,
@@ -102,32 +95,22 @@ def train_flow(
         progress=progress,
     )
     model.flow = flow.cpu().eval()
-    fit_sigma(model, held_out.images)
-    model.calibrate(held_out.images)
-    fit_normal_scores(model, held_out.images)
+    _measure_normal_images(model, held_out.images)
     metrics = header.metrics | {
         "held_out_nll": loop.best_metric,
         "test_nll": -model.log_prob(data.test.images).mean().item(),
     }
-    header = header.model_copy(
-        update={
-            "kind": "pae",
-            "flow": arguments,
-            "versions": library_versions(),
-            "metrics": metrics,
-            "config": run_settings.model_dump(mode="json"),
-        }
-    )
-    on_main_process(accelerator, lambda: _write(run_dir, result_file, model, header, run_settings))
-    return TrainingReport(
-        run_dir=run_dir,
-        stage=STAGE,
-        epochs=loop.epochs,
-        seconds=loop.seconds,
-        images_per_second=loop.examples_per_second,
-        metrics=metrics,
-        history=loop.history,
-        is_main_process=accelerator.is_main_process,
+    changes = {
+        "kind": "pae",
+        "flow": arguments,
+        "versions": library_versions(),
+        "metrics": metrics,
+        "config": run_settings.model_dump(mode="json"),
+    }
+    header = header.model_copy(update=changes)
+    on_main_process(accelerator, lambda: _write(result_file, model, header, run_settings))
+    return TrainingReport.of(
+        loop, run_dir=run_dir, stage=STAGE, metrics=metrics, accelerator=accelerator
     )
 
 
@@ -187,9 +170,32 @@ def _trained_autoencoder(run_dir: Path) -> tuple[PAE, Header]:
     return load_pae(path)
 
 
-def _write(
-    run_dir: Path, result_file: Path, model: PAE, header: Header, settings: RunSettings
-) -> None:
+def _same_data(
+    settings: RunSettings,
+    header: Header,
+    run_dir: Path,
+    *,
+    data_dir: Path | None,
+    progress: Progress,
+) -> ImageDataset:
+    data = read_data(settings.autoencoder, data_dir=data_dir, progress=progress)
+    if data.content_hash != header.data.get("content_hash"):
+        raise DataError(
+            f"{data.source} is not what the autoencoder in {run_dir} was trained on; "
+            "point --data-dir to the same files, or train it again"
+        )
+    return data
+
+
+def _measure_normal_images(model: PAE, held_out: Tensor) -> None:
+    """Sets what later jobs compare with: pixel noise, its calibration, normal scores."""
+    fit_sigma(model, held_out)
+    model.calibrate(held_out)
+    fit_normal_scores(model, held_out)
+
+
+def _write(result_file: Path, model: PAE, header: Header, settings: RunSettings) -> None:
+    run_dir = result_file.parent
     save_pae(result_file, model, header)
     write_atomically(run_dir / CONFIG_FILE, to_yaml(settings).encode())
     state_file(run_dir, STAGE).unlink(missing_ok=True)

@@ -44,6 +44,28 @@ class TrainingReport:
     history: list[dict[str, float]]
     is_main_process: bool = True
 
+    @classmethod
+    def of(
+        cls,
+        loop: LoopResult,
+        *,
+        run_dir: Path,
+        stage: str,
+        metrics: dict[str, float],
+        accelerator: Accelerator,
+    ) -> "TrainingReport":
+        """Joins what the loop did with what was measured afterwards."""
+        return cls(
+            run_dir=run_dir,
+            stage=stage,
+            epochs=loop.epochs,
+            seconds=loop.seconds,
+            images_per_second=loop.examples_per_second,
+            metrics=metrics,
+            history=loop.history,
+            is_main_process=accelerator.is_main_process,
+        )
+
     def as_json(self) -> dict[str, Any]:
         """Returns what `--json` prints."""
         return {
@@ -66,15 +88,21 @@ def history_file(run_dir: Path, stage: str) -> Path:
     return run_dir / f"{stage}-history.jsonl"
 
 
-def refuse_to_replace(run_dir: Path, stage: str, result: Path, *, overwrite: bool) -> None:
-    """Keeps a new run from destroying an old one.
+def begin(
+    run_dir: Path, stage: str, result: Path, *, resume: bool, overwrite: bool
+) -> TrainingState | None:
+    """Returns the state to resume from, if asked to, and keeps old runs from being destroyed.
 
     Raises:
-        TrainingError: the folder holds a finished or unfinished run of this stage.
+        TrainingError: nothing to resume; or the folder holds a run of this stage, finished or
+            not, and neither `resume` nor `overwrite` was asked for.
     """
+    unfinished = state_file(run_dir, stage)
+    if resume:
+        return TrainingState.load(unfinished)
     if overwrite:
-        return
-    if state_file(run_dir, stage).exists():
+        return None
+    if unfinished.exists():
         raise TrainingError(
             f"{run_dir} holds an unfinished {stage} run; add --resume to go on with it, "
             "or --overwrite to start again"
@@ -83,6 +111,7 @@ def refuse_to_replace(run_dir: Path, stage: str, result: Path, *, overwrite: boo
         raise TrainingError(
             f"{result} is already trained; choose another folder or add --overwrite to replace it"
         )
+    return None
 
 
 def run_loop(
