@@ -109,9 +109,13 @@ def _print_tables(evaluation: Evaluation) -> None:
     quality = evaluation.sample_quality
     if quality is None:
         return
-    named = {"Frechet distance (FID)": quality.frechet, "Kernel distance (KID)": quality.kernel}
+    named = {"Frechet distance": quality.frechet, "Kernel distance": quality.kernel}
     for name, distances in named.items():
         if distances is not None:
-            print_table(name, tables.DISTANCE_COLUMNS, tables.distance_rows(distances))
+            print_table(
+                f"{name}, {quality.features} features",
+                tables.DISTANCE_COLUMNS,
+                tables.distance_rows(distances),
+            )
             say(f"Protocol: {distances.protocol}")
     print_table("Overlap", tables.COVERAGE_COLUMNS, tables.coverage_rows(quality.coverage))
