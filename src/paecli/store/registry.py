@@ -1,25 +1,23 @@
 """Registries: finds models, data samples and feature networks by name, fetches, verifies."""
 
 import hashlib
-import shutil
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
 from paecli.errors import RegistryError
-from paecli.files import is_intact, write_atomically
+from paecli.files import write_atomically
 from paecli.folders import cache_folder
 from paecli.progress import NullProgress, Progress
-from paecli.store.cache import cached_file, only_process, partial_file
 from paecli.store.index import (
     INDEX_FILE,
     MAX_INDEX_BYTES,
     Entry,
     Index,
-    IndexFile,
     Kind,
     parse_index,
 )
+from paecli.store.obtain import obtain
 from paecli.store.sources import (
     BUNDLED,
     DoiSource,
@@ -40,12 +38,10 @@ class Registry:
     Attributes:
         source: where its files are.
         index: what it has.
-        offline: whether the network is out of bounds.
     """
 
     source: Source
     index: Index
-    offline: bool
 
 
 @dataclass(frozen=True)
@@ -78,7 +74,7 @@ def open_registry(
         RegistryError: no registry there, or its index is damaged.
     """
     source = open_source(choose_address(address))
-    return Registry(source, _read_index(source, offline, progress), offline)
+    return Registry(source, _read_index(source, offline, progress))
 
 
 def list_entries(
@@ -136,7 +132,10 @@ def fetch(
         raise RegistryError(
             f"{name} is of kind {entry.kind!r}, not {kind!r}; see `pae download --list`"
         )
-    origins, files = zip(*(_obtain(file, opened, progress) for file in entry.files), strict=True)
+    obtained = [
+        obtain(file, opened.source, offline=offline, progress=progress) for file in entry.files
+    ]
+    origins, files = zip(*obtained, strict=True)
     return Fetched(entry, files, "download" if "download" in origins else origins[0])
 
 
@@ -241,61 +240,6 @@ def _read_web_index(
         attempts=attempts,
     )
     return parse_index(text, where=source.address), text
-
-
-def _obtain(file: IndexFile, registry: Registry, progress: Progress) -> tuple[str, Path]:
-    """Returns where a verified file came from and where it is."""
-    if isinstance(registry.source, FolderSource) and file.url is None:
-        path = registry.source.folder / file.path
-        if not is_intact(path, size=file.size, sha256=file.sha256):
-            raise RegistryError(
-                f"{path} is missing or not what the index says; reinstall pae or publish it again"
-            )
-        return ("bundled" if registry.source.address == BUNDLED else "folder"), path
-    target = cached_file(file)
-    if _is_cached(file):
-        return "cache", target
-    if registry.offline:
-        raise RegistryError(
-            f"{file.path} is not in the cache (or damaged there) and --offline forbids fetching; "
-            "run `pae download NAME` online first"
-        )
-    with only_process(file.sha256, f"fetching {file.path}", progress):
-        if not _is_cached(file):
-            _download(file, registry.source, progress)
-    return "download", target
-
-
-def _is_cached(file: IndexFile) -> bool:
-    return is_intact(cached_file(file), size=file.size, sha256=file.sha256)
-
-
-def _download(file: IndexFile, source: Source, progress: Progress) -> None:
-    """Fetches a file into the cache; it appears there only once verified."""
-    from paecli.store import web
-
-    url = file.url or _url(source, file)
-    headers = source.headers if file.url is None and not isinstance(source, FolderSource) else {}
-    part = partial_file(file)
-    resumed = part.is_file()
-    web.download(url, part, size=file.size, headers=headers, label=file.path, progress=progress)
-    if not is_intact(part, size=file.size, sha256=file.sha256):
-        part.unlink()
-        if resumed:  # the old part may have been bad; a clean start tells
-            return _download(file, source, progress)
-        raise RegistryError(
-            f"{web.without_secrets(url)} is not the file that the index describes (its SHA-256 "
-            "differs); nothing was kept: try again later or tell the registry's owner"
-        )
-    target = cached_file(file)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(part, target)
-    return None
-
-
-def _url(source: Source, file: IndexFile) -> str:
-    assert not isinstance(source, FolderSource)  # its files need no fetching
-    return source.url(file.path)
 
 
 def _unknown(name: str, revision: int | None, registry: Registry) -> RegistryError:
