@@ -36,7 +36,7 @@ class InceptionFeatures:
             RuntimeError: the weights do not fit the network.
         """
         self.identity = identity
-        self.description = f"pytorch-fid InceptionV3 pool3, weights {identity[:8]}" + (
+        self.description = f"FID: pytorch-fid InceptionV3 pool3, weights {identity[:8]}" + (
             "" if identity.startswith(STANDARD_WEIGHTS) else " (not the standard ones)"
         )
         self._device = device

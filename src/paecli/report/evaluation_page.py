@@ -47,10 +47,10 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> Path:
 
 
 def _add_sample_quality(page: Page, quality: SampleQuality) -> None:
-    page.add_heading("Distance to test images")
+    page.add_heading(f"Distance to test images, {quality.features} features")
     for caption, distances in (
-        ("Frechet (FID)", quality.frechet),
-        ("Kernel (KID)", quality.kernel),
+        ("Frechet", quality.frechet),
+        ("Kernel", quality.kernel),
     ):
         if distances is not None:
             page.add_table(DISTANCE_COLUMNS, distance_rows(distances), caption=caption)

@@ -83,7 +83,9 @@ def _open_classifier(file: Path) -> FeatureNetwork:
         ) from error
     stated = ", ".join(f"{name} {value:.1%}" for name, value in accuracy.items())
     identity = hash_file(file)
-    description = f"pae's grey 28 x 28 classifier (test accuracy {stated}), weights {identity[:8]}"
+    description = (
+        f"no FID: pae's grey 28 x 28 classifier (test accuracy {stated}), weights {identity[:8]}"
+    )
     return ClassifierFeatures(network, identity=identity, description=description)
 
 
