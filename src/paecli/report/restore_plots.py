@@ -14,6 +14,7 @@ from paecli.report.plots import to_png
 from paecli.workflows.restore import RestoredFile
 
 COLUMNS = 6
+LEAST_WEIGHT = 0.005  # modes below it are not shown
 INCHES = 1.35  # of a panel, each way
 
 
@@ -44,7 +45,7 @@ def overview(result: Restoration, *, damaged: Tensor, truth: Tensor | None = Non
     Returns:
         A PNG file.
     """
-    modes = result.modes[:COLUMNS]
+    modes = [mode for mode in result.modes if mode.weight >= LEAST_WEIGHT][:COLUMNS]
     figure = Figure(figsize=(INCHES * COLUMNS, 1.2 * INCHES * 3 + 0.3), layout="constrained")
     axes = figure.subplots(3, COLUMNS, squeeze=False)
     for each in axes.flat:
@@ -69,6 +70,8 @@ def overview(result: Restoration, *, damaged: Tensor, truth: Tensor | None = Non
 def _show(panel: Axes, image: Tensor, title: str) -> None:
     panel.imshow(as_pixels(image[None])[0], interpolation="nearest")
     panel.set_title(title, fontsize="small")
+    panel.set(frame_on=True, xticks=(), yticks=())
+    panel.set_axis_on()
 
 
 def _show_uncertainty(panel: Axes, std: Tensor) -> None:
