@@ -49,7 +49,7 @@ def restore_with(
         generate=model.generate,
         latent_size=model.latent_size,
         sigma=model.sigma,
-        inflation=_inflation(model, damage.observed),
+        inflation=measured_inflation(model, damage.observed),
         pixels=_pixel_model(model),
         method=method,
         samples=samples,
@@ -93,7 +93,7 @@ def check_damage(
     return Damage(images.float(), observed, float(noise))
 
 
-def _inflation(model: PAE, observed: Tensor) -> Tensor:
+def measured_inflation(model: PAE, observed: Tensor) -> Tensor:
     """Measures the inflation of each image's mask, `(n,)`; equal masks are measured once."""
     masks, which = torch.unique(observed.flatten(1), dim=0, return_inverse=True)
     factors = [
