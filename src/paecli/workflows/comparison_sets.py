@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from paecli.data.bundled_samples import BUNDLED
-from paecli.data.datasets import load_dataset
 from paecli.data.image_files import find_images, read_images
 from paecli.data.named_sets import NAMED_SETS
 from paecli.data.pixels import resize, set_channels, to_bytes
+from paecli.data.stand_in import load_or_stand_in
 from paecli.data.transforms import TRANSFORMS, transform_images
 from paecli.errors import DataError, UsageError
 from paecli.progress import NullProgress, Progress
@@ -117,26 +117,11 @@ def _named_set(
     name: str, *, image_shape: Shape, data_dir: Path | None, progress: Progress
 ) -> ComparisonSet:
     channels, height, _ = image_shape
-    try:
-        dataset = load_dataset(
-            name,
-            data_dir=data_dir,
-            image_size=height,
-            channels=channels,
-            download=False,
-            progress=progress,
-        )
-    except DataError:
-        sample = next((key for key, bundle in BUNDLED.items() if bundle.original == name), None)
-        if sample is None:
-            raise
-        progress.say(
-            f"{name} was not found on this machine: the bundled sample {sample} stands in for it "
-            f"(`--data-dir` names another place)"
-        )
-        images = fit_images(load_dataset(sample).test.images, image_shape)
-        return ComparisonSet(sample, images, substitute_for=name)
-    return ComparisonSet(name, fit_images(dataset.test.images, image_shape))
+    dataset, substitute_for = load_or_stand_in(
+        name, data_dir=data_dir, image_size=height, channels=channels, progress=progress
+    )
+    images = fit_images(dataset.test.images, image_shape)
+    return ComparisonSet(dataset.name, images, substitute_for=substitute_for or "")
 
 
 def fit_images(images: Tensor, image_shape: Shape) -> Tensor:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from paecli.core.pae import PAE
 from paecli.data import ImageDataset, load_dataset
-from paecli.data.bundled_samples import BUNDLED
+from paecli.data.stand_in import load_or_stand_in
 from paecli.errors import DataError
 from paecli.progress import NullProgress, Progress
 from paecli.store.checkpoint import Header
@@ -40,17 +40,6 @@ def load_evaluation_data(
         raise DataError(
             "the model does not say which images it was trained on; name a set with --dataset"
         )
-    try:
-        return load_dataset(
-            own, data_dir=data_dir, image_size=height, channels=channels, download=False
-        ), None
-    except DataError:
-        sample = next((name for name, part in BUNDLED.items() if part.original == own), None)
-        if sample is None:
-            raise
-    images = load_dataset(sample)
-    progress.say(
-        f"{own} is not on this machine: using {sample}, {len(images.test):,} bundled test images "
-        f"(for all of them: --data-dir FOLDER, or --dataset {own} to download)"
+    return load_or_stand_in(
+        own, data_dir=data_dir, image_size=height, channels=channels, progress=progress
     )
-    return images, own
