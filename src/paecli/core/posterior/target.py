@@ -78,7 +78,7 @@ class Target:
     @torch.no_grad()
     def _jacobian(self, u: Tensor) -> tuple[Tensor, Tensor]:
         def push(direction: Tensor) -> Tensor:
-            _, change = torch.func.jvp(self.generate, (u,), (direction.expand_as(u),))
+            change: Tensor = torch.func.jvp(self.generate, (u,), (direction.expand_as(u),))[1]
             return change
 
         directions = torch.eye(u.shape[1], dtype=u.dtype, device=u.device)
