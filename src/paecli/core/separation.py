@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 Array = NDArray[np.float64]
 Interval = tuple[float, float]
 
-BINS = 2000  # steps of the curves; measured to move an AUROC by 2e-6, an FPR by 1e-3
+BINS = 1000  # steps of the curves; measured to move an AUROC by 5e-6, an FPR by 2e-3
 TRUE_POSITIVE_RATE = 0.95
 
 
