@@ -40,7 +40,7 @@ FALSE_ALARMS = 0.05  # share of normal images that may be flagged
 ENDS = (0, 1)  # test images between which the interpolation goes
 RESTORED = 8  # test images of which a part is hidden and restored
 HIDDEN = "bottom"
-METHOD: Method = "mixture"  # approximate, and many times as fast as the chains `auto` may need
+METHOD: Method = "is"  # many times as fast as the chains that `auto` may need
 
 
 @dataclass(frozen=True, eq=False)
