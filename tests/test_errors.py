@@ -16,6 +16,7 @@ TREE = {
     "CheckpointError": ("PaeError", 1),
     "RegistryError": ("PaeError", 1),
     "TrainingError": ("PaeError", 1),
+    "WriteError": ("PaeError", 1),
 }
 
 

@@ -1,5 +1,6 @@
 """What all commands share: help, version, errors, exit codes, completion."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -118,10 +119,13 @@ def test_interruption_exits_as_shells_expect(failing: Callable[[BaseException], 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shell_completion_is_offered(shell: str) -> None:
-    script = (
-        f"import sys; sys.argv = ['pae', '--show-completion', '{shell}']; "
-        "from paecli.cli.app import app; app(prog_name='pae')"
+    # asked for by name: `--show-completion` looks at the parent process, which is none in CI
+    script = "from paecli.cli.app import app; app(prog_name='pae')"
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"_PAE_COMPLETE": f"source_{shell}"},
     )
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert ended.returncode == 0
     assert "_PAE_COMPLETE" in ended.stdout
