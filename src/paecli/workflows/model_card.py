@@ -1,5 +1,7 @@
 """Model cards: what a published model is, was trained on and is fit for, in Markdown."""
 
+import yaml
+
 from paecli.store.checkpoint import Header
 from paecli.store.index import Entry
 
@@ -31,7 +33,17 @@ It knows the kind of images it was trained on and no others. Densities and p-val
 unusual an image is for this model, not how good or true it is. Restorations are samples of
 what is plausible, not of what was there.
 
-## Trained with
+## Recipe
+
+Save the settings as `recipe.yaml`; these commands train the model again:
+
+    pae train-ae {dataset} --config recipe.yaml --out runs/{name}
+    pae train-flow runs/{name}
+
+```yaml
+{settings}```
+
+Versions:
 
 {versions}
 """
@@ -55,6 +67,8 @@ def write_card(entry: Entry, header: Header) -> str:
         size=file.size,
         sha256=file.sha256,
         metrics=_list({name: f"{value:.6g}" for name, value in entry.metrics.items()}),
+        dataset=header.data.get("dataset", "DATASET"),
+        settings=yaml.safe_dump(header.config, sort_keys=False),
         versions=_list(header.versions),
     )
 

@@ -1,0 +1,50 @@
+"""The models inside the package are as good as their cards say, on the bundled samples."""
+
+import pytest
+import torch
+
+from paecli.data import load_dataset
+from paecli.store.registry import fetch_model
+from paecli.store.runs import load_with_header
+
+SHIPPED = {"fmnist-32": "fmnist-mini", "fmnist-64": "fmnist-mini", "mnist-8": "mnist-mini"}
+MEGABYTES = 40
+
+
+@pytest.mark.parametrize(("name", "sample"), SHIPPED.items())
+def test_metrics_of_the_card_hold_on_the_bundled_sample(name: str, sample: str) -> None:
+    model, header = load_with_header(name)
+    images = load_dataset(sample).test.images
+    error = (model.reconstruct(images) - images / 255).square().mean().item()
+    # the sample is a tenth or less of the test set: its own error varies by a few per cent
+    assert error == pytest.approx(header.metrics["test_mse"], rel=0.06)
+    nll = -model.log_prob(images).mean().item()
+    assert nll == pytest.approx(header.metrics["test_nll"], rel=0.02)
+
+
+def test_default_model_is_the_one_of_latent_size_32() -> None:
+    assert fetch_model(None) == fetch_model("fmnist-32")
+
+
+def test_shipped_models_stay_small() -> None:
+    assert sum(fetch_model(name).stat().st_size for name in SHIPPED) < MEGABYTES * 1e6
+
+
+def test_digits_are_unusual_clothes() -> None:
+    model, _ = load_with_header(None)
+    digits = load_dataset("mnist-mini").test.images[:100]
+    clothes = load_dataset("fmnist-mini").test.images[:200]
+    assert (model.p_value(digits) < 0.05).float().mean() > 0.9
+    assert (model.p_value(clothes) < 0.05).float().mean() < 0.12
+
+
+def test_shipped_model_restores_with_calibration() -> None:
+    model, _ = load_with_header("mnist-8")
+    assert model.calibration.fitted
+    image = load_dataset("mnist-mini").test.images[0] / 255
+    observed = torch.zeros(28, 28, dtype=torch.bool)
+    observed[:, 14:] = True
+    restored = model.restore(image, mask=observed, method="laplace", starts=8, samples=4)
+    assert torch.allclose(restored.map[..., 14:], image[..., 14:])
+    assert (restored.std[..., 14:] == 0).all()
+    assert restored.std[..., :14].max() > 0.05
