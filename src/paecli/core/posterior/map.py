@@ -15,8 +15,8 @@ RISING_STEPS = 20
 FULL = [1.0] * 10  # tempers of the steps after that, twice
 ADAM_RATE = 0.15  # in prior standard deviations
 FINAL_STEPS = 5
-CLIMBERS = 16  # starts of an image that climb; the likeliest of all that were drawn
-SURVIVORS = 4  # of them, that Levenberg-Marquardt finishes
+JACOBIAN_BUDGET = 128  # latents times starts that Levenberg-Marquardt finishes for an image
+FEWEST, MOST = 4, 16  # of those starts; four times as many climb
 FIRST_DAMPING = 0.1
 EASIER, HARDER = 0.2, 8.0  # change of the damping after a good and a bad step
 
@@ -33,27 +33,32 @@ def draw_starts(
         guesses: `(n, g, k)` points that are always kept, or None.
 
     Returns:
-        `(n, min(count, CLIMBERS) + g, k)`.
+        `(n, min(count, 4 * survivors(k)) + g, k)`.
     """
     n, k = len(target.data), target.latent_size
     starts = torch.randn(n, count, k, generator=generator).to(target.data)
-    starts = best(target, _bounded(starts), CLIMBERS, temper=FIRST_TEMPER)
+    starts = best(target, _bounded(starts), 4 * survivors(k), temper=FIRST_TEMPER)
     return starts if guesses is None else torch.cat((_bounded(guesses), starts), dim=1)
+
+
+def survivors(latent_size: int) -> int:
+    """Returns how many starts of an image to finish; a Jacobian costs a pass for each latent."""
+    return min(MOST, max(FEWEST, JACOBIAN_BUDGET // latent_size))
 
 
 def climb(target: Target, u: Tensor) -> Tensor:
     """Moves starts `(n, s, k)` uphill by Adam while the likelihood's temper rises to 1.
 
-    The worse half of the starts is dropped after each third, but never below `SURVIVORS`.
+    The worse half of the starts is dropped after each third, but never below `survivors`.
 
     Returns:
-        `(n, min(s, SURVIVORS), k)`, best first.
+        `(n, min(s, survivors(k)), k)`, best first.
     """
     rising = [FIRST_TEMPER ** (1 - step / RISING_STEPS) for step in range(RISING_STEPS)]
     for tempers, rate in ((rising, ADAM_RATE), (FULL, ADAM_RATE), (FULL, ADAM_RATE / 4)):
         u = _adam(target, u, tempers, rate=rate)
-        u = best(target, u, max(SURVIVORS, u.shape[1] // 2))
-    return best(target, u, SURVIVORS)
+        u = best(target, u, max(survivors(target.latent_size), u.shape[1] // 2))
+    return best(target, u, survivors(target.latent_size))
 
 
 @torch.no_grad()
