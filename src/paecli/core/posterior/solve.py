@@ -106,6 +106,7 @@ def _choose(target: Target, mixture: Mixture, generator: torch.Generator) -> Pos
             notes[index] = f"importance sampling failed (Pareto k {shapes[index]:.2f}), used chains"
             if draws.rhat[index] > RHAT_LIMIT:
                 notes[index] += (
-                    f"; these have not settled, try --method hmc (R-hat {draws.rhat[index]:.2f})"
+                    f", which have not settled (R-hat {draws.rhat[index]:.2f}): "
+                    "--method hmc runs them longer"
                 )
     return Posterior(mixture, draws, methods, notes)
