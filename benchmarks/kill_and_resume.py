@@ -26,7 +26,7 @@ autoencoder:
   network_options: {width: 128, blocks: 1, dropout: 0.1}
   latent_size: 8
   augment: {shift: 1}
-  optimiser: {method: muon, epochs: 400, batch_size: 64, averaging: 0.99}
+  optimiser: {method: muon, epochs: 80, batch_size: 64, averaging: 0.99}
 """
 LONGEST_LIFE = 1.5  # seconds from the first sign of life to the kill
 
