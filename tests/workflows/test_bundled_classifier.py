@@ -1,17 +1,10 @@
-import pytest
 import torch
 from torch import Tensor
 
 from paecli.core.features import to_8_bit
 from paecli.core.fid import frechet_distance, gaussian_statistics
 from paecli.data import load_dataset
-from paecli.store.registry import open_registry
-from paecli.workflows.feature_networks import CLASSIFIER_ENTRY, open_feature_network
-
-pytestmark = pytest.mark.skipif(
-    open_registry("bundled").index.find(CLASSIFIER_ENTRY) is None,
-    reason="the classifier's weights are not in the bundled registry",
-)
+from paecli.workflows.feature_networks import open_feature_network
 
 
 def test_the_distance_grows_with_the_damage() -> None:
