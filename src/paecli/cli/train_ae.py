@@ -1,18 +1,14 @@
 """`pae train-ae`."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from paecli.cli import training_options as options
 from paecli.cli.console import RichProgress
 from paecli.cli.options import DataDir, Json
-from paecli.errors import TrainingError, UsageError
-
-if TYPE_CHECKING:
-    from paecli.config import RunSettings
+from paecli.errors import UsageError
 
 
 def _list_presets(wanted: bool) -> None:
@@ -120,19 +116,19 @@ def train_ae(
             "latent_size": latent_size,
             "objective": {"loss": loss},
             "augment": parse_augment(augment),
-            "optimiser": {
-                "epochs": epochs,
-                "batch_size": batch_size,
-                "method": optimiser,
-                "learning_rate": learning_rate,
-                "precision": precision,
-            },
+            "optimiser": options.optimiser_flags(
+                epochs=epochs,
+                batch_size=batch_size,
+                optimiser=optimiser,
+                learning_rate=learning_rate,
+                precision=precision,
+            ),
             "seed": seed,
         }
     }
     if resume:
         settings = settings_of_interrupted_run(run_dir, STAGE)
-        _refuse_other_settings(settings, flags, run_dir)
+        options.refuse_other_settings(settings, flags, run_dir=run_dir, stage=STAGE)
     else:
         settings = resolve(preset=preset, file=config, flags=flags, fallback=name)
     report = train_autoencoder(
@@ -144,8 +140,7 @@ def train_ae(
         device=device,
         progress=RichProgress(),
     )
-    say_next = f"pae train-flow {run_dir}"
-    options.show_training_report(report, next_command=say_next, as_json=json)
+    options.show_training_report(report, next_command=f"pae train-flow {run_dir}", as_json=json)
 
 
 AUGMENT_NAMES = {
@@ -179,12 +174,3 @@ def parse_augment(text: str | None) -> dict[str, float]:
                 f"{', '.join(AUGMENT_NAMES)}"
             ) from error
     return values
-
-
-def _refuse_other_settings(started: "RunSettings", flags: Mapping[str, Any], run_dir: Path) -> None:
-    changed = options.difference(started.model_dump(mode="json"), flags)
-    if changed:
-        raise TrainingError(
-            f"the run in {run_dir} cannot go on with another {changed}; "
-            "drop the option, or start anew with --overwrite"
-        )

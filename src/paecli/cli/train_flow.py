@@ -8,7 +8,6 @@ import typer
 from paecli.cli import training_options as options
 from paecli.cli.console import RichProgress
 from paecli.cli.options import DataDir, Json
-from paecli.errors import TrainingError
 
 
 def train_flow(
@@ -67,23 +66,18 @@ def train_flow(
         "flow": flow,
         "blocks": blocks,
         "latent_noise": latent_noise,
-        "optimiser": {
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "method": optimiser,
-            "learning_rate": learning_rate,
-            "precision": precision,
-        },
+        "optimiser": options.optimiser_flags(
+            epochs=epochs,
+            batch_size=batch_size,
+            optimiser=optimiser,
+            learning_rate=learning_rate,
+            precision=precision,
+        ),
         "seed": seed,
     }
     if resume:
         settings = settings_of_interrupted_flow(model)
-        changed = options.difference(settings.model_dump(mode="json"), flags)
-        if changed:
-            raise TrainingError(
-                f"the {STAGE} run in {model} cannot go on with another {changed}; "
-                "drop the option, or start anew with --overwrite"
-            )
+        options.refuse_other_settings(settings, flags, run_dir=model, stage=STAGE)
     else:
         settings = resolve_flow_settings(model, preset=preset, file=config, flags=flags)
     report = train_flow(

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from paecli.cli.console import print_json, say
+from paecli.errors import TrainingError
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from paecli.workflows.training_run import TrainingReport
 
 
@@ -70,6 +73,40 @@ def show_training_report(report: "TrainingReport", *, next_command: str, as_json
         f"({report.images_per_second:.0f} images/s): {measured}"
     )
     say(f"written to {report.run_dir}; next: {next_command}")
+
+
+def optimiser_flags(
+    *,
+    epochs: int | None,
+    batch_size: int | None,
+    optimiser: str | None,
+    learning_rate: float | None,
+    precision: str | None,
+) -> dict[str, Any]:
+    """Returns the options of the panel "Training" as settings; None where not given."""
+    return {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "method": optimiser,
+        "learning_rate": learning_rate,
+        "precision": precision,
+    }
+
+
+def refuse_other_settings(
+    started: "BaseModel", flags: Mapping[str, Any], *, run_dir: Path, stage: str
+) -> None:
+    """Keeps `--resume` from going on with other settings than the run was started with.
+
+    Raises:
+        TrainingError: names the first option that differs.
+    """
+    changed = difference(started.model_dump(mode="json"), flags)
+    if changed:
+        raise TrainingError(
+            f"the {stage} run in {run_dir} cannot go on with another {changed}; "
+            "drop the option, or start anew with --overwrite"
+        )
 
 
 def difference(

@@ -25,7 +25,7 @@ def write_demo(report: DemoReport, folder: Path) -> Path:
     """Writes the page; returns its path.
 
     Raises:
-        CheckpointError: the folder cannot be written.
+        WriteError: the folder cannot be written.
     """
     page = Page("pae demo: what a model of clothes can do")
     page.add_text(

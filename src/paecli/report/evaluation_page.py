@@ -26,7 +26,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> Path:
     """Writes the page; returns its path.
 
     Raises:
-        CheckpointError: the folder cannot be written.
+        WriteError: the folder cannot be written.
     """
     page = Page(f"Evaluation of {evaluation.model}")
     page.add_text(f"{evaluation.images:,} test images of {evaluation.dataset}.")

@@ -103,7 +103,7 @@ class Page:
         """Writes the page; readers see the old or the new one, never half.
 
         Raises:
-            CheckpointError: the file cannot be written.
+            WriteError: the file cannot be written.
         """
         write_atomically(path, self.render().encode("utf-8"))
 

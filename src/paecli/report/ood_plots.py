@@ -58,7 +58,7 @@ def write_comparison(comparison: SetComparison, folder: Path) -> Path:
     """Writes the page of a comparison and its pictures; returns the page's path.
 
     Raises:
-        CheckpointError: the folder cannot be written.
+        WriteError: the folder cannot be written.
     """
     page = Page("Which data sets the model tells from its own")
     page.add_text(
@@ -83,7 +83,7 @@ def write_flags(report: FlagReport, folder: Path) -> Path:
     """Writes the page of scored images and its picture; returns the page's path.
 
     Raises:
-        CheckpointError: the folder cannot be written.
+        WriteError: the folder cannot be written.
     """
     page = Page("Which images are unusual")
     page.add_text(

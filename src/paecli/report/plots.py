@@ -26,7 +26,7 @@ def training_curves(
     """Writes `loss_curves` to a PNG file, which is replaced whole.
 
     Raises:
-        CheckpointError: the file cannot be written.
+        WriteError: the file cannot be written.
     """
     write_atomically(path, loss_curves(history, title, unit=unit))
 

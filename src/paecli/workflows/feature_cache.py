@@ -43,7 +43,7 @@ def cached_features(
         `(n, network.size)` float32.
 
     Raises:
-        CheckpointError: the folder cannot be written.
+        WriteError: the folder cannot be written.
     """
     place = (folder or features_folder()) / _key(images, network)
     parts = []
