@@ -1,8 +1,8 @@
 import pytest
-import torch
 
 from paecli.config import OptimiserSettings
 from paecli.core.autoencoder import Autoencoder
+from paecli.core.muon import Muon
 from paecli.workflows.optimisers import build_optimisers, learning_rate_at
 
 
@@ -19,10 +19,13 @@ def test_every_parameter_belongs_to_exactly_one_group(method: str) -> None:
     assert sorted(owned) == sorted(id(parameter) for parameter in module.parameters())
 
 
-def test_muon_gets_matrices_only() -> None:
-    _, muon = build_optimisers(network(), OptimiserSettings(method="muon"))
-    assert isinstance(muon, torch.optim.Muon)
-    assert all(p.ndim == 2 and min(p.shape) >= 32 for p in muon.param_groups[0]["params"])
+def test_muon_gets_wide_matrices_and_filters() -> None:
+    module = Autoencoder(network="resnet", image_shape=(1, 28, 28), latent_size=4, channels=32)
+    _, muon = build_optimisers(module, OptimiserSettings(method="muon"))
+    assert isinstance(muon, Muon)
+    taken = muon.param_groups[0]["params"]
+    assert {parameter.ndim for parameter in taken} == {2, 4}
+    assert all(min(parameter.flatten(1).shape) >= 32 for parameter in taken)
 
 
 def test_biases_and_norms_do_not_decay() -> None:

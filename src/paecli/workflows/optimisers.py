@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from paecli.config import OptimiserSettings
+from paecli.core.muon import Muon
 
 MUON_SMALLEST_SIDE = 32  # thinner matrices gain nothing from orthogonal updates
 BETAS = (0.9, 0.98)
@@ -14,8 +15,8 @@ BETAS = (0.9, 0.98)
 def build_optimisers(module: nn.Module, settings: OptimiserSettings) -> list[torch.optim.Optimizer]:
     """Builds the optimisers of a module.
 
-    `adamw` moves everything by AdamW. `muon` moves dense matrices by Muon (orthogonalised
-    momentum, steps scaled to AdamW's size, arXiv:2502.16982) and the rest by AdamW.
+    `adamw` moves everything by AdamW. `muon` moves matrices and filters by Muon and the rest
+    by AdamW.
     Only matrices and filters decay, not biases and norms.
 
     Returns:
@@ -34,14 +35,7 @@ def build_optimisers(module: nn.Module, settings: OptimiserSettings) -> list[tor
         torch.optim.AdamW(groups, lr=rate, betas=BETAS, fused=True)
     ]
     if matrices:
-        optimisers.append(
-            torch.optim.Muon(
-                matrices,
-                lr=rate,
-                weight_decay=settings.weight_decay,
-                adjust_lr_fn="match_rms_adamw",
-            )
-        )
+        optimisers.append(Muon(matrices, lr=rate, weight_decay=settings.weight_decay))
     return optimisers
 
 
@@ -57,4 +51,4 @@ def learning_rate_at(fraction: float, settings: OptimiserSettings) -> float:
 
 
 def _suits_muon(parameter: nn.Parameter) -> bool:
-    return parameter.ndim == 2 and min(parameter.shape) >= MUON_SMALLEST_SIDE
+    return parameter.ndim > 1 and min(parameter.flatten(1).shape) >= MUON_SMALLEST_SIDE

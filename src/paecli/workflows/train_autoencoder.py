@@ -70,7 +70,7 @@ def train_autoencoder(
     config = to_yaml(settings).encode()
     on_main_process(accelerator, lambda: write_atomically(run_dir / CONFIG_FILE, config))
     loop = run_loop(
-        _AutoencoderStage(autoencoder, own, kept.images, held_out.images),
+        AutoencoderStage(autoencoder, own, kept.images, held_out.images),
         name=STAGE,
         run_dir=run_dir,
         settings=own.optimiser,
@@ -200,7 +200,7 @@ def reconstruction_mse(autoencoder: Autoencoder, images: Tensor) -> float:
     return total / images.numel()
 
 
-class _AutoencoderStage:
+class AutoencoderStage:
     """Batches, loss and held-out metric of stage 1."""
 
     metric_name = "mse"
@@ -216,7 +216,7 @@ class _AutoencoderStage:
         self.images = images
         self.held_out = held_out
         self.examples = len(images)
-        self.options = settings.augment
+        self.settings = settings
         self.module: nn.Module = AutoencoderObjective(
             autoencoder, **settings.objective.model_dump()
         )
@@ -224,8 +224,9 @@ class _AutoencoderStage:
     def batch(
         self, index: Tensor, *, fraction: float, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
+        """Returns what the encoder sees and what should come back, `(b, c, h, w)` in [0, 1]."""
         x = self.images[index].float() / 255
-        options = self.options
+        options = self.settings.augment
         if fraction >= 1 - options.clean_epochs:
             return x, x
         x = augment(
@@ -242,4 +243,5 @@ class _AutoencoderStage:
         return x + options.noise * torch.randn(x.shape, generator=generator), x
 
     def held_out_metric(self) -> float:
+        """Returns the mean squared error per pixel of the held-out images."""
         return reconstruction_mse(self.autoencoder, self.held_out)

@@ -14,6 +14,7 @@ from paecli.config import OptimiserSettings
 from paecli.errors import TrainingError, UsageError
 from paecli.files import write_atomically
 from paecli.progress import NullProgress, Progress
+from paecli.workflows.heap import keep_freed_memory
 from paecli.workflows.training_loop import LoopResult, Stage, TrainingLoop, choose_bfloat16
 from paecli.workflows.training_state import TrainingState
 
@@ -133,6 +134,7 @@ def run_loop(
     """
     if not accelerator.is_main_process:
         progress = NullProgress()
+    keep_freed_memory()
     loop = TrainingLoop(
         stage,
         settings=settings,
