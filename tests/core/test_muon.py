@@ -2,14 +2,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from paecli.core.muon import LONGEST, RMS, Muon, as_matrices, orthogonalise
+from paecli.core.muon import RMS, Muon, as_matrices, orthogonalise
 
 
 def singular_values(matrices: Tensor) -> Tensor:
     return torch.linalg.svdvals(matrices.float())
 
 
-@pytest.mark.parametrize("shape", [(1, 48, 48), (3, 20, 60), (2, 60, 20)])
+@pytest.mark.parametrize("shape", [(1, 48, 48), (3, 20, 60)])
 def test_singular_values_come_near_one(shape: tuple[int, int, int]) -> None:
     torch.manual_seed(0)
     flattened = orthogonalise(torch.randn(shape))
@@ -46,14 +46,15 @@ def test_nothing_moves_without_a_gradient() -> None:
 @pytest.mark.parametrize(
     ("shape", "matrices"),
     [
-        ((512, 512), (1, 512, 512)),
+        ((512, 500), (8, 64, 500)),
+        ((48, 500), (1, 48, 500)),
         ((32, 3136), (1, 32, 3136)),
         ((3136, 512), (49, 64, 512)),
         ((64, 32, 3, 3), (1, 64, 288)),
-        ((101 * LONGEST, 10), (101, LONGEST, 10)),
+        ((404, 10), (101, 4, 10)),
     ],
 )
-def test_long_matrices_are_cut_into_blocks(
+def test_matrices_are_cut_into_equal_blocks_of_rows(
     shape: tuple[int, ...], matrices: tuple[int, int, int]
 ) -> None:
     assert as_matrices(torch.zeros(shape)).shape == matrices

@@ -1,8 +1,8 @@
 """Muon: momentum whose matrices are made orthogonal before each step.
 
 Jordan et al., https://kellerjordan.github.io/posts/muon/; step size as in arXiv:2502.16982.
-torch's own `Muon` takes matrices only and one at a time. This one also takes filters, which cost
-little, and treats long matrices in blocks, without which it is a third of a training step.
+torch's own `Muon` takes matrices only, each as a whole. This one also takes filters, and cuts
+matrices into blocks of rows, without which it is a third of a training step on a CPU.
 """
 
 import math
@@ -16,15 +16,14 @@ MOMENTUM = 0.95
 ITERATIONS = 5
 QUINTIC = (3.4445, -4.7750, 2.0315)
 RMS = 0.2  # root mean square of AdamW's usual step, so that one learning rate serves both
-LONGEST = 4  # a matrix that has more rows than so many times its columns is cut into blocks
-BLOCK_ROWS = 64  # at most so many rows in a block
+BLOCK_ROWS = 64  # at most; the cost of a matrix grows with its rows times those of a block
 
 
 def orthogonalise(matrices: Tensor, *, iterations: int = ITERATIONS) -> Tensor:
     """Brings all singular values near 1, by Newton-Schulz iterations in bfloat16.
 
     Args:
-        matrices: `(k, rows, columns)`, each treated on its own.
+        matrices: `(k, rows, columns)`, each treated on its own; cheapest where rows are few.
         iterations: five bring what is larger than a hundredth of the norm between .7 and 1.2.
 
     Returns:
@@ -32,25 +31,22 @@ def orthogonalise(matrices: Tensor, *, iterations: int = ITERATIONS) -> Tensor:
     """
     a, b, c = QUINTIC
     x = matrices.bfloat16()
-    if tall := x.shape[1] > x.shape[2]:
-        x = x.mT
     x = x / x.flatten(1).norm(dim=1).clamp_min(1e-7)[:, None, None]
     for _ in range(iterations):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.mT if tall else x
+    return x
 
 
 def as_matrices(parameter: Tensor) -> Tensor:
-    """Views a matrix, or filters `(out, in, h, w)`, as `(k, rows, columns)`.
+    """Views a matrix, or filters `(out, in, h, w)`, as blocks of rows `(k, rows, columns)`.
 
-    A matrix much longer than wide becomes blocks of as many rows as divide it evenly.
+    Blocks are equal, at most `BLOCK_ROWS` long, and not longer than wide.
     """
     matrix = parameter.flatten(1)
     rows, columns = matrix.shape
-    block = rows
-    if rows > LONGEST * columns:
-        block = next(size for size in range(min(BLOCK_ROWS, columns), 0, -1) if rows % size == 0)
+    longest = min(BLOCK_ROWS, rows, columns)
+    block = next(size for size in range(longest, 0, -1) if rows % size == 0)
     return matrix.view(-1, block, columns)
 
 
