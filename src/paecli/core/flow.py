@@ -110,18 +110,32 @@ class LatentFlow(nn.Module):
         white: Tensor = torch.linalg.solve_triangular(self.cholesky, (z - self.mean).T, upper=False)
         return white.T
 
+    def unwhiten(self, white: Tensor) -> Tensor:
+        """Undoes `whiten`."""
+        return white @ self.cholesky.T + self.mean
+
+    def white_to_base(self, white: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps whitened latents to `u` and `log|det du/dwhite|`, `(b,)` in nats."""
+        with _full_precision(white):
+            u, log_determinant = self.inn(white)
+            return u, log_determinant
+
+    def base_to_white(self, u: Tensor) -> Tensor:
+        """Maps base vectors `(b, latent_size)` to whitened latents of the same shape."""
+        with _full_precision(u):
+            return self.inn(u, rev=True)[0]  # type: ignore[no-any-return]
+
     def to_base(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Maps latents `(b, latent_size)` to `u` and `log|det du/dz|`, `(b,)` in nats."""
         with _full_precision(z):
-            u, log_determinant = self.inn(self.whiten(z))
+            u, log_determinant = self.white_to_base(self.whiten(z))
             whitening: Tensor = self.cholesky.diagonal().log().sum()
             return u, log_determinant - whitening
 
     def from_base(self, u: Tensor) -> Tensor:
         """Maps base vectors `(b, latent_size)` to latents of the same shape."""
         with _full_precision(u):
-            white: Tensor = self.inn(u, rev=True)[0]
-            return white @ self.cholesky.T + self.mean
+            return self.unwhiten(self.base_to_white(u))
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Returns the log density of latents `(b, latent_size)`: `(b,)` in nats."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from paecli.core.calibration import KNOTS, measure_inflation
+from paecli.core.posterior.latents import LatentSpace
 from paecli.core.posterior.predictive import GaussianPixels, PixelModel, TabulatedPixels
 from paecli.core.posterior.restore import Damage, restore_images
 from paecli.core.posterior.result import Restoration
@@ -46,7 +47,7 @@ def restore_with(
     damage = Damage(data, damage.observed.to(data.device), noise)
     return restore_images(
         damage,
-        generate=model.generate,
+        space=latent_space(model),
         latent_size=model.latent_size,
         sigma=model.sigma,
         inflation=measured_inflation(model, damage.observed),
@@ -91,6 +92,16 @@ def check_damage(
     if noise == 0 and seen.numel() and (seen.min() < 0 or seen.max() > 1):
         raise UsageError("observed pixels lie outside [0, 1]; scale them, or give their noise")
     return Damage(images.float(), observed, float(noise))
+
+
+def latent_space(model: PAE) -> LatentSpace:
+    """Returns the model's whitened latents and their maps."""
+    flow = model.require_flow()
+    return LatentSpace(
+        decode=lambda white: model.autoencoder.decode(flow.unwhiten(white)),
+        to_base=flow.white_to_base,
+        from_base=flow.base_to_white,
+    )
 
 
 def measured_inflation(model: PAE, observed: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from paecli.core.posterior.latents import LatentSpace
 from paecli.core.posterior.restore import Damage
 
 SIDE, LATENT, IMAGES = 6, 5, 3
@@ -24,6 +25,14 @@ class LinearCase:
 
     def generate(self, u: Tensor) -> Tensor:
         return (u @ self.weight + self.offset).view(-1, 1, SIDE, SIDE)
+
+    def space(self) -> LatentSpace:
+        """Latents that are base vectors: an identity flow."""
+        return LatentSpace(
+            decode=self.generate,
+            to_base=lambda w: (w, w.new_zeros(len(w))),
+            from_base=lambda u: u,
+        )
 
     def pixel_mean(self) -> Tensor:
         return self.generate(self.mean)

@@ -17,7 +17,7 @@ SAMPLING = [method for method in METHODS if method != "map"]
 def restored(linear: LinearCase, method: str, **options: int) -> list[Restoration]:
     return restore_images(
         linear.damage,
-        generate=linear.generate,
+        space=linear.space(),
         latent_size=LATENT,
         sigma=linear.sigma,
         inflation=torch.ones(IMAGES, dtype=torch.float64),
@@ -61,7 +61,7 @@ def test_draws_follow_the_posterior(linear: LinearCase, method: str) -> None:
 def test_curvatures_agree_for_a_linear_decoder(linear: LinearCase) -> None:
     target = build_target(
         linear.damage,
-        generate=linear.generate,
+        space=linear.space(),
         latent_size=LATENT,
         sigma=linear.sigma,
         inflation=torch.ones(IMAGES, dtype=torch.float64),

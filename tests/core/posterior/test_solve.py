@@ -42,7 +42,7 @@ def test_two_equal_readings_are_both_found_and_drawn() -> None:
     )
     for draw in (draw_by_importance, draw_by_chains):
         draws = draw(target, mixture, generator)
-        assert 0.4 < float((draws.u[0, :, 0] > 0).float().mean()) < 0.6
+        assert 0.4 < float((draws.points[0, :, 0] > 0).float().mean()) < 0.6
 
 
 def test_jacobian_is_that_of_autograd() -> None:
@@ -67,7 +67,7 @@ def test_ranks_of_the_truth_among_chains_are_uniform() -> None:
     target = target_for(curved, data, SIGMA)
     mixture = find_modes(target, starts=16, generator=generator)
     draws = draw_by_chains(target, mixture, generator)
-    thinned = draws.u[:, ::8]
+    thinned = draws.points[:, ::8]
     for values, true in ((thinned, truth), (thinned.square(), truth.square())):
         rank = (values < true[:, None]).sum(1)
         slots = rank * bins // (thinned.shape[1] + 1)

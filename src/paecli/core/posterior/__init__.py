@@ -1,9 +1,9 @@
-"""Restoration: the posterior over the flow's base space given a damaged image.
+"""Restoration: the posterior over a model's latents given a damaged image.
 
 In the order of use: `target` is the density, `map` finds its modes, `laplace` their shapes,
-`mixture` joins them, `importance` and `hmc` make draws exact, `diagnostics` judges them,
-`draws` and `solve` choose a method, `predictive` and `moments` return to pixels, and
-`restore` does all of it into a `result`.
+`mixture` joins them, `latents` changes coordinates for the draws, `importance` and `hmc`
+make draws exact, `diagnostics` judges them, `draws` and `solve` choose a method,
+`predictive` and `moments` return to pixels, and `restore` does all of it into a `result`.
 """
 
 from paecli.core.posterior.result import Diagnostics, Mode, Restoration

@@ -7,33 +7,34 @@ from torch import Tensor
 
 from paecli.core.posterior.diagnostics import effective_sample_size, rhat
 from paecli.core.posterior.hmc import run_chains, start_chains, warm_up
-from paecli.core.posterior.importance import pareto_smooth
+from paecli.core.posterior.importance import log_ratios, pareto_smooth
+from paecli.core.posterior.latents import LatentSpace
 from paecli.core.posterior.mixture import Mixture
 from paecli.core.posterior.target import Target
 
 KEPT = 256  # draws of an image that the answer is made of
-PROPOSALS = 1024  # of importance sampling
-WIDENING = 1.15  # of the proposal, so that its tails cover the posterior's
-CHAINS = 16
-FIRST_ROUND = 30  # steps; each further round has twice as many and forgets the one before
-ROUNDS = 4
+PROPOSALS = 512  # of importance sampling
+WIDENING = 1.05  # of the proposal, so that its tails cover the posterior's
+CHAINS = 8
+FIRST_ROUND = 60  # steps; each further round makes the chains twice as long
+ROUNDS = 5
 RHAT_LIMIT = 1.05
 PARETO_LIMIT = 0.7  # arXiv:1507.02646, section 3
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Draws for each of `n` images.
+    """Draws for each of `n` images, in the coordinates of the target they were made for.
 
     Attributes:
-        u: `(n, s, k)`.
+        points: `(n, s, k)`.
         score: `(n, s, k)` gradient of the log density that the draws follow.
         pareto_k: `(n,)` shape of the tail of the importance ratios; NaN without any.
         rhat: `(n,)` largest R-hat over the latents; NaN without chains.
         ess: `(n,)` effective sample size; for chains the smallest over the latents.
     """
 
-    u: Tensor
+    points: Tensor
     score: Tensor
     pareto_k: Tensor
     rhat: Tensor
@@ -54,29 +55,42 @@ class Draws:
 
 def draw_modes(target: Target, mixture: Mixture) -> Draws:
     """Returns the best mode as the only draw: the method `map`."""
-    u = mixture.only_best().means
-    return _draws(target, u, torch.zeros_like(u), ess=torch.ones(len(u)))
+    points = mixture.only_best().means
+    return _draws(target, points, torch.zeros_like(points), ess=torch.ones(len(points)))
 
 
 def draw_from_mixture(target: Target, mixture: Mixture, generator: torch.Generator) -> Draws:
     """Draws from the mixture itself: the methods `laplace` and `mixture`."""
-    u = mixture.sample(KEPT, generator)
-    return _draws(target, u, mixture.score(u), ess=torch.full((len(u),), float(KEPT)))
+    points = mixture.sample(KEPT, generator)
+    ess = torch.full((len(points),), float(KEPT))
+    return _draws(target, points, mixture.score(points), ess=ess)
+
+
+def draw_from_prior(target: Target, space: LatentSpace, generator: torch.Generator) -> Draws:
+    """Draws from the flow itself: exact where nothing is observed.
+
+    Args:
+        target: of images without an observed pixel, over whitened latents.
+        space: its latents.
+        generator: source of randomness.
+    """
+    n, k = len(target.data), target.latent_size
+    u = torch.randn(n * KEPT, k, generator=generator).to(target.data)
+    points = space.from_base(u).detach().view(n, KEPT, k)
+    ess = torch.full((n,), float(KEPT))
+    return _draws(target, points, target.score(points)[1], ess=ess)
 
 
 def draw_by_importance(target: Target, mixture: Mixture, generator: torch.Generator) -> Draws:
     """Draws from a slightly wider mixture and resamples by smoothed importance ratios."""
     proposal = replace(mixture, factors=mixture.factors * WIDENING)
-    u = proposal.sample(PROPOSALS, generator)
-    with torch.no_grad():
-        log_target = target.log_prob(u.to(target.data)).double()
-    ratios = (log_target - proposal.log_prob(u)).nan_to_num(nan=-torch.inf)
-    smoothed = [pareto_smooth(each) for each in ratios]
+    points = proposal.sample(PROPOSALS, generator)
+    smoothed = [pareto_smooth(each) for each in log_ratios(target, proposal, points)]
     weights = torch.stack([weights for weights, _ in smoothed])
-    u = _resample(u, weights, generator)
-    _, score = target.score(u.to(target.data))
+    points = _resample(points, weights, generator)
+    _, score = target.score(points.to(target.data))
     shapes = torch.tensor([shape for _, shape in smoothed])
-    return _draws(target, u, score, pareto_k=shapes, ess=1 / weights.square().sum(1))
+    return _draws(target, points, score, pareto_k=shapes, ess=1 / weights.square().sum(1))
 
 
 def draw_by_chains(
@@ -85,31 +99,35 @@ def draw_by_chains(
     """Runs Hamiltonian Monte Carlo until the chains of each image agree, for some rounds."""
     chains = start_chains(target, mixture, chains=CHAINS, generator=generator)
     mixture, chains = warm_up(target, mixture, chains, generator)
-    chains, u, score = run_chains(target, mixture, chains, steps=FIRST_ROUND, generator=generator)
-    answer = _summarise(target, u, score)
-    pending = torch.arange(len(u[0]))
-    for further in range(1, rounds):
+    chains, points, score = run_chains(
+        target, mixture, chains, steps=FIRST_ROUND, generator=generator
+    )
+    answer = _summarise(target, points, score)
+    pending = torch.arange(len(target.data))
+    for _ in range(1, rounds):
         apart = answer.rhat[pending] > RHAT_LIMIT
         pending, chains = pending[apart], chains.select(apart)
         if not len(pending):
             break
-        chains, u, score = run_chains(
+        chains, more_points, more_score = run_chains(
             target.select(pending),
             mixture.select(pending),
             chains,
-            steps=FIRST_ROUND * 2**further,
+            steps=len(points),
             generator=generator,
         )
-        answer = answer.put(pending, _summarise(target, u, score))
+        points = torch.cat((points[:, apart], more_points))
+        score = torch.cat((score[:, apart], more_score))
+        answer = answer.put(pending, _summarise(target, points, score))
     return answer
 
 
-def _summarise(target: Target, u: Tensor, score: Tensor) -> Draws:
+def _summarise(target: Target, points: Tensor, score: Tensor) -> Draws:
     """Diagnoses chains `(steps, n, c, k)` and thins them to `KEPT` draws of an image."""
-    by_chain = u.transpose(1, 2)
-    chosen = torch.linspace(0, u.shape[0] * u.shape[2] - 1, KEPT).round().long()
+    by_chain = points.transpose(1, 2)
+    chosen = torch.linspace(0, points.shape[0] * points.shape[2] - 1, KEPT).round().long()
     pooled, pooled_score = (
-        values.permute(1, 0, 2, 3).flatten(1, 2)[:, chosen] for values in (u, score)
+        values.permute(1, 0, 2, 3).flatten(1, 2)[:, chosen] for values in (points, score)
     )
     ess = effective_sample_size(by_chain).amin(-1)
     return _draws(target, pooled, pooled_score, rhat=rhat(by_chain).amax(-1), ess=ess)
@@ -117,16 +135,16 @@ def _summarise(target: Target, u: Tensor, score: Tensor) -> Draws:
 
 def _draws(
     target: Target,
-    u: Tensor,
+    points: Tensor,
     score: Tensor,
     *,
     ess: Tensor,
     pareto_k: Tensor | None = None,
     rhat: Tensor | None = None,
 ) -> Draws:
-    unknown = torch.full((len(u),), torch.nan)
+    unknown = torch.full((len(points),), torch.nan)
     return Draws(
-        u=u.to(target.data),
+        points=points.to(target.data),
         score=score.to(target.data),
         ess=ess.float(),
         pareto_k=unknown if pareto_k is None else pareto_k.float(),
@@ -134,10 +152,10 @@ def _draws(
     )
 
 
-def _resample(u: Tensor, weights: Tensor, generator: torch.Generator) -> Tensor:
+def _resample(points: Tensor, weights: Tensor, generator: torch.Generator) -> Tensor:
     """Draws `KEPT` of the points `(n, s, k)` by weight, systematically."""
-    start = torch.rand(len(u), 1, generator=generator, dtype=torch.float64)
+    start = torch.rand(len(points), 1, generator=generator, dtype=torch.float64)
     edges = weights.cumsum(1)
     ticks = (start + torch.arange(KEPT)) / KEPT * edges[:, -1:]
-    chosen = torch.searchsorted(edges, ticks).clamp_max(u.shape[1] - 1)
-    return u.gather(1, chosen.unsqueeze(-1).expand(-1, -1, u.shape[2]))
+    chosen = torch.searchsorted(edges, ticks).clamp_max(points.shape[1] - 1)
+    return points.gather(1, chosen.unsqueeze(-1).expand(-1, -1, points.shape[2]))

@@ -12,14 +12,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from paecli.core.posterior.importance import log_ratios
 from paecli.core.posterior.mixture import Mixture
 from paecli.core.posterior.target import Target
 
 LEAPFROGS = 4
-LONGEST_STEP = 0.4  # in component units; four of them go a quarter of a period
+LONGEST_STEP = 0.5  # in component units; four of them go a third of a period
 JITTER = 0.2  # relative spread of the step, against resonances
 ACCEPTANCE = 0.8  # what the step size is adapted to
-ADAPTATIONS, ADAPTATION_STEPS = 2, 8  # rounds of the warm-up and steps of each
+ADAPTATIONS, ADAPTATION_STEPS = 4, 10  # rounds of the warm-up and steps of each
+CANDIDATES = 32  # draws from the mixture for each start
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,18 @@ class Chains:
 def start_chains(
     target: Target, mixture: Mixture, *, chains: int, generator: torch.Generator
 ) -> Chains:
-    """Starts chains at draws from the mixture."""
-    component = mixture.pick(chains, generator)
+    """Starts chains at the likelier ones of many draws from the mixture."""
+    component = mixture.pick(chains * CANDIDATES, generator)
     shape = (*component.shape, target.latent_size)
     standard = torch.randn(shape, generator=generator).to(mixture.means)
-    u = mixture.place(standard, component).to(target.data)
+    candidates = mixture.place(standard, component)
+    weights = log_ratios(target, mixture, candidates).softmax(1)
+    # a little of each, so that there are always enough
+    chosen = torch.multinomial(weights + 1e-9, chains, generator=generator)
+    u = candidates.gather(1, chosen.unsqueeze(-1).expand(-1, -1, shape[-1])).to(target.data)
     log_prob, score = target.score(u)
     step = torch.full((len(u), 1), LONGEST_STEP / 2).to(target.data)
-    return Chains(u, log_prob, score, component, step)
+    return Chains(u, log_prob, score, component.gather(1, chosen), step)
 
 
 def warm_up(
@@ -73,18 +79,20 @@ def warm_up(
         The mixture whose units the chains go on in, and the chains.
     """
     for _ in range(ADAPTATIONS):
-        visited, components = [], []
+        visited: list[Chains] = []
         for index in range(ADAPTATION_STEPS):
             chains, acceptance = _trajectory(target, mixture, chains, generator)
             gain = 2.0 * (index + 1) ** -0.6
             change = (gain * (acceptance - ACCEPTANCE)).exp()
             chains = replace(chains, step=(chains.step * change).clamp(1e-4, LONGEST_STEP))
             chains = _jump(target, mixture, chains, generator)
-            visited.append(chains.u)
-            components.append(chains.component)
-        settled = slice(ADAPTATION_STEPS // 3, None)
-        u, component = torch.cat(visited[settled], 1), torch.cat(components[settled], 1)
-        mixture = mixture.adapted(u, component)
+            visited.append(chains)
+        settled = visited[ADAPTATION_STEPS // 3 :]
+        mixture = mixture.adapted(
+            torch.cat([each.u for each in settled], 1),
+            torch.cat([each.score for each in settled], 1),
+            torch.cat([each.component for each in settled], 1),
+        )
     return mixture, chains
 
 

@@ -9,7 +9,17 @@ from math import ceil, sqrt
 import torch
 from torch import Tensor
 
+from paecli.core.posterior.mixture import Mixture
+from paecli.core.posterior.target import Target
+
 SMALLEST_TAIL = 5
+
+
+@torch.no_grad()
+def log_ratios(target: Target, proposal: Mixture, points: Tensor) -> Tensor:
+    """Returns the log of target over proposal density at `(n, s, k)`, `(n, s)` in float64."""
+    log_target = target.log_prob(points.to(target.data)).double()
+    return (log_target - proposal.log_prob(points)).nan_to_num(nan=-torch.inf)
 
 
 def pareto_smooth(log_ratios: Tensor) -> tuple[Tensor, float]:

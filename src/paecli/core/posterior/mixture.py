@@ -87,19 +87,25 @@ class Mixture:
         standard: Tensor = torch.linalg.solve_triangular(factors, columns, upper=False)
         return standard.squeeze(-1)
 
-    def adapted(self, u: Tensor, component: Tensor) -> "Mixture":
+    def adapted(self, u: Tensor, score: Tensor, component: Tensor) -> "Mixture":
         """Reshapes all components alike, so that points look standard normal in their units.
+
+        Two estimates of the covariance are joined by their geometric mean: that of the points,
+        and the inverse of that of the scores. It standardises both together, and settles on
+        fewer points than either (the metric of the sampler nutpie, which minimises the Fisher
+        divergence to a Gaussian).
 
         Args:
             u: `(n, s, k)` points that follow the posterior.
+            score: `(n, s, k)` gradients of its log density there.
             component: `(n, s)` the component of each.
         """
         standard = self.standardise_in(u, component)
-        count, k = standard.shape[1:]
         mean = standard.mean(1, keepdim=True)
-        scatter = (standard - mean).transpose(-1, -2) @ (standard - mean)
-        # as if k more points had shown that the components are right as they are
-        covariance = (scatter + k * torch.eye(k).to(scatter)) / (count + k)
+        pulls = self.factors_of(component).mT @ score.unsqueeze(-1).to(self.factors)
+        covariance = geometric_mean(
+            _shrunk_scatter(standard - mean), torch.linalg.inv(_shrunk_scatter(pulls.squeeze(-1)))
+        )
         moved = self.factors @ mean[:, :, :, None]
         return replace(
             self,
@@ -166,6 +172,30 @@ def build_mixture(modes: Tensor, log_posteriors: Tensor, precisions: Tensor) -> 
         log_weights=log_weights.gather(1, kept).log_softmax(1),
         log_posteriors=levels.gather(1, kept),
     )
+
+
+def geometric_mean(first: Tensor, second: Tensor) -> Tensor:
+    """Returns the geometric mean of positive definite matrices `(..., k, k)`.
+
+    `A^(1/2) (A^(-1/2) B A^(-1/2))^(1/2) A^(1/2)`, symmetric in A and B.
+    """
+    values, vectors = torch.linalg.eigh(first)
+    root = (vectors * values.sqrt().unsqueeze(-2)) @ vectors.mT
+    inverse_root = (vectors / values.sqrt().unsqueeze(-2)) @ vectors.mT
+    values, vectors = torch.linalg.eigh(inverse_root @ second @ inverse_root)
+    middle = (vectors * values.clamp_min(0).sqrt().unsqueeze(-2)) @ vectors.mT
+    mean: Tensor = root @ middle @ root
+    return 0.5 * (mean + mean.mT)
+
+
+def _shrunk_scatter(standard: Tensor) -> Tensor:
+    """Returns the covariance `(n, k, k)` of points `(n, s, k)` about 0, drawn to the identity.
+
+    As if k more points had shown that the units are right as they are.
+    """
+    count, k = standard.shape[1:]
+    identity = torch.eye(k, dtype=standard.dtype, device=standard.device)
+    return (standard.mT @ standard + k * identity) / (count + k)
 
 
 def _distinct(means: Tensor, precisions: Tensor) -> Tensor:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from paecli.core.posterior.laplace import cholesky_of_inverse, precision
+from paecli.core.posterior.latents import LatentSpace
 from paecli.core.posterior.moments import Linearisation, pixel_moments
 from paecli.core.posterior.predictive import PixelModel
 from paecli.core.posterior.result import Diagnostics, Mode, Restoration
 from paecli.core.posterior.solve import Method, Posterior, passed, solve
-from paecli.core.posterior.target import Generate, Target
+from paecli.core.posterior.target import Target
 
 APPROXIMATE = ("map", "laplace", "mixture")  # methods without diagnostics of their own
 
@@ -40,7 +40,7 @@ class Damage:
 def restore_images(
     damage: Damage,
     *,
-    generate: Generate,
+    space: LatentSpace,
     latent_size: int,
     sigma: Tensor,
     inflation: Tensor,
@@ -55,7 +55,7 @@ def restore_images(
 
     Args:
         damage: the images.
-        generate: maps base vectors `(b, k)` to images `(b, c, h, w)`; differentiable.
+        space: whitened latents, their images and their prior.
         latent_size: `k`.
         sigma: `(c, h, w)` standard deviation of a pixel about its reconstruction.
         inflation: `(n,)` factors on `sigma` squared in the likelihood.
@@ -67,20 +67,22 @@ def restore_images(
         guesses: `(n, g, k)` good starting points, or None.
     """
     began = time.perf_counter()
-    target = build_target(
-        damage, generate=generate, latent_size=latent_size, sigma=sigma, inflation=inflation
+    base = build_target(
+        damage, space=space, latent_size=latent_size, sigma=sigma, inflation=inflation
     )
     generator = torch.Generator().manual_seed(seed)
-    posterior = solve(target, method=method, starts=starts, generator=generator, guesses=guesses)
+    posterior = solve(
+        base, space, method=method, starts=starts, generator=generator, guesses=guesses
+    )
     plain = build_target(
         damage,
-        generate=generate,
+        space=space,
         latent_size=latent_size,
         sigma=sigma,
         inflation=torch.ones_like(inflation),
     )
     readings = [
-        _Reading(damage, plain, target, posterior, pixels, index)
+        _Reading(damage, plain, space, posterior, pixels, index)
         for index in range(len(damage.data))
     ]
     restored = [reading.restoration(samples, generator) for reading in readings]
@@ -89,14 +91,14 @@ def restore_images(
 
 
 def build_target(
-    damage: Damage, *, generate: Generate, latent_size: int, sigma: Tensor, inflation: Tensor
+    damage: Damage, *, space: LatentSpace, latent_size: int, sigma: Tensor, inflation: Tensor
 ) -> Target:
-    """Builds the posterior density of damaged images; arguments as of `restore_images`."""
+    """Builds the posterior over base vectors; arguments as of `restore_images`."""
     data = damage.data.flatten(1)
     observed = damage.observed.flatten(1)
     variance = inflation[:, None] * sigma.flatten().square() + damage.noise**2
     return Target(
-        generate=generate,
+        generate=lambda u: space.decode(space.from_base(u)),
         data=torch.where(observed, data, torch.zeros_like(data)),
         variance=variance,
         observed=observed,
@@ -111,37 +113,38 @@ class _Reading:
         self,
         damage: Damage,
         plain: Target,
-        target: Target,
+        space: LatentSpace,
         posterior: Posterior,
         pixels: PixelModel,
         index: int,
     ) -> None:
-        self.damage, self.pixels, self.index = damage, pixels, index
+        self.damage, self.space, self.pixels, self.index = damage, space, pixels, index
         only = torch.tensor([index])
-        self.plain, self.target = plain.select(only), target.select(only)
+        self.base = plain.select(only)
+        self.latents = space.target(self.base)
         self.mixture, self.draws = posterior.mixture.select(only), posterior.draws.select(only)
+        self.latent_mixture = posterior.latent_mixture.select(only)
         self.method, self.note = posterior.methods[index], posterior.notes[index]
         self.shape = damage.data.shape[1:]
 
     @torch.no_grad()
     def restoration(self, samples: int, generator: torch.Generator) -> Restoration:
         """Returns the result, without its time."""
-        u = self.draws.u
-        images = self.target.images(u)
+        points = self.draws.points
+        images = self.latents.images(points)
         mean, std = self._moments(images)
-        best = self.mixture.only_best().means.to(u)
-        map_image = self.target.images(best)
-        chosen = torch.linspace(0, u.shape[1] - 1, min(samples, u.shape[1])).long()
+        map_image = self.base.images(self.mixture.only_best().means.to(points))
+        chosen = torch.linspace(0, points.shape[1] - 1, min(samples, points.shape[1])).long()
         return Restoration(
             map=self._pasted(map_image[0, 0]),
             mean=self._pasted(mean),
             std=self._without_observed(std),
             samples=self._pasted(images[0, chosen]),
-            samples_u=u[0, chosen],
+            samples_u=self.space.base_vectors(points[:, chosen])[0],
             predictive=self._pasted(self.pixels.draw(images[0], generator)),
-            modes=self._modes(u),
-            chi2=self.plain.chi2(map_image).item(),
-            degrees_of_freedom=int(self.target.observed.sum()),
+            modes=self._modes(points),
+            chi2=self.base.chi2(map_image).item(),
+            degrees_of_freedom=int(self.base.observed.sum()),
             diagnostics=self._diagnostics(),
             method=self.method,
             note=self.note,
@@ -150,17 +153,17 @@ class _Reading:
 
     def _moments(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the predictive mean and standard deviation `(p,)` of images `(1, s, p)`."""
-        best = self.mixture.only_best().means.to(images)
-        _, jacobian = self.target.jacobian(best)
-        factor = cholesky_of_inverse(precision(self.target, best)[:, 0]).to(images)
-        linear = Linearisation(jacobian[:, 0], factor @ factor.transpose(-1, -2))
+        best = self.latent_mixture.only_best()
+        _, jacobian = self.latents.jacobian(best.means.to(images))
+        factor = best.factors[:, 0].to(images)
+        linear = Linearisation(jacobian[:, 0], factor @ factor.mT)
         mean, spread = pixel_moments(self.pixels.mean(images), self.draws.score, linear)
         scatter = self.pixels.variance(images).mean(1)
         return mean[0], (spread + scatter).sqrt()[0]
 
     def _modes(self, like: Tensor) -> tuple[Mode, ...]:
         means = self.mixture.means.to(like)
-        images = self.target.images(means)[0]
+        images = self.base.images(means)[0]
         return tuple(
             Mode(means[0, place], self._pasted(images[place]), level.item(), weight.item())
             for place, (level, weight) in enumerate(

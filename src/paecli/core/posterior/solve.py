@@ -13,15 +13,17 @@ from paecli.core.posterior.draws import (
     draw_by_chains,
     draw_by_importance,
     draw_from_mixture,
+    draw_from_prior,
     draw_modes,
 )
 from paecli.core.posterior.laplace import precision
+from paecli.core.posterior.latents import LatentSpace
 from paecli.core.posterior.map import climb, draw_starts, finish
 from paecli.core.posterior.mixture import Mixture, build_mixture
 from paecli.core.posterior.target import Target
 
 Method = Literal["auto", "map", "laplace", "mixture", "is", "hmc"]
-QUICK_ROUNDS = 1  # of chains under `auto`, which must answer within seconds
+QUICK_ROUNDS = 2  # of chains under `auto`, which must answer within seconds
 METHODS: tuple[Method, ...] = get_args(Method)
 
 
@@ -30,50 +32,61 @@ class Posterior:
     """What is known about the posteriors of `n` images.
 
     Attributes:
-        mixture: the modes.
-        draws: the draws.
+        mixture: the modes, over base vectors.
+        latent_mixture: the same over whitened latents.
+        draws: the draws, as whitened latents.
         methods: the method used for each image.
         notes: for each image a sentence to pass on, or nothing.
     """
 
     mixture: Mixture
+    latent_mixture: Mixture
     draws: Draws
     methods: list[str]
     notes: list[str]
 
 
 def solve(
-    target: Target,
+    base: Target,
+    space: LatentSpace,
     *,
     method: Method,
     starts: int,
     generator: torch.Generator,
     guesses: Tensor | None = None,
 ) -> Posterior:
-    """Finds modes and draws for all images of a target.
+    """Finds modes in base space, and draws whitened latents, for all images of a target.
 
     Args:
-        target: the posterior.
+        base: the posterior over base vectors.
+        space: whitened latents and their maps.
         method: `auto` tries importance sampling and falls back to Monte Carlo chains.
         starts: starting points of the search for modes.
         generator: source of randomness.
-        guesses: `(n, g, k)` good starting points, or None.
+        guesses: `(n, g, k)` good starting points as base vectors, or None.
     """
-    mixture = find_modes(target, starts=starts, generator=generator, guesses=guesses)
+    mixture = find_modes(base, starts=starts, generator=generator, guesses=guesses)
     if method == "laplace":
         mixture = mixture.only_best()
-    if method == "auto":
-        return _choose(target, mixture, generator)
-    if method == "map":
-        draws = draw_modes(target, mixture)
-    elif method == "is":
-        draws = draw_by_importance(target, mixture, generator)
-    elif method == "hmc":
-        draws = draw_by_chains(target, mixture, generator)
-    else:
-        draws = draw_from_mixture(target, mixture, generator)
+    target, latents = space.target(base), space.push_forward(base, mixture)
     n = len(target.data)
-    return Posterior(mixture, draws, [method] * n, [""] * n)
+    methods, notes = [str(method)] * n, [""] * n
+    if method == "auto":
+        draws, methods, notes = _choose(target, latents, generator)
+    elif method == "map":
+        draws = draw_modes(target, latents)
+    elif method == "is":
+        draws = draw_by_importance(target, latents, generator)
+    elif method == "hmc":
+        draws = draw_by_chains(target, latents, generator)
+    else:
+        draws = draw_from_mixture(target, latents, generator)
+    blank = (~base.observed.any(1)).nonzero().squeeze(1)
+    if len(blank) and method != "map":
+        draws = draws.put(blank, draw_from_prior(target.select(blank), space, generator))
+        for index in blank.tolist():
+            notes[index] = ""
+    return Posterior(mixture, latents, draws, methods, notes)
 
 
 def find_modes(
@@ -90,7 +103,10 @@ def passed(draws: Draws) -> Tensor:
     return ~((draws.pareto_k >= PARETO_LIMIT) | (draws.rhat > RHAT_LIMIT))
 
 
-def _choose(target: Target, mixture: Mixture, generator: torch.Generator) -> Posterior:
+def _choose(
+    target: Target, mixture: Mixture, generator: torch.Generator
+) -> tuple[Draws, list[str], list[str]]:
+    """Tries importance sampling, then chains; returns draws, methods and notes."""
     draws = draw_by_importance(target, mixture, generator)
     n = len(target.data)
     methods, notes = ["is"] * n, [""] * n
@@ -109,4 +125,4 @@ def _choose(target: Target, mixture: Mixture, generator: torch.Generator) -> Pos
                     f", which have not settled (R-hat {draws.rhat[index]:.2f}): "
                     "--method hmc runs them longer"
                 )
-    return Posterior(mixture, draws, methods, notes)
+    return draws, methods, notes

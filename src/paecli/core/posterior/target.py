@@ -1,31 +1,36 @@
-"""The posterior density over the flow's base space, for many images at once."""
+"""The posterior density of damaged images, for many of them at once."""
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from math import log, pi
+from dataclasses import dataclass, replace
+from math import pi
 
 import torch
 from torch import Tensor
 
+from paecli.core.flow import standard_normal_log_prob
+
 Generate = Callable[[Tensor], Tensor]
+LogDensity = Callable[[Tensor], Tensor]
 
 JACOBIAN_ROWS = 4096  # decoder passes at once when a Jacobian is taken; bounds the memory
 
 
 @dataclass(frozen=True)
 class Target:
-    """`log p(u, d) = log N(u; 0, I) + sum over observed pixels of log N(d; g(u), variance)`.
+    """`log p(u, d) = log prior(u) + sum over observed pixels of log N(d; g(u), variance)`.
 
-    Here `g(u) = decode(from_base(u))`. Shapes: `n` images, `s` points for each, `k` latents,
-    `p` values (channels times pixels) of an image.
+    The coordinates `u` are the flow's base vectors, with `g(u) = decode(from_base(u))`, or
+    those of `paecli.core.posterior.latents`. Shapes: `n` images, `s` points for each, `k`
+    latents, `p` values (channels times pixels) of an image.
 
     Attributes:
-        generate: maps `(b, k)` base vectors to `(b, c, h, w)` images; differentiable.
+        generate: `g`, maps `(b, k)` points to `(b, c, h, w)` images; differentiable.
         data: `(n, p)` observed values; anything finite where missing.
         variance: `(n, p)` variance of `data` about `g(u)`: model error and noise.
         observed: `(n, p)`, True where observed.
         latent_size: `k`.
+        log_prior: log density of `(b, k)` points, `(b,)` in nats; differentiable.
     """
 
     generate: Generate
@@ -33,6 +38,7 @@ class Target:
     variance: Tensor
     observed: Tensor
     latent_size: int
+    log_prior: LogDensity = standard_normal_log_prob
 
     @property
     def precision(self) -> Tensor:
@@ -49,8 +55,8 @@ class Target:
         return torch.einsum("nsp,np->ns", (images - self.data[:, None]).square(), self.precision)
 
     def log_prob(self, u: Tensor, *, temper: float = 1.0) -> Tensor:
-        """Returns `log N(u; 0, I) + temper * log likelihood` at points `(n, s, k)`: `(n, s)`."""
-        prior = -0.5 * (u.square().sum(-1) + self.latent_size * log(2 * pi))
+        """Returns `log prior + temper * log likelihood` at points `(n, s, k)`: `(n, s)`."""
+        prior = self.log_prior(u.flatten(0, 1)).view(u.shape[:2])
         return prior + temper * self.log_likelihood(self.images(u))
 
     def log_likelihood(self, images: Tensor) -> Tensor:
@@ -88,10 +94,9 @@ class Target:
 
     def select(self, images: Tensor) -> "Target":
         """Returns the target of a subset of the images; `images` is an index `(m,)`."""
-        return Target(
-            self.generate,
-            self.data[images],
-            self.variance[images],
-            self.observed[images],
-            self.latent_size,
+        return replace(
+            self,
+            data=self.data[images],
+            variance=self.variance[images],
+            observed=self.observed[images],
         )
