@@ -87,7 +87,10 @@ def test_files_are_written(run_folder: Path, images: Path, tmp_path: Path) -> No
     assert [row["path"] for row in rows] == [line["path"] for line in lines]
     assert float(rows[3]["p_value"]) == lines[3]["p_value"]
     assert files[2].read_bytes().startswith(b"\x89PNG")
-    assert "odd.png" in (tmp_path / "report" / "report.html").read_text()
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "<td class=words>odd.png</td>" in page
+    assert f"Images in {images}" in page
+    assert f"in {images}" in " ".join(result.stderr.split())
 
 
 def test_whole_sets_are_compared(run_folder: Path, tmp_path: Path) -> None:

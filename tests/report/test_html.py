@@ -73,6 +73,14 @@ def test_page_needs_no_network_and_fits_screens(picture: bytes) -> None:
     assert len(tables) == 1
 
 
+def test_columns_of_words_align_left() -> None:
+    page = Page("Report")
+    page.add_table(("set", "score", "AUROC"), [("a", "log_prob", "0.9"), ("", "mse", "-0.1")])
+    classes = [attributes.get("class") for tag, attributes in Reader(page.render()).tags
+               if tag in ("th", "td")]  # fmt: skip
+    assert classes == ["words", "words", None] * 3
+
+
 def test_saving_leaves_one_whole_file(tmp_path: Path) -> None:
     page = Page("Größe")
     page.save(tmp_path / "new" / "report.html")

@@ -34,8 +34,16 @@ def test_a_single_epoch_can_be_drawn(tmp_path: Path) -> None:
 def test_every_curve_has_its_colour() -> None:
     rates = np.linspace(0, 1, 20)
     curves = {f"set {n}": (rates, rates ** (1 / (n + 2))) for n in range(3)}
-    assert set(COLOURS[:3]) <= colours_in(roc_curves(curves, "Outliers"))
-    assert COLOURS[3] not in colours_in(roc_curves(curves, "Outliers"))
+    drawn = colours_in(roc_curves(curves, "Outliers"))
+    assert set(COLOURS[1:4]) <= drawn
+    assert not {COLOURS[0], COLOURS[4]} & drawn
+
+
+def test_a_set_has_one_colour_in_curves_and_histograms() -> None:
+    rates = np.linspace(0, 1, 20)
+    groups = {"normal": np.zeros(9), "far": np.ones(9)}
+    assert {COLOURS[0], COLOURS[1]} <= colours_in(histograms(groups, "Scores", label="score"))
+    assert COLOURS[1] in colours_in(roc_curves({"far": (rates, rates**0.5)}, "Outliers"))
 
 
 def test_histograms_take_what_is_not_finite_and_what_is_constant() -> None:

@@ -35,6 +35,7 @@ def test_the_odd_image_is_flagged_and_shown_first(fitted: PAE, folder: Path) -> 
     assert report.unusual[0].outlier
     assert report.unusual[0].p_value == 1 / 101  # more unusual than all normal images
     assert report.flagged < len(report.images)
+    assert tuple(report.ranked[:6]) == report.unusual
     assert report.unusual_pixels.shape == report.unusual_reconstructions.shape == (6, 1, 28, 28)
 
 

@@ -12,6 +12,7 @@ from paecli.files import write_atomically
 from paecli.report.ood_tables import (
     COMPARISON_COLUMNS,
     IMAGE_COLUMNS,
+    common_folder,
     comparison_rows,
     image_row,
 )
@@ -59,8 +60,9 @@ def _result_fields(result: SetResult) -> dict[str, Any]:
 
 def print_flags(result: FlagReport) -> None:
     """Prints the most unusual images, what could not be read, and how many are flagged."""
-    rows = [image_row(image) for image in result.unusual]
-    print_table("Most unusual images", IMAGE_COLUMNS, rows)
+    folder = common_folder(result.images)
+    rows = [image_row(image, folder) for image in result.unusual]
+    print_table(f"Most unusual images in {folder}", IMAGE_COLUMNS, rows)
     for _, message in result.unreadable:
         say(f"Skipped: {message}")
     total = len(result.images)

@@ -16,7 +16,7 @@ from paecli.errors import CheckpointError, UsageError
 if TYPE_CHECKING:
     from paecli.core.posterior import Method, Restoration
 
-BATCH = 500  # images that pass through the networks at once; larger ones miss the CPU's cache
+BATCH = 200  # images that pass through the networks at once; larger ones miss the CPU's cache
 
 
 class PAE(nn.Module):

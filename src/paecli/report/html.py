@@ -58,14 +58,15 @@ class Page:
     def add_table(
         self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str = ""
     ) -> None:
-        """Adds a table; columns after the first are numbers and align right.
+        """Adds a table; columns of numbers align right.
 
         A table wider than the screen scrolls by itself, not the whole page.
         """
+        worded = [not any(_is_number(row[place]) for row in rows) for place in range(len(columns))]
         name = escape(caption or ", ".join(columns))
         title = f"<caption>{escape(caption)}</caption>" if caption else ""
-        head = _cells(columns, "th scope=col")
-        body = "\n".join(_cells(row, "td") for row in rows)
+        head = _cells(columns, "th scope=col", worded)
+        body = "\n".join(_cells(row, "td", worded) for row in rows)
         self._parts.append(
             f'<div class="scroll" role="region" tabindex="0" aria-label="{name}">\n'
             f"<table>{title}\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody></table></div>"
@@ -108,6 +109,14 @@ class Page:
         write_atomically(path, self.render().encode("utf-8"))
 
 
-def _cells(texts: Sequence[str], tag: str) -> str:
+def _cells(texts: Sequence[str], tag: str, worded: Sequence[bool]) -> str:
     closing = tag.split()[0]
-    return "<tr>" + "".join(f"<{tag}>{escape(text)}</{closing}>" for text in texts) + "</tr>"
+    cells = (
+        f"<{tag}{' class=words' * words}>{escape(text)}</{closing}>"
+        for text, words in zip(texts, worded, strict=True)
+    )
+    return "<tr>" + "".join(cells) + "</tr>"
+
+
+def _is_number(text: str) -> bool:
+    return text[:1].isdigit() or (text[:1] in "-+." and text[1:2].isdigit())

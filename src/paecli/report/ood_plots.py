@@ -1,6 +1,5 @@
 """Pages of `pae ood`: curves and histograms of whole sets, or the most unusual images."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from paecli.files import write_atomically
@@ -8,13 +7,14 @@ from paecli.report.html import Page
 from paecli.report.ood_tables import (
     COMPARISON_COLUMNS,
     IMAGE_COLUMNS,
+    common_folder,
     comparison_rows,
     image_row,
 )
 from paecli.report.pictures import unusual_images
 from paecli.report.plots import histograms, roc_curves
 from paecli.workflows.compare_sets import SetComparison
-from paecli.workflows.flag_images import FlagReport, ScoredImage
+from paecli.workflows.flag_images import FlagReport
 
 PAGE_FILE = "report.html"
 SPREADS_SHOWN = 5  # right end of a histogram, in distances from median to 99th percentile
@@ -69,10 +69,13 @@ def write_comparison(comparison: SetComparison, folder: Path) -> Path:
     page.add_table(COMPARISON_COLUMNS, comparison_rows(comparison.results), caption=caption)
     for score in dict.fromkeys(result.score for result in comparison.results):
         page.add_heading(score)
-        sets = ", ".join(each.name for each in comparison.outliers)
         for kind, picture, alt in (
-            ("roc", roc_picture(comparison, score), f"ROC curves of {score} on {sets}"),
-            ("histogram", histogram_picture(comparison, score), f"Histograms of {score}: {sets}"),
+            ("roc", roc_picture(comparison, score), _describe_roc(comparison, score)),
+            (
+                "histogram",
+                histogram_picture(comparison, score),
+                _describe_histogram(comparison, score),
+            ),
         ):
             write_atomically(folder / f"{kind}-{score}.png", picture)
             page.add_picture(picture, alt)
@@ -92,17 +95,34 @@ def write_flags(report: FlagReport, folder: Path) -> Path:
     )
     picture = unusual_picture(report)
     write_atomically(folder / "unusual.png", picture)
-    page.add_picture(picture, _describe(report.unusual))
-    ordered = sorted(report.images, key=lambda image: image.p_value)
-    page.add_table(IMAGE_COLUMNS, [image_row(image) for image in ordered[:LISTED]])
-    if len(ordered) > LISTED:
-        page.add_text(f"{len(ordered) - LISTED:,} less unusual images are left out here.")
+    names = ", ".join(image.path.name for image in report.unusual)
+    page.add_picture(
+        picture,
+        f"The most unusual images, their reconstructions and the differences: {names}",
+        f"From left to right: {names}.",
+    )
+    ranked, above = report.ranked, common_folder(report.images)
+    rows = [image_row(image, above) for image in ranked[:LISTED]]
+    page.add_table(IMAGE_COLUMNS, rows, caption=f"Images in {above}, most unusual first")
+    if len(ranked) > LISTED:
+        page.add_text(f"{len(ranked) - LISTED:,} less unusual images are left out here.")
     return _save(page, folder)
 
 
-def _describe(images: Sequence[ScoredImage]) -> str:
-    names = ", ".join(image.path.name for image in images)
-    return f"The most unusual images, their reconstructions and the differences: {names}"
+def _describe_roc(comparison: SetComparison, score: str) -> str:
+    areas = ", ".join(
+        f"{result.dataset} {result.separation.auroc:.3f}"
+        for result in comparison.results
+        if result.score == score
+    )
+    return f"ROC curves of {score}; the areas below them: {areas}"
+
+
+def _describe_histogram(comparison: SetComparison, score: str) -> str:
+    medians = ", ".join(
+        f"{name} {values[score].median().item():.3g}" for name, values in comparison.scores.items()
+    )
+    return f"Histograms of {score}; the medians: {medians}"
 
 
 def _save(page: Page, folder: Path) -> Path:

@@ -1,6 +1,8 @@
 """What `pae ood` found, as rows of a table."""
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from paecli.core.separation import Interval
 from paecli.workflows.compare_sets import SetResult
@@ -29,10 +31,15 @@ def comparison_rows(results: Sequence[SetResult]) -> list[tuple[str, ...]]:
     return rows
 
 
-def image_row(image: ScoredImage) -> tuple[str, ...]:
-    """Returns one line under `IMAGE_COLUMNS`."""
+def common_folder(images: Sequence[ScoredImage]) -> Path:
+    """Returns the folder in or below which all the images lie, absolute."""
+    return Path(os.path.commonpath([image.path.absolute().parent for image in images]))
+
+
+def image_row(image: ScoredImage, folder: Path) -> tuple[str, ...]:
+    """Returns one line under `IMAGE_COLUMNS`; the image is named relative to a folder above."""
     return (
-        str(image.path),
+        str(image.path.absolute().relative_to(folder)),
         f"{image.p_value:.4g}",
         "yes" if image.outlier else "no",
         f"{image.log_prob:.2f}",

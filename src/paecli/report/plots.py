@@ -64,6 +64,9 @@ def loss_curves(history: Sequence[Mapping[str, float]], title: str, *, unit: str
 def roc_curves(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], title: str) -> bytes:
     """Draws receiver operating characteristics.
 
+    The first colour is left to the normal images, so that a histogram with these first gives
+    every other set the colour of its curve.
+
     Args:
         curves: for each legend entry the false- and the true-positive rates, each in [0, 1].
         title: heading of the picture.
@@ -74,7 +77,7 @@ def roc_curves(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], title: str) ->
     figure = Figure(figsize=(4.6, 4.6), layout="constrained")
     axes = figure.subplots()
     axes.plot((0, 1), (0, 1), ":", color="0.6", label="guessing")
-    for index, (label, (false_positive, true_positive)) in enumerate(curves.items()):
+    for index, (label, (false_positive, true_positive)) in enumerate(curves.items(), start=1):
         colour, dash = _style(index)
         axes.plot(false_positive, true_positive, color=colour, linestyle=dash, label=label)
     axes.set(xlabel="false-positive rate", ylabel="true-positive rate", aspect="equal")

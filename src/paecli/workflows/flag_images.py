@@ -73,6 +73,11 @@ class FlagReport:
         """How many images are flagged."""
         return sum(image.outlier for image in self.images)
 
+    @property
+    def ranked(self) -> list[ScoredImage]:
+        """The images, most unusual first."""
+        return _most_unusual_first(self.images)
+
 
 def flag_images(
     model: PAE,
@@ -118,7 +123,7 @@ def flag_images(
             strict=True,
         )
     )
-    unusual = sorted(images, key=lambda image: (image.p_value, -image.score))[:SHOWN]
+    unusual = _most_unusual_first(images)[:SHOWN]
     pixels = torch.stack(
         [read_image(each.path, image_shape=model.image_shape).pixels for each in unusual]
     )
@@ -134,6 +139,11 @@ def flag_images(
         unusual_reconstructions=model.reconstruct(pixels),
         seconds=time.perf_counter() - start,
     )
+
+
+def _most_unusual_first(images: Sequence[ScoredImage]) -> list[ScoredImage]:
+    # many may share the smallest p-value
+    return sorted(images, key=lambda image: (image.p_value, -image.score))
 
 
 def _check_rate(rate: float, normal_count: int) -> None:
