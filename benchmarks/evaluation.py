@@ -1,12 +1,13 @@
 """Checks the figures of `pae eval` against other software and against expectation.
 
-    python benchmarks/evaluation.py parity --images 200
+    python benchmarks/evaluation.py parity --images 300
     python benchmarks/evaluation.py ranking MODEL --data-dir DATA
 
-`parity` compares the FID with `python -m pytorch_fid` on the same folders and the same
-(random) weights. `ranking` prints the distance of training images, samples,
-reconstructions, decoded N(0, I) and noise to the test images by the bundled classifier,
-with the seconds it took.
+`parity` compares the FID over all 2,048 features with `python -m pytorch_fid` on the same
+images and the same (random) weights, which a registry on this machine serves. It needs SciPy
+below 1.18, from which what pytorch-fid calls is gone. `ranking` prints the distance of training
+images, samples, reconstructions, decoded N(0, I) and noise to the test images by the bundled
+classifier, with the seconds it took.
 """
 
 import argparse
@@ -15,7 +16,12 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import torch
@@ -27,8 +33,12 @@ from paecli.core.features import FeatureNetwork, to_8_bit
 from paecli.core.fid import frechet_distance, gaussian_statistics
 from paecli.core.kid import kernel_distance
 from paecli.data import load_dataset
+from paecli.data.image_files import find_images, read_images
+from paecli.data.pixels import to_bytes
+from paecli.files import hash_file
+from paecli.store.index import INDEX_FILE, Entry, Index, IndexFile, index_to_yaml
 from paecli.store.runs import load_with_header
-from paecli.workflows.feature_networks import open_feature_network
+from paecli.workflows.feature_networks import INCEPTION_ENTRY, open_feature_network
 
 GREY = (1, 28, 28)
 WEIGHT_FILE = "pt_inception-2015-12-05-6726825d.pth"  # what pytorch-fid looks for in its cache
@@ -50,7 +60,7 @@ def main() -> None:
 
 
 def compare_with_pytorch_fid(arguments: argparse.Namespace) -> dict[str, float]:
-    """Computes one FID twice, from PNG folders by pytorch-fid and from tensors by pae."""
+    """Computes one FID of two folders of PNG files twice, by pytorch-fid and by pae."""
     data = load_dataset("fmnist-mini")
     sets = {
         "train": data.train.images[: arguments.images],
@@ -59,15 +69,20 @@ def compare_with_pytorch_fid(arguments: argparse.Namespace) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         weights = write_random_weights(folder / "hub" / "checkpoints" / WEIGHT_FILE)
+        os.environ["PAE_CACHE"] = str(folder / "cache")
         for label, images in sets.items():
             save_images(images, folder / label)
         start = time.perf_counter()
         theirs = run_pytorch_fid(folder, *sets)
         middle = time.perf_counter()
-        network = open_feature_network("inception", image_shape=GREY, inception_weights=weights)
-        ours = frechet_distance(*(gaussian_statistics(run(network, x)) for x in sets.values()))
+        with serving(weights) as address:
+            os.environ["PAE_REGISTRY"] = address
+            network = open_feature_network("inception", image_shape=GREY)
+        features = (run(network, read_folder(folder / label)) for label in sets)
+        ours = frechet_distance(*map(gaussian_statistics, features))
         end = time.perf_counter()
     return {
+        "images": arguments.images,
         "pytorch_fid": theirs,
         "pae": ours,
         "relative_difference": abs(ours - theirs) / theirs,
@@ -93,10 +108,28 @@ def write_random_weights(path: Path) -> Path:
     return path
 
 
+@contextmanager
+def serving(weights: Path) -> Iterator[str]:
+    """Serves a weight file as a registry on this machine; yields its address."""
+    file = IndexFile(path=weights.name, size=weights.stat().st_size, sha256=hash_file(weights))
+    entry = Entry(name=INCEPTION_ENTRY, kind="features", files=(file,))
+    (weights.parent / INDEX_FILE).write_text(index_to_yaml(Index(entries=(entry,))))
+    handler = partial(SimpleHTTPRequestHandler, directory=str(weights.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
 def save_images(images: Tensor, folder: Path) -> None:
     folder.mkdir()
     for index, image in enumerate(images):
         Image.fromarray(image[0].numpy()).save(folder / f"{index:05}.png")
+
+
+def read_folder(folder: Path) -> Tensor:
+    files, _ = read_images(find_images([folder]), image_shape=GREY)
+    return torch.stack([to_bytes(file.pixels) for file in files])
 
 
 def run_pytorch_fid(folder: Path, *sets: str) -> float:

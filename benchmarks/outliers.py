@@ -4,14 +4,16 @@
 
 Normal images are the Fashion-MNIST test set; outliers are the MNIST test set and both flips.
 Baselines: PCA reconstruction, isolation forest and k nearest neighbours on pixels, a Gaussian
-and a Gaussian mixture on the model's latents (all scikit-learn), and the ELBO of a pythae VAE
-when pythae is installed. Published figures: arXiv:2006.05479, latent size 64. It also measures
-how often fresh normal images are flagged, and how long scoring takes.
+and a Gaussian mixture on the model's latents (all scikit-learn), pyod's isolation forest and k
+nearest neighbours when pyod is installed, and the ELBO of a pythae VAE when pythae is (neither is
+a dependency: `pip install pyod pythae`). Published figures: arXiv:2006.05479, latent size 64. It
+also measures how often fresh normal images are flagged, and how long scoring takes.
 """
 
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +35,10 @@ from paecli.store.runs import load
 
 Array = NDArray[np.float32]
 Scorer = Callable[[Tensor], Array]
+Rows = dict[str, tuple[float | None, ...]]
 
 SETS = ("mnist", "hflip", "vflip")
-PUBLISHED = {
+PUBLISHED: Rows = {
     "paper: log p(z)": (0.997, 0.698, 0.891),
     "paper: reconstruction error": (0.986, 0.689, 0.880),
     "likelihood ratio (as cited by the paper)": (0.996, None, None),
@@ -65,6 +68,24 @@ def isolation_forest(train: Tensor) -> Scorer:
 def nearest_neighbours(train: Tensor) -> Scorer:
     index = NearestNeighbors(n_neighbors=5).fit(pixels(train))
     return lambda images: index.kneighbors(pixels(images))[0].mean(1)
+
+
+def pyod_detectors(train: Tensor) -> Iterator[tuple[str, Scorer]]:
+    try:
+        from pyod.models.iforest import IForest
+        from pyod.models.knn import KNN
+    except ImportError:
+        print("pyod is not installed: its detectors are left out")
+        return
+    detectors = {
+        f"pyod {version('pyod')}: IForest on pixels, 200 trees": IForest(
+            n_estimators=200, random_state=0
+        ),
+        f"pyod {version('pyod')}: KNN on pixels, mean of 5": KNN(n_neighbors=5, method="mean"),
+    }
+    for name, detector in detectors.items():
+        detector.fit(pixels(train))
+        yield name, lambda images, detector=detector: detector.decision_function(pixels(images))
 
 
 def latent_mixture(model: PAE, train: Tensor, components: int) -> Scorer:
@@ -102,11 +123,14 @@ def vae_elbo(train: Tensor, latent_size: int, epochs: int) -> Scorer:
     return score
 
 
-def baselines(model: PAE, train: Tensor, few: Tensor, epochs: int) -> Iterator[tuple[str, Scorer]]:
+def baselines(model: PAE, train: Tensor, count: int, epochs: int) -> Iterator[tuple[str, Scorer]]:
+    """Yields fitted baselines: they see `count` random images, the VAE all."""
+    few = train[:count]
     for components in (32, 64):
         yield f"PCA reconstruction, {components} components", pca_reconstruction(few, components)
     yield "isolation forest on pixels, 200 trees", isolation_forest(few)
     yield f"5 nearest neighbours on pixels, {len(few):,} images", nearest_neighbours(few)
+    yield from pyod_detectors(few)
     yield "Gaussian on the model's latents", latent_mixture(model, few, 1)
     yield "mixture of 20 Gaussians on the model's latents", latent_mixture(model, few, 20)
     try:
@@ -114,11 +138,19 @@ def baselines(model: PAE, train: Tensor, few: Tensor, epochs: int) -> Iterator[t
     except ImportError:
         print("pythae is not installed: its VAE is left out")
     else:
-        yield f"pythae VAE, latent 64, {epochs} epochs: ELBO", elbo
+        yield f"pythae {version('pythae')} VAE, latent 64, {epochs} epochs: ELBO", elbo
 
 
-def table_line(name: str, values: tuple[float | None, ...]) -> str:
-    return f"| {name} | " + " | ".join("" if v is None else f"{v:.4f}" for v in values) + " |"
+def table(corner: str, columns: tuple[str, ...], rows: Rows) -> list[str]:
+    """Returns the lines of a Markdown table."""
+    return [
+        f"| {corner} | " + " | ".join(columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+        *(
+            f"| {name} | " + " | ".join("" if v is None else f"{v:.4f}" for v in values) + " |"
+            for name, values in rows.items()
+        ),
+    ]
 
 
 def main() -> None:
@@ -126,8 +158,8 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--limit", type=int, default=10_000, help="images of each test set")
-    parser.add_argument("--train", type=int, default=10_000, help="images the baselines see")
-    parser.add_argument("--vae-epochs", type=int, default=10)
+    parser.add_argument("--train", type=int, default=5_000, help="images the baselines but the VAE see")
+    parser.add_argument("--vae-epochs", type=int, default=20)
     parser.add_argument("--slow", type=int, default=0, help="images for marginal_likelihood")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -139,42 +171,54 @@ def main() -> None:
     flips = (transform_images(name, normal, 0) for name in SETS[1:])
     outliers = [mnist.test.images[: options.limit], *flips]
     train = fashion.train.images
-    few = train[torch.randperm(len(train), generator=torch.Generator().manual_seed(0))]
-    few = few[: options.train]
+    train = train[torch.randperm(len(train), generator=torch.Generator().manual_seed(0))]
 
     start = time.perf_counter()
     own = measure_scores(model, normal, FAST_SCORES)
     seconds = time.perf_counter() - start
-    lines = [f"| score (n = {len(normal):,} a set) | MNIST | hflip | vflip |", "|---|---|---|---|"]
-    rows = {}
-    others = [measure_scores(model, images, FAST_SCORES) for images in outliers]
-    for name in FAST_SCORES:
-        rows[f"pae: {name}"] = tuple(auroc(own[name], other[name]) for other in others)
+    rows = own_rows(model, own, outliers)
     if options.slow:
-        slow = SCORES["marginal_likelihood"]
-        scored = slow(model, normal[: options.slow])
-        values = (auroc(scored, slow(model, images[: options.slow])) for images in outliers)
-        rows[f"pae: marginal_likelihood (n = {options.slow:,})"] = tuple(values)
-    for name, scorer in baselines(model, train[: 3 * options.train], few, options.vae_epochs):
+        rows |= slow_row(model, normal, outliers, options.slow)
+    for name, scorer in baselines(model, train, options.train, options.vae_epochs):
+        began = time.perf_counter()
         scored = scorer(normal)
         rows[name] = tuple(auroc(scored, scorer(images)) for images in outliers)
-    rows |= PUBLISHED
-    lines += [table_line(name, values) for name, values in rows.items()]
-    lines += [
+        print(f"{name}: scored in {time.perf_counter() - began:.0f} s", flush=True)
+    lines = [
+        *table(f"score (n = {len(normal):,} a set)", ("MNIST", "hflip", "vflip"), rows | PUBLISHED),
         "",
-        "| share of fresh normal images flagged | "
-        + " | ".join(f"{rate:g}" for rate in RATES)
-        + " |",
-        "|---|---|---|---|",
+        *table(
+            f"share of {len(normal):,} fresh normal images flagged",
+            tuple(f"{rate:g}" for rate in RATES),
+            {name: flagged_shares(own[name], model.normal_scores[name]) for name in FAST_SCORES},
+        ),
+        "",
+        f"All fast scores of {len(normal):,} images: {seconds:.1f} s.",
     ]
-    for name in FAST_SCORES:
-        p = p_values(own[name], model.normal_scores[name])
-        lines.append(table_line(name, tuple((p <= rate).double().mean().item() for rate in RATES)))
-    lines += ["", f"All fast scores of {len(normal):,} images: {seconds:.1f} s."]
     text = "\n".join(lines)
     print(text)
     if options.out:
         options.out.write_text(text + "\n")
+
+
+def own_rows(model: PAE, normal: dict[str, Tensor], outliers: list[Tensor]) -> Rows:
+    others = [measure_scores(model, images, FAST_SCORES) for images in outliers]
+    return {
+        f"pae: {name}": tuple(auroc(normal[name], other[name]) for other in others)
+        for name in FAST_SCORES
+    }
+
+
+def slow_row(model: PAE, normal: Tensor, outliers: list[Tensor], count: int) -> Rows:
+    slow = SCORES["marginal_likelihood"]
+    scored = slow(model, normal[:count])
+    values = tuple(auroc(scored, slow(model, images[:count])) for images in outliers)
+    return {f"pae: marginal_likelihood (n = {count:,})": values}
+
+
+def flagged_shares(scores: Tensor, normal: Tensor) -> tuple[float, ...]:
+    p = p_values(scores, normal)
+    return tuple((p <= rate).double().mean().item() for rate in RATES)
 
 
 def auroc(normal: Tensor | Array, outliers: Tensor | Array) -> float:

@@ -1,7 +1,25 @@
+import numpy as np
 import pytest
 import torch
+from sklearn.neighbors import NearestNeighbors
 
 from paecli.core.coverage import measure_coverage
+
+
+def test_it_is_the_count_of_balls_by_scikit_learn() -> None:
+    real, generated = torch.randn(90, 3), torch.randn(70, 3) + 0.5
+    result = measure_coverage(real, generated, neighbours=4)
+
+    def radii(x: torch.Tensor) -> np.ndarray:
+        # without arguments a point is not its own neighbour
+        return NearestNeighbors(n_neighbors=4).fit(x.numpy()).kneighbors()[0][:, -1]
+
+    between = np.linalg.norm(real.numpy()[:, None] - generated.numpy()[None], axis=2)
+    in_real, in_generated = between <= radii(real)[:, None], between <= radii(generated)[None]
+    assert result.precision == pytest.approx(in_real.any(0).mean())
+    assert result.recall == pytest.approx(in_generated.any(1).mean())
+    assert result.density == pytest.approx(in_real.sum() / (4 * 70))
+    assert result.coverage == pytest.approx(in_real.any(1).mean())
 
 
 def test_equal_distributions_overlap_fully() -> None:

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
@@ -60,6 +61,15 @@ def test_quality_by_class_leaves_out_empty_classes() -> None:
     assert quality.per_class == pytest.approx({"a": 0.01, "c": 0.04})
     assert quality.mse == pytest.approx(0.025)
     assert quality.mse_percentiles["99"] == pytest.approx(0.04, rel=1e-4)
+
+
+def test_percentiles_are_those_of_numpy() -> None:
+    x, x_hat = torch.rand(2, 41, 1, 12, 12)
+    errors = (x - x_hat).square().mean((1, 2, 3)).numpy()
+    found = reconstruction_quality(x, x_hat).mse_percentiles
+    assert list(found) == ["1", "5", "25", "50", "75", "95", "99"]
+    expected = np.percentile(errors, [float(name) for name in found])
+    assert list(found.values()) == pytest.approx(list(expected), rel=1e-5)
 
 
 def test_the_interval_covers_the_mean_about_as_often_as_it_says() -> None:

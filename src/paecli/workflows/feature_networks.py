@@ -20,6 +20,7 @@ from paecli.store.registry import fetch_file
 FeatureName = Literal["inception", "classifier"]
 INCEPTION_ENTRY = "inception-fid"  # names in the registry
 CLASSIFIER_ENTRY = "grey-classifier"
+CLASSIFIER_REVISION = 2  # raised with its layers; distances compare within one revision only
 
 
 def open_feature_network(
@@ -52,7 +53,11 @@ def open_feature_network(
             f"--features classifier takes grey 28 x 28 images, the model's have shape "
             f"{image_shape}; use --features inception"
         )
-    return _open_classifier(fetch_file(CLASSIFIER_ENTRY, kind="features", progress=progress))
+    return _open_classifier(
+        fetch_file(
+            CLASSIFIER_ENTRY, kind="features", revision=CLASSIFIER_REVISION, progress=progress
+        )
+    )
 
 
 def _open_inception(file: Path) -> FeatureNetwork:
