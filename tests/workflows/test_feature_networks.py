@@ -23,6 +23,7 @@ from paecli.data import load_dataset
 from paecli.errors import CheckpointError, UsageError
 from paecli.files import hash_file
 from paecli.store.index import Entry, Index, IndexFile, index_to_yaml
+from paecli.workflows.evaluate import SampleQualityOptions
 from paecli.workflows.feature_networks import INCEPTION_ENTRY, open_feature_network
 
 GREY = (1, 28, 28)
@@ -117,9 +118,14 @@ def test_pae_eval_agrees_with_pytorch_fid_on_weights_from_a_registry(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # fewer images than the command takes, to save time
     monkeypatch.setattr("paecli.workflows.sample_quality.FEWEST_IMAGES", COUNT)
-    arguments = ["eval", str(model_file), "--dataset", "fmnist-mini", "--fid"]
-    result = CliRunner().invoke(app, [*arguments, "--samples", str(COUNT), "--json"])
+    monkeypatch.setattr(
+        "paecli.workflows.evaluate.SampleQualityOptions",
+        lambda **options: SampleQualityOptions(**options | {"samples": COUNT}),
+    )
+    arguments = ["eval", str(model_file), "--dataset", "fmnist-mini", "--fid", "--json"]
+    result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)["fid"]
     assert hash_file(weights)[:8] in found["protocol"]
