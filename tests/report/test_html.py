@@ -9,7 +9,7 @@ import torch
 from paecli.report.html import Page
 from paecli.report.pictures import image_grid
 
-VOID = {"meta", "img"}
+VOID = {"meta", "img", "wbr"}
 
 
 class Reader(HTMLParser):
@@ -79,6 +79,7 @@ def test_columns_of_words_align_left() -> None:
     classes = [attributes.get("class") for tag, attributes in Reader(page.render()).tags
                if tag in ("th", "td")]  # fmt: skip
     assert classes == ["words", "words", None] * 3
+    assert "log_prob" in Reader(page.render()).text
 
 
 def test_saving_leaves_one_whole_file(tmp_path: Path) -> None:

@@ -112,10 +112,15 @@ class Page:
 def _cells(texts: Sequence[str], tag: str, worded: Sequence[bool]) -> str:
     closing = tag.split()[0]
     cells = (
-        f"<{tag}{' class=words' * words}>{escape(text)}</{closing}>"
+        f"<{tag}{' class=words' * words}>{_breakable(text)}</{closing}>"
         for text, words in zip(texts, worded, strict=True)
     )
     return "<tr>" + "".join(cells) + "</tr>"
+
+
+def _breakable(text: str) -> str:
+    """Escapes a text; long names may break after an underscore or a slash."""
+    return escape(text).replace("_", "_<wbr>").replace("/", "/<wbr>")
 
 
 def _is_number(text: str) -> bool:

@@ -91,7 +91,8 @@ def write_flags(report: FlagReport, folder: Path) -> Path:
     page = Page("Which images are unusual")
     page.add_text(
         f"{report.flagged:,} of {len(report.images):,} images are flagged. A p-value is the share "
-        f"of {report.normal_count:,} normal images that are at least as unusual by {report.score}."
+        f"of {report.normal_count:,} normal images that are at least as unusual by {report.score}; "
+        "MSE is the mean squared error of a pixel of the reconstruction."
     )
     picture = unusual_picture(report)
     write_atomically(folder / "unusual.png", picture)

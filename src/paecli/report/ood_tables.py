@@ -9,7 +9,7 @@ from paecli.workflows.compare_sets import SetResult
 from paecli.workflows.flag_images import ScoredImage
 
 COMPARISON_COLUMNS = ("data set", "score", "AUROC", "AUPR", "FPR95")
-IMAGE_COLUMNS = ("image", "p-value", "outlier", "log p(z)", "reconstruction error")
+IMAGE_COLUMNS = ("image", "p-value", "outlier", "log p(z)", "MSE")
 
 
 def comparison_rows(results: Sequence[SetResult]) -> list[tuple[str, ...]]:
@@ -40,7 +40,7 @@ def image_row(image: ScoredImage, folder: Path) -> tuple[str, ...]:
     """Returns one line under `IMAGE_COLUMNS`; the image is named relative to a folder above."""
     return (
         str(image.path.absolute().relative_to(folder)),
-        f"{image.p_value:.4g}",
+        f"{image.p_value:.3g}",
         "yes" if image.outlier else "no",
         f"{image.log_prob:.2f}",
         f"{image.reconstruction_error:.5f}",
