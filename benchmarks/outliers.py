@@ -158,7 +158,9 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--limit", type=int, default=10_000, help="images of each test set")
-    parser.add_argument("--train", type=int, default=5_000, help="images the baselines but the VAE see")
+    parser.add_argument(
+        "--train", type=int, default=5_000, help="images the baselines but the VAE see"
+    )
     parser.add_argument("--vae-epochs", type=int, default=20)
     parser.add_argument("--slow", type=int, default=0, help="images for marginal_likelihood")
     parser.add_argument("--out", type=Path)

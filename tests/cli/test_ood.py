@@ -90,7 +90,7 @@ def test_files_are_written(run_folder: Path, images: Path, tmp_path: Path) -> No
     page = (tmp_path / "report" / "report.html").read_text()
     assert "<td class=words>odd.png</td>" in page
     assert f"Images in {images}" in page
-    assert f"in {images}" in " ".join(result.stderr.split())
+    assert f"The images are in {images}." in result.stderr
 
 
 def test_whole_sets_are_compared(run_folder: Path, tmp_path: Path) -> None:

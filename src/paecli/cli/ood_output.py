@@ -62,7 +62,8 @@ def print_flags(result: FlagReport) -> None:
     """Prints the most unusual images, what could not be read, and how many are flagged."""
     folder = common_folder(result.images)
     rows = [image_row(image, folder) for image in result.unusual]
-    print_table(f"Most unusual images in {folder}", IMAGE_COLUMNS, rows)
+    print_table("Most unusual images", IMAGE_COLUMNS, rows)
+    say(f"The images are in {folder}.")
     for _, message in result.unreadable:
         say(f"Skipped: {message}")
     total = len(result.images)
