@@ -48,7 +48,7 @@ class AugmentSettings(_Section):
 class OptimiserSettings(_Section):
     """How the weights move."""
 
-    method: Literal["adamw", "muon"] = "adamw"  # muon: for dense matrices; the rest by AdamW
+    method: Literal["adamw", "muon"] = "adamw"  # muon: matrices and filters; the rest by AdamW
     epochs: int = Field(30, ge=1)
     batch_size: int = Field(256, ge=1)
     learning_rate: float = Field(2e-3, gt=0)

@@ -1,9 +1,11 @@
 import pytest
+import torch
 
 from paecli.config import OptimiserSettings
 from paecli.core.autoencoder import Autoencoder
 from paecli.core.muon import Muon
-from paecli.workflows.optimisers import build_optimisers, learning_rate_at
+from paecli.errors import TrainingError
+from paecli.workflows.optimisers import build_optimisers, learning_rate_at, restore_moments
 
 
 def network() -> Autoencoder:
@@ -32,6 +34,37 @@ def test_biases_and_norms_do_not_decay() -> None:
     (adamw,) = build_optimisers(network(), OptimiserSettings(weight_decay=0.1))
     for group in adamw.param_groups:
         assert all((p.ndim > 1) == (group["weight_decay"] > 0) for p in group["params"])
+
+
+def step_once(optimiser: torch.optim.Optimizer) -> None:
+    for group in optimiser.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.ones_like(parameter)
+    optimiser.step()
+
+
+def gathered(optimiser: torch.optim.Optimizer) -> dict[int, dict[str, torch.Tensor]]:
+    return {number: dict(own) for number, own in optimiser.state_dict()["state"].items()}
+
+
+def test_moments_come_back() -> None:
+    settings = OptimiserSettings(method="muon")
+    for before, after in zip(
+        build_optimisers(network(), settings), build_optimisers(network(), settings), strict=True
+    ):
+        step_once(before)
+        restore_moments(after, gathered(before))
+        for number, own in gathered(before).items():
+            for name, value in own.items():
+                assert torch.equal(gathered(after)[number][name], value)
+
+
+def test_moments_of_other_optimisers_are_refused() -> None:
+    (before,) = build_optimisers(network(), OptimiserSettings(method="adamw"))
+    after, _ = build_optimisers(network(), OptimiserSettings(method="muon"))
+    step_once(before)
+    with pytest.raises(TrainingError, match="--overwrite"):
+        restore_moments(after, gathered(before))
 
 
 def test_learning_rate_warms_up_and_falls_to_zero() -> None:

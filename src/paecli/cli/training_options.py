@@ -42,7 +42,7 @@ Config = Annotated[
 Epochs = Annotated[int | None, _tuning("--epochs", "Passes over the training data.", least=1)]
 BatchSize = Annotated[int | None, _tuning("--batch-size", "Examples per step.", least=1)]
 LearningRate = Annotated[float | None, _tuning("--learning-rate", "Largest step size.", least=0)]
-Method = Annotated[str | None, _tuning("--optimiser", "adamw, or muon (for dense matrices).")]
+Method = Annotated[str | None, _tuning("--optimiser", "adamw, or muon (for matrices and filters).")]
 Precision = Annotated[
     str | None, _tuning("--precision", "fp32, bf16 or auto (bf16 where it is fast).")
 ]

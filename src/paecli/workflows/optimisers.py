@@ -3,10 +3,11 @@
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from paecli.config import OptimiserSettings
 from paecli.core.muon import Muon
+from paecli.errors import TrainingError
 
 MUON_SMALLEST_SIDE = 32  # thinner matrices gain nothing from orthogonal updates
 BETAS = (0.9, 0.98)
@@ -37,6 +38,30 @@ def build_optimisers(module: nn.Module, settings: OptimiserSettings) -> list[tor
     if matrices:
         optimisers.append(Muon(matrices, lr=rate, weight_decay=settings.weight_decay))
     return optimisers
+
+
+def restore_moments(
+    optimiser: torch.optim.Optimizer, moments: dict[int, dict[str, Tensor]]
+) -> None:
+    """Gives an optimiser back what it had gathered.
+
+    Args:
+        optimiser: built for the same module and settings.
+        moments: by the parameter's number and the moment's name.
+
+    Raises:
+        TrainingError: they belong to other parameters.
+    """
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    for number, own in moments.items():
+        shapes = {value.shape for value in own.values() if value.ndim}
+        if number >= len(parameters) or shapes - {parameters[number].shape}:
+            raise TrainingError(
+                "the interrupted run was started with another version of pae; "
+                "start again with --overwrite instead of --resume"
+            )
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": moments, "param_groups": groups})
 
 
 def learning_rate_at(fraction: float, settings: OptimiserSettings) -> float:

@@ -15,7 +15,7 @@ from paecli.core.averaging import WeightAverage
 from paecli.errors import TrainingError
 from paecli.progress import Progress, Task
 from paecli.workflows.interruption import StopRequest
-from paecli.workflows.optimisers import build_optimisers, learning_rate_at
+from paecli.workflows.optimisers import build_optimisers, learning_rate_at, restore_moments
 from paecli.workflows.training_state import TrainingState
 
 MODULE, AVERAGE, BEST, OPTIMISER = "module.", "average.", "best.", "optimiser."
@@ -124,7 +124,11 @@ class TrainingLoop:
         return self._result()
 
     def restore(self, state: TrainingState) -> None:
-        """Goes back to a saved state."""
+        """Goes back to a saved state.
+
+        Raises:
+            TrainingError: the state was written with other optimisers.
+        """
         self.state = state
         self.stage.module.load_state_dict(state.part(MODULE))
         self.average.weights = state.part(AVERAGE) or self.average.weights
@@ -134,8 +138,7 @@ class TrainingLoop:
             for name, value in state.part(f"{OPTIMISER}{number}.").items():
                 index, key = name.split(".")
                 moments.setdefault(int(index), {})[key] = value
-            groups = optimiser.state_dict()["param_groups"]
-            optimiser.load_state_dict({"state": moments, "param_groups": groups})
+            restore_moments(optimiser, moments)
 
     def _epoch(self, task: Task) -> None:
         state = self.state
