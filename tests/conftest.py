@@ -1,6 +1,7 @@
 """What tests share: a small model, trained in about a second, and the folder it is saved in."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from paecli.core.autoencoder import Autoencoder
 from paecli.core.flow import LatentFlow
 from paecli.core.pae import PAE
 from paecli.store.checkpoint import Header, hash_tensors, save_pae
+
+from .faulty_disk import FullDisk, full_disk_at
 
 AUTOENCODER = {"network": "mlp", "image_shape": (1, 28, 28), "latent_size": 4, "width": 64}
 FLOW = {"kind": "nsf", "latent_size": 4, "blocks": 2, "width": 16}
@@ -24,6 +27,12 @@ def pytest_configure() -> None:
 def fixed_seed() -> None:
     """Makes every test draw the same random numbers each time and in any order."""
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def full_disk() -> Callable[[int], AbstractContextManager[FullDisk]]:
+    """A disk that is full when the n-th file is written to, from 1; 0 is never."""
+    return full_disk_at
 
 
 @pytest.fixture(scope="session")

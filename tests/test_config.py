@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from paecli.config import (
     MAX_CONFIG_BYTES,
@@ -74,10 +76,10 @@ def test_wrong_settings_are_named(settings: dict[str, object], problem: str) -> 
     ("text", "problem"),
     [
         ("a: &a [1, 1]\nb: &b [*a, *a]\nc: [*b, *b]", "aliases are not allowed"),
-        ("a: !!python/object/apply:os.system ['true']", "could not determine a constructor"),
+        ("a: !!python/object/apply:os.system ['true']", "tags are not allowed"),
         ("a: [1", "while parsing a flow sequence"),
         ("[1, 2]", "must hold `autoencoder:` and `flow:` sections, not a list"),
-        ("x" * (MAX_CONFIG_BYTES + 1), "larger than a configuration can be"),
+        ("x" * (MAX_CONFIG_BYTES + 1), "larger than 1,000,000 bytes"),
         ("[" * 100_000, "cannot read the configuration"),
     ],
     ids=["aliases", "tag", "broken", "list", "huge", "deep"],
@@ -140,3 +142,32 @@ def test_paper_presets_cover_the_published_models() -> None:
     published = {f"fmnist-{size}" for size in (4, 8, 16, 32, 40, 64, 128)}
     published |= {"mnist-8", "mnist-10", "celeba-64", "fmnist-32-vae", "fmnist-32-beta-vae"}
     assert {name.removeprefix("paper-") for name in PAPER} == published
+
+
+@given(st.text(max_size=60))
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@example("2001-99-99")  # looks like a date and is none
+@example("!!int ''")
+@example("!!bool maybe")
+@example("!!timestamp soon")
+@example("&a [*a]")
+@example("9" * 5000)  # more digits than Python turns into a number
+@example("[" * 1500)
+@example(".inf")
+def test_any_value_is_read_or_refused_in_one_line(tmp_path: Path, value: str) -> None:
+    for text in (value, f"autoencoder: {value}", f"flow: {{seed: {value}}}"):
+        message, read = "", RunSettings()
+        try:
+            read = resolve(preset=None, file=write(tmp_path, text), flags={})
+        except ConfigError as error:
+            message = str(error)
+        assert "\n" not in message
+        assert len(message) < 1000
+        assert check(read.model_dump(), where="again") == read
+
+
+def test_a_file_without_an_end_is_refused() -> None:
+    with pytest.raises(ConfigError, match="larger than 1,000,000 bytes"):
+        resolve(preset=None, file=Path("/dev/zero"), flags={})

@@ -14,7 +14,7 @@ PACKAGE = Path(paecli.__file__).parent
 ROOT = Path(__file__).parent.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-LEAVES = {"errors", "config", "progress", "files", "folders"}
+LEAVES = {"errors", "config", "progress", "files", "folders", "locks"}
 MAY_IMPORT = {
     "cli": {"cli", "workflows", "report", "core", "data", "store", *LEAVES},
     "workflows": {"workflows", "core", "data", "store", *LEAVES},
@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "progress": set(),
     "files": {"errors"},
     "folders": set(),
+    "locks": {"errors", "folders", "progress"},
 }
 FORBIDDEN_IN_CORE = {"typer", "rich", "yaml", "pathlib", "os", "sys", "pydantic"}
 LONGEST_FILE = 300

@@ -6,7 +6,7 @@ Order of precedence: defaults < preset < `--config` file < command-line flags.
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,11 +15,19 @@ from paecli.errors import ConfigError
 
 Settings = dict[str, Any]
 
+# Largest networks that are trained, and built again from a file's header. What fits into
+# memory is less; these keep absurd numbers from being tried.
+LARGEST = 65_536  # features, latents and other options
+LARGEST_BLOCKS = 256
+LARGEST_SEED = 2**32 - 1  # what every library takes
+
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+
 
 class _Section(BaseModel):
     """A group of settings; unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataSettings(_Section):
@@ -30,7 +38,7 @@ class DataSettings(_Section):
     channels: Literal[1, 3] | None = None  # folders: 1 grey, 3 RGB
     limit: int | None = Field(None, ge=1)  # use only so many training images
     held_out: float = Field(1 / 12, gt=0, lt=1)  # fraction of train kept for tuning
-    split_seed: int = 0
+    split_seed: Seed = 0
 
 
 class AugmentSettings(_Section):
@@ -76,23 +84,23 @@ class AutoencoderSettings(_Section):
 
     data: DataSettings = DataSettings()
     network: Literal["infogan", "conv", "resnet", "mlp"] = "resnet"
-    latent_size: int = Field(32, ge=1)
-    network_options: dict[str, float | int | bool] = {}
+    latent_size: int = Field(32, ge=1, le=LARGEST)
+    network_options: dict[str, Annotated[float | int | bool, Field(ge=0, le=LARGEST)]] = {}
     objective: ObjectiveSettings = ObjectiveSettings()
     augment: AugmentSettings = AugmentSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
-    seed: int = 0
+    seed: Seed = 0
 
 
 class FlowSettings(_Section):
     """Stage 2, `pae train-flow`."""
 
     flow: Literal["nsf", "realnvp", "glow", "hybrid"] = "nsf"
-    blocks: int = Field(8, ge=1)
-    flow_options: dict[str, float | int] = {}
+    blocks: int = Field(8, ge=1, le=LARGEST_BLOCKS)
+    flow_options: dict[str, Annotated[float | int, Field(ge=0, le=LARGEST)]] = {}
     latent_noise: float = Field(0.0, ge=0)  # standard deviation, in whitened units
     optimiser: OptimiserSettings = OptimiserSettings(epochs=60, learning_rate=1e-3)
-    seed: int = 0
+    seed: Seed = 0
 
 
 class RunSettings(_Section):
@@ -139,10 +147,11 @@ def check(settings: Settings, *, where: str) -> RunSettings:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        shown = repr(key)[1:-1][:100]
         problem = (
-            f"unknown key {key!r}"
+            f"unknown key '{shown}'"
             if first["type"] == "extra_forbidden"
-            else f"{key}: {first['msg'].lower()}, got {first['input']!r}"
+            else f"{shown}: {first['msg'].lower()}, got {first['input']!r:.100}"
         )
         raise ConfigError(f"{where}: {problem}; see `pae train-ae --help`") from error
 
@@ -192,16 +201,36 @@ class _PlainLoader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases are not allowed")
+        if getattr(self.peek_event(), "tag", None) is not None:  # type: ignore[no-untyped-call]
+            raise yaml.YAMLError("tags are not allowed")
         return super().compose_node(parent, index)
 
 
 def parse_yaml(text: str) -> object:
-    """Reads YAML text without aliases, tags or duplicate expansion.
+    """Reads YAML text without aliases or tags.
 
     Raises:
-        yaml.YAMLError: not YAML, or it uses aliases.
+        yaml.YAMLError: not YAML, nested too deeply, or it uses aliases or tags.
     """
-    return yaml.load(text, Loader=_PlainLoader)
+    try:
+        return yaml.load(text, Loader=_PlainLoader)
+    except (ValueError, OverflowError, RecursionError) as error:
+        # such as the date 2001-99-99, which looks like one and is none
+        raise yaml.YAMLError(f"a value cannot be read ({error})") from error
+
+
+def read_bounded_text(file: Path, limit: int) -> str:
+    """Reads a text file of at most `limit` bytes, whatever the file system says of its size.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is larger, or no UTF-8 text.
+    """
+    with file.open("rb") as stream:
+        content = stream.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"it is larger than {limit:,} bytes")
+    return content.decode("utf-8")
 
 
 def read_yaml(file: Path) -> Settings:
@@ -211,11 +240,9 @@ def read_yaml(file: Path) -> Settings:
         ConfigError: unreadable, too large, or not a mapping.
     """
     try:
-        if file.stat().st_size > MAX_CONFIG_BYTES:
-            raise ConfigError(f"{file} is larger than a configuration can be (1 MB)")
-        content = parse_yaml(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
-        reason = str(error).splitlines()[0]
+        content = parse_yaml(read_bounded_text(file, MAX_CONFIG_BYTES))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())[:200]
         raise ConfigError(f"cannot read the configuration {file}: {reason}") from error
     if content is None:
         return {}

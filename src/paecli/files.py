@@ -60,6 +60,9 @@ def hash_file(path: Path) -> str:
 
 
 def is_intact(path: Path, *, size: int, sha256: str) -> bool:
-    """Tells whether a file exists with this size (bytes) and SHA-256."""
-    # size first: it is free, and it bounds what is hashed
-    return path.is_file() and path.stat().st_size == size and hash_file(path) == sha256
+    """Tells whether a file can be read and has this size (bytes) and SHA-256."""
+    try:
+        # size first: it is free, and it bounds what is hashed
+        return path.is_file() and path.stat().st_size == size and hash_file(path) == sha256
+    except OSError:
+        return False

@@ -4,9 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from paecli.data import find_images, read_images, write_image
+from paecli.data import find_images, read_image, read_images, write_image
 from paecli.errors import DataError, ImageError, WriteError
 
 SHAPE = (1, 6, 4)
@@ -51,8 +53,8 @@ def test_only_bad_files_are_an_error(tmp_path: Path) -> None:
 def test_writes_what_it_was_given(tmp_path: Path, channels: int) -> None:
     pixels = torch.randint(0, 256, (channels, 6, 4), dtype=torch.uint8)
     path = tmp_path / "new" / "out.png"
-    for given in (pixels, pixels.float() / 255):
-        write_image(path, given)
+    for values in (pixels, pixels.float() / 255):
+        write_image(path, values)
         with Image.open(path) as image:
             assert image.format == "PNG"
             values = np.array(image).reshape(6, 4, channels)
@@ -73,3 +75,27 @@ def test_says_where_it_cannot_write(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(WriteError, match="cannot write"):
         write_image(tmp_path / "file" / "out.png", torch.zeros(1, 2, 2))
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "PPM"])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(changes=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=6))
+def test_a_damaged_image_is_read_or_refused_in_one_line(
+    tmp_path: Path, form: str, changes: list[tuple[float, int]]
+) -> None:
+    path = tmp_path / "image"
+    Image.effect_noise((9, 7), 40).save(path, form)
+    content = bytearray(path.read_bytes())
+    for place, value in changes:
+        content[int(place * (len(content) - 1))] = value
+    path.write_bytes(content)
+    message, pixels = "", torch.zeros(SHAPE)
+    try:
+        pixels = read_image(path, image_shape=SHAPE).pixels
+    except ImageError as error:
+        message = str(error)
+    assert "\n" not in message
+    assert pixels.shape == SHAPE
+    assert 0 <= pixels.min() <= pixels.max() <= 1

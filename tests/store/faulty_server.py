@@ -1,5 +1,6 @@
 """A loopback web server that can be told to misbehave."""
 
+import ssl
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -21,6 +22,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         name = self.path.lstrip("/")
         self.site.requests.append((name, self.headers.get("Range", "")))
+        self.site.tokens.append(self.headers.get("Authorization", ""))
         faults = self.site.faults.get(name, [])
         fault = faults.pop(0) if faults else None
         path = self.site.folder / name
@@ -62,13 +64,20 @@ class Handler(BaseHTTPRequestHandler):
 class Site:
     """A running server."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, handler: type[Handler] = Handler, certificate: Path | None = None
+    ) -> None:
         self.folder = folder
         self.faults: dict[str, list[Fault]] = {}
         self.requests: list[tuple[str, str]] = []
+        self.tokens: list[str] = []  # sent with each request
         self.no_ranges = False
         self.released = threading.Event()  # ends stalls
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, self))
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, self))
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))

@@ -1,6 +1,7 @@
 """From a published model to the same numbers elsewhere, whatever happens on the way."""
 
 import multiprocessing
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from paecli.core.pae import PAE
-from paecli.errors import RegistryError
+from paecli.errors import PaeError, RegistryError
 from paecli.store.cache import cached_file, cached_files, damaged_files, partial_file
 from paecli.store.checkpoint import load_pae
 from paecli.store.index import Entry, Index, IndexFile, index_to_yaml
@@ -142,6 +143,34 @@ def test_unknown_names_get_a_hint(registry_folder: Path) -> None:
         fetch_model("blobs", registry=address, revision=7)
     with pytest.raises(RegistryError, match="of kind 'model', not 'features'"):
         fetch_file("blobs", kind="features", registry=address)
+
+
+def test_a_cache_of_the_future_or_the_past_is_as_good(site: Site) -> None:
+    path = fetch_model("blobs", registry=site.url)
+    for seconds in (0, 2**33):
+        os.utime(path, (seconds, seconds))
+        assert fetch("blobs", registry=site.url).origin == "cache"
+    assert damaged_files() == []
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(site: Site, own_cache: Path) -> None:
+    own_cache.write_bytes(b"")  # a file where the folder should be: also stops root
+    with pytest.raises(PaeError, match="set PAE_CACHE to a folder of yours"):
+        fetch_model("blobs", registry=site.url)
+    assert [entry.name for entry in list_entries(site.url)] == ["blobs"]
+
+
+def test_a_folder_in_the_place_of_a_cached_file_is_one_line(site: Site) -> None:
+    place = cached_file(list_entries(site.url)[0].files[0])
+    (place / "in the way").mkdir(parents=True)
+    with pytest.raises(RegistryError, match=r"cannot write .*set PAE_CACHE"):
+        fetch_model("blobs", registry=site.url)
+
+
+def test_a_registry_index_that_never_ends_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "index.yaml").symlink_to("/dev/zero")
+    with pytest.raises(RegistryError, match="no registry"):
+        list_entries(str(tmp_path))
 
 
 def test_a_web_page_in_place_of_the_index_is_reported(site: Site) -> None:

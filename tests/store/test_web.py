@@ -1,5 +1,8 @@
 """Downloads from a server that misbehaves in every way that was thought of."""
 
+import itertools
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -116,6 +119,23 @@ def test_a_folder_that_cannot_be_written_is_reported(file_site: Site, tmp_path: 
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(RegistryError, match="set PAE_CACHE"):
         fetch(file_site, tmp_path / "file" / "part")
+
+
+def test_a_full_disk_is_one_line_and_the_next_call_goes_on(
+    file_site: Site, tmp_path: Path, full_disk: Callable[[int], AbstractContextManager[object]]
+) -> None:
+    with full_disk(1), pytest.raises(RegistryError, match="No space left on device; free some"):
+        fetch(file_site, tmp_path / "part")
+    assert fetch(file_site, tmp_path / "part") == CONTENT
+
+
+def test_a_clock_that_jumps_changes_nothing(
+    file_site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = itertools.cycle([2e9, 0.0, 4e9])
+    monkeypatch.setattr("time.time", lambda: next(times))
+    file_site.faults["file"] = [drop_after(100_000)]
+    assert fetch(file_site, tmp_path / "part") == CONTENT
 
 
 def test_texts_are_bounded_and_decoded(file_site: Site) -> None:

@@ -74,7 +74,7 @@ def _find_or_download(name: str, data_dir: Path | None, download: bool, progress
         if not download:
             raise _not_found(name, data_dir, "no download was tried")
         try:
-            download_dataset(name, progress=progress)
+            download_dataset(name, anew=False, progress=progress)
         except DataError as error:
             raise _not_found(name, data_dir, str(error)) from error
     place = find_place(named, data_dir)

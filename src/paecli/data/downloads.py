@@ -11,8 +11,9 @@ from pathlib import Path
 
 from paecli.data.archives import staging_folder
 from paecli.data.named_sets import NAMED_SETS
-from paecli.data.places import dataset_cache
+from paecli.data.places import dataset_cache, find_place
 from paecli.errors import DataError, UsageError
+from paecli.locks import only_process
 from paecli.progress import NullProgress, Progress
 
 TIMEOUT = 30.0  # seconds without a byte
@@ -22,29 +23,35 @@ FAILURES = (
 )  # fmt: skip
 
 
-def download_dataset(name: str, *, progress: Progress = NullProgress()) -> Path:
+def download_dataset(name: str, *, anew: bool = True, progress: Progress = NullProgress()) -> Path:
     """Downloads a data set into the user's cache.
 
     Args:
         name: a key of `NAMED_SETS`.
+        anew: whether to fetch a set that is there already; two processes that lack a set say no,
+            and the second uses what the first has fetched.
         progress: told what is going on.
 
     Returns:
-        The cache folder it is in; a set that is there already is downloaded anew.
+        The cache folder it is in.
 
     Raises:
         UsageError: no such set.
         DataError: no network, refused, or not the expected content.
+        WriteError: the cache cannot be written.
     """
     if name not in NAMED_SETS:
         raise UsageError(f"no data set {name!r} to download; there are: {', '.join(NAMED_SETS)}")
-    root = dataset_cache()
-    progress.say(f"downloading {name} into {root}")
-    try:
-        with staging_folder(root) as staging, _socket_timeout():
-            _fetch(NAMED_SETS[name].title, staging)
-    except FAILURES as error:
-        raise DataError(f"cannot download {name}: {_reason(error)}") from error
+    root, named = dataset_cache(), NAMED_SETS[name]
+    with only_process(named.title, f"fetching {named.title}", progress):
+        if not anew and find_place(named, None):
+            return root
+        progress.say(f"downloading {name} into {root}")
+        try:
+            with staging_folder(root) as staging, _socket_timeout():
+                _fetch(named.title, staging)
+        except FAILURES as error:
+            raise DataError(f"cannot download {name}: {_reason(error)}") from error
     return root
 
 

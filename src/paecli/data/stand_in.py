@@ -13,7 +13,7 @@ from paecli.progress import NullProgress, Progress
 def load_or_stand_in(
     name: str,
     *,
-    image_size: int,
+    image_size: int | None,
     channels: int,
     data_dir: Path | None = None,
     progress: Progress = NullProgress(),
@@ -24,7 +24,7 @@ def load_or_stand_in(
 
     Args:
         name: a data set or a folder.
-        image_size: pixels a side.
+        image_size: pixels a side; None keeps that of the set.
         channels: 1 grey, 3 RGB.
         data_dir: where to look first.
         progress: told what was taken.

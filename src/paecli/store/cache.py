@@ -1,18 +1,11 @@
 """The download cache: files under their own hash, so that none can be taken for another."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 
-import filelock
-
-from paecli.errors import RegistryError
 from paecli.files import hash_file
-from paecli.folders import CACHE_VARIABLE, cache_folder
-from paecli.progress import Progress
+from paecli.folders import cache_folder
 from paecli.store.index import IndexFile
-
-LONGEST_WAIT = 3600.0  # seconds for another process's download
 
 
 def cached_file(file: IndexFile) -> Path:
@@ -23,44 +16,6 @@ def cached_file(file: IndexFile) -> Path:
 def partial_file(file: IndexFile) -> Path:
     """Returns where an unfinished download of a file is kept."""
     return cache_folder() / "partial" / file.sha256
-
-
-@contextmanager
-def only_process(key: str, what: str, progress: Progress) -> Iterator[None]:
-    """Keeps other processes from doing the same thing at the same time.
-
-    The operating system releases the lock when its process dies.
-
-    Args:
-        key: a file name that stands for the thing.
-        what: the thing in words, such as `fetching model.safetensors`.
-        progress: told when this has to wait.
-
-    Raises:
-        RegistryError: the cache cannot be written, or the other process takes an hour.
-    """
-    path = cache_folder() / "locks" / f"{key}.lock"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            progress.say(f"Another pae is {what}; waiting for it.")
-            lock.acquire(timeout=LONGEST_WAIT)
-    except filelock.Timeout as error:
-        raise RegistryError(
-            f"another process has held {path} for an hour; end it and try again"
-        ) from error
-    except OSError as error:
-        raise RegistryError(
-            f"cannot write the cache {cache_folder()}: {error.strerror}; "
-            f"set {CACHE_VARIABLE} to a folder of yours"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def cached_files() -> list[Path]:
@@ -75,4 +30,8 @@ def damaged_files() -> list[Path]:
 
 def cache_size() -> int:
     """Returns the bytes that the cache takes up, unfinished downloads included."""
-    return sum(path.stat().st_size for path in cache_folder().rglob("*") if path.is_file())
+    total = 0
+    for path in cache_folder().rglob("*"):
+        with suppress(OSError):  # another process may just have moved it
+            total += path.stat().st_size if path.is_file() else 0
+    return total

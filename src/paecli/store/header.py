@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from paecli.config import LARGEST, LARGEST_BLOCKS
 from paecli.errors import CheckpointError
 
 FORMAT_VERSION = 1
@@ -13,10 +14,8 @@ HEADER_KEY = "pae"  # the one metadata entry; its value is the header as JSON
 MAX_HEADER_BYTES = 4 * 2**20  # real ones take some 100 kB
 LENGTH_BYTES = 8  # a safetensors file opens with its header's length, little-endian
 
-# Largest architecture that is built from a header. Nothing is allocated before the sizes
-# are compared with the file's tensors, but even a network without weights takes time.
-LARGEST = 65_536
-LARGEST_BLOCKS = 256
+# Nothing is allocated before the sizes are compared with the file's tensors, but even a network
+# without weights takes time.
 LARGEST_SIDE = 4_096
 
 Architecture = dict[str, Any]

@@ -95,7 +95,7 @@ def parse_index(text: str, *, where: str) -> Index:
         raise RegistryError(f"the index of {where} is larger than {MAX_INDEX_BYTES} bytes")
     try:
         content = parse_yaml(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except yaml.YAMLError as error:
         raise RegistryError(
             f"the index of {where} is not valid YAML; check the registry's address"
         ) from error

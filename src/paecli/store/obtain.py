@@ -1,12 +1,13 @@
 """Gets one file of a registry: where it is, from the cache, or by download; always verified."""
 
-import shutil
 from pathlib import Path
 
 from paecli.errors import RegistryError
 from paecli.files import is_intact
+from paecli.folders import CACHE_VARIABLE
+from paecli.locks import only_process
 from paecli.progress import Progress
-from paecli.store.cache import cached_file, only_process, partial_file
+from paecli.store.cache import cached_file, partial_file
 from paecli.store.index import IndexFile
 from paecli.store.sources import BUNDLED, FolderSource, Source
 
@@ -27,6 +28,7 @@ def obtain(
 
     Raises:
         RegistryError: unreachable, damaged, or not here while offline.
+        WriteError: the cache cannot be written.
     """
     if isinstance(source, FolderSource) and file.url is None:
         path = source.folder / file.path
@@ -70,10 +72,18 @@ def _download(file: IndexFile, source: Source, progress: Progress) -> None:
             f"{web.without_secrets(url)} is not the file that the index describes (its SHA-256 "
             "differs); nothing was kept: try again later or tell the registry's owner"
         )
-    target = cached_file(file)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(part, target)
-    return None
+    return _keep(part, cached_file(file))
+
+
+def _keep(part: Path, target: Path) -> None:
+    """Moves a verified file to its place in the cache; both are on one disk."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.replace(target)
+    except OSError as error:
+        raise RegistryError(
+            f"cannot write {target}: {error.strerror}; free some space or set {CACHE_VARIABLE}"
+        ) from error
 
 
 def _url(source: Source, file: IndexFile) -> str:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from paecli.errors import RegistryError
+from paecli.config import read_bounded_text
+from paecli.errors import RegistryError, WriteError
 from paecli.files import write_atomically
 from paecli.folders import cache_folder
 from paecli.progress import NullProgress, Progress
@@ -197,12 +198,13 @@ def read_folder_index(folder: Path) -> Index:
     """
     path = folder / INDEX_FILE
     try:
-        if path.stat().st_size > MAX_INDEX_BYTES:
-            raise RegistryError(f"{path} is larger than {MAX_INDEX_BYTES} bytes")
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        if not path.is_file():  # a pipe would keep us waiting
+            raise FileNotFoundError("there is none")
+        text = read_bounded_text(path, MAX_INDEX_BYTES)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise RegistryError(
-            f"{folder} is no registry: cannot read its {INDEX_FILE}; "
+            f"{folder} is no registry: cannot read its {INDEX_FILE} ({reason!s:.200}); "
             "make one with `pae publish MODEL --to FOLDER`"
         ) from error
     return parse_index(text, where=str(folder))
@@ -216,15 +218,28 @@ def _read_index(source: Source, offline: bool, progress: Progress) -> Index:
     if not offline:
         try:
             index, text = _read_web_index(source)
-            write_atomically(copy, text.encode())
-            return index
         except RegistryError as error:
             if not copy.is_file():
                 raise
             progress.say(f"Warning: {error}. Using the index of an earlier visit.")
-    if not copy.is_file():
-        raise RegistryError(f"the index of {source.address} is not in the cache; go online once")
-    return parse_index(copy.read_text("utf-8"), where=source.address)
+        else:
+            _remember(copy, text, progress)
+            return index
+    try:
+        text = read_bounded_text(copy, MAX_INDEX_BYTES)
+    except (OSError, ValueError) as error:
+        raise RegistryError(
+            f"the index of {source.address} is not in the cache (or damaged there); go online once"
+        ) from error
+    return parse_index(text, where=source.address)
+
+
+def _remember(copy: Path, text: str, progress: Progress) -> None:
+    """Keeps an index for times without a network; a cache that cannot be written only warns."""
+    try:
+        write_atomically(copy, text.encode())
+    except WriteError as error:
+        progress.say(f"Warning: {error}.")
 
 
 def _read_web_index(

@@ -2,6 +2,7 @@
 
 import os
 import re
+import warnings
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -9,13 +10,15 @@ from urllib.parse import quote, unquote, urlsplit
 
 import yaml
 
-from paecli.config import parse_yaml
+from paecli import __version__
+from paecli.config import MAX_CONFIG_BYTES, parse_yaml, read_bounded_text
 from paecli.errors import RegistryError
 from paecli.folders import config_file
 from paecli.store.index import FileName
 
 BUNDLED = "bundled"
 REGISTRY_VARIABLE = "PAE_REGISTRY"
+TIMEOUT = 30  # seconds for an archive to answer
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -33,7 +36,18 @@ class WebSource:
 
     address: str
     base: str
-    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    on_hub: bool = False
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What is sent with each request: on the Hugging Face hub the user's token, if any."""
+        if not self.on_hub:
+            return {}
+        from huggingface_hub import constants, get_token
+
+        # not `build_hf_headers`: to name the program that runs it, it asks the hub first
+        token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
+        return {"Authorization": f"Bearer {token}"} if token else {}
 
     def url(self, file_name: FileName) -> str:
         """Returns the address of one file."""
@@ -56,13 +70,24 @@ class DoiSource:
         """
         from pooch.downloaders import doi_to_repository
 
+        sent = {"User-Agent": f"pae/{__version__}"}  # Zenodo limits nameless visitors
         try:
-            return str(doi_to_repository(self.doi, timeout=30).download_url(file_name))
-        except (OSError, ValueError, KeyError) as error:
-            reason = str(error).splitlines()[0]
+            # pooch warns of DOIs without a version; the index has hashes
+            with warnings.catch_warnings(action="ignore"):
+                archive = doi_to_repository(self.doi, timeout=TIMEOUT, headers=sent)
+                url = str(archive.download_url(file_name))
+        # pooch takes the archive's answer apart without looking
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise RegistryError(
-                f"cannot find {file_name} at {self.address}: {reason}; check the DOI"
+                f"cannot find {file_name} at {self.address}: {reason:.300}; check the DOI"
             ) from error
+        if not url.startswith("https://"):
+            raise RegistryError(
+                f"{self.address} wants {file_name} fetched from an address that pae does not "
+                f"follow ({url:.200}); tell the archive"
+            )
+        return url
 
 
 Source = FolderSource | WebSource | DoiSource
@@ -118,7 +143,6 @@ def _server_source(address: str) -> WebSource:
 
 def _hub_source(address: str) -> WebSource:
     from huggingface_hub import hf_hub_url
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     match = re.fullmatch(r"hf://([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", address)
     if match is None:
@@ -128,7 +152,7 @@ def _hub_source(address: str) -> WebSource:
         )
     name = "FILE"
     url = hf_hub_url(match[1], name, revision=match[2])
-    return WebSource(address, url.removesuffix(f"/{name}"), build_hf_headers())
+    return WebSource(address, url.removesuffix(f"/{name}"), on_hub=True)
 
 
 def _configured_address() -> str | None:
@@ -136,7 +160,7 @@ def _configured_address() -> str | None:
     if not file.is_file():
         return None
     try:
-        settings = parse_yaml(file.read_text("utf-8"))
+        settings = parse_yaml(read_bounded_text(file, MAX_CONFIG_BYTES))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise RegistryError(f"cannot read {file}; it holds YAML such as `registry: URL`") from error
     if not isinstance(settings, dict) or set(settings) - {"registry"}:

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from paecli.errors import UsageError
 from paecli.files import hash_file, write_atomically
+from paecli.locks import only_process
 from paecli.progress import NullProgress, Progress
-from paecli.store.cache import only_process
 from paecli.store.checkpoint import Header, load_pae, save_pae
 from paecli.store.index import INDEX_FILE, Entry, Index, IndexFile, index_to_yaml
 from paecli.store.registry import read_folder_index
