@@ -1,6 +1,7 @@
 """What all commands share: help, version, errors, exit codes, completion."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -111,6 +112,33 @@ def test_debug_shows_the_traceback(
     monkeypatch.setenv(application.DEBUG, "1")
     with pytest.raises(DataError):
         failing(DataError("a"))
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError(36, "File name too long", "a" * 5000), "Error: cannot use a+: File name too long"),
+        (PermissionError(13, "Permission denied", "/secret"), "cannot use /secret: Permission den"),
+        (MemoryError(), "Error: not enough memory; ask for fewer"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "not enough mem"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(
+    failing: Callable[[BaseException], int],
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    says: str,
+) -> None:
+    assert failing(error) == 1
+    printed = capsys.readouterr().err
+    assert re.search(says, printed)
+    assert len(printed) < 400
+    assert printed.count("\n") == 1
+
+
+def test_faults_of_our_own_are_not_hidden(failing: Callable[[BaseException], int]) -> None:
+    with pytest.raises(RuntimeError, match="shapes"):
+        failing(RuntimeError("shapes differ"))
 
 
 def test_interruption_exits_as_shells_expect(failing: Callable[[BaseException], int]) -> None:

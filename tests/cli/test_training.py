@@ -15,6 +15,7 @@ import pytest
 from paecli.cli.app import main
 from paecli.cli.train_ae import parse_augment
 from paecli.cli.training_options import difference
+from paecli.data import places
 from paecli.errors import UsageError
 from paecli.store.checkpoint import read_header
 from paecli.workflows.training_run import state_file
@@ -44,6 +45,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "quick.yaml").write_text(QUICK)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PAE_CACHE", str(tmp_path / "cache"))
+    # a machine without data sets, even if this one has some
+    monkeypatch.delenv(places.DATA_VARIABLE, raising=False)
+    monkeypatch.setattr(places, "SYSTEM_FOLDER", tmp_path / "system")
     return tmp_path
 
 

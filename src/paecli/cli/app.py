@@ -93,3 +93,19 @@ def main() -> None:
         # the reader of our output went away (`pae ... | head`); nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except (OSError, MemoryError, RuntimeError) as error:
+        message = _limit_of_the_machine(error)
+        if message is None or os.environ.get(DEBUG):
+            raise
+        say(f"Error: {message}")
+        sys.exit(1)
+
+
+def _limit_of_the_machine(error: Exception) -> str | None:
+    """Says what the system refused: a path it does not take, or memory; None for other errors."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"cannot use {error.filename!s:.200}: {error.strerror}; choose another path"
+    # torch raises a bare RuntimeError on CPUs
+    if isinstance(error, MemoryError) or "allocate memory" in str(error):
+        return "not enough memory; ask for fewer or smaller images, or a smaller --batch-size"
+    return None

@@ -1,6 +1,7 @@
 """All printing: JSON to standard output, everything else to standard error."""
 
 import json
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,9 +27,20 @@ stderr = Console(stderr=True, highlight=False)
 
 
 def print_json(fields: Mapping[str, Any]) -> None:
-    """Prints exactly one JSON object, on one line, to standard output."""
-    sys.stdout.write(json.dumps(fields, allow_nan=False, default=str) + "\n")
+    """Prints exactly one JSON object, on one line, to standard output.
+
+    JSON has no NaN and no infinity: a figure that is not defined is null.
+    """
+    sys.stdout.write(json.dumps(_defined(fields), allow_nan=False, default=str) + "\n")
     sys.stdout.flush()
+
+
+def _defined(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _defined(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_defined(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

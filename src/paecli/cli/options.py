@@ -33,7 +33,10 @@ DataDir = Annotated[
         "--data-dir", envvar="PAE_DATA", help="Folder that holds the data sets.", show_default=False
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+LARGEST_SEED = 2**32 - 1  # what every library takes
+Seed = Annotated[
+    int, typer.Option("--seed", help="Seed of everything random.", min=0, max=LARGEST_SEED)
+]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the files this writes.")]
 Report = Annotated[
     Path | None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from paecli.cli.console import print_json, say
+from paecli.cli.options import LARGEST_SEED
 from paecli.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -47,7 +48,14 @@ Precision = Annotated[
     str | None, _tuning("--precision", "fp32, bf16 or auto (bf16 where it is fast).")
 ]
 Seed = Annotated[
-    int | None, typer.Option("--seed", help="Seed of everything random.", show_default="preset")
+    int | None,
+    typer.Option(
+        "--seed",
+        help="Seed of everything random.",
+        min=0,
+        max=LARGEST_SEED,
+        show_default="preset",
+    ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run.")]
 Overwrite = Annotated[

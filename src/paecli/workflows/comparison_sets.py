@@ -116,12 +116,24 @@ def _other_set(
 def _named_set(
     name: str, *, image_shape: Shape, data_dir: Path | None, progress: Progress
 ) -> ComparisonSet:
-    channels, height, _ = image_shape
     dataset, substitute_for = load_or_stand_in(
-        name, data_dir=data_dir, image_size=height, channels=channels, progress=progress
+        name,
+        data_dir=data_dir,
+        image_size=square_side(image_shape),
+        channels=image_shape[0],
+        progress=progress,
     )
     images = fit_images(dataset.test.images, image_shape)
     return ComparisonSet(dataset.name, images, substitute_for=substitute_for or "")
+
+
+def square_side(image_shape: Shape) -> int | None:
+    """Returns the side that loaders are asked for; None for shapes that are no squares.
+
+    Those come only from folders whose images all have that very size.
+    """
+    _, height, width = image_shape
+    return height if height == width else None
 
 
 def fit_images(images: Tensor, image_shape: Shape) -> Tensor:

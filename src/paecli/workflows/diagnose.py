@@ -20,7 +20,10 @@ from paecli.store.registry import ask_registry
 from paecli.store.sources import choose_address
 from paecli.workflows.training_loop import choose_bfloat16
 
-LIBRARIES = ("paecli", "torch", "torchvision", "FrEIA", "safetensors", "accelerate", "numpy")
+LIBRARIES = (
+    "paecli", "torch", "torchvision", "FrEIA", "safetensors", "accelerate", "numpy", "pillow",
+    "huggingface_hub", "pooch",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from paecli.core.novelty import (
 )
 from paecli.core.pae import PAE
 from paecli.data import ImageDataset
+from paecli.errors import DataError
 from paecli.progress import NullProgress, Progress
 from paecli.store.runs import load_with_header
 from paecli.workflows.evaluation import Evaluation, Examples, FlowQuality
@@ -25,6 +26,7 @@ from paecli.workflows.evaluation_data import load_evaluation_data
 from paecli.workflows.feature_networks import FeatureName, open_feature_network
 from paecli.workflows.sample_quality import SampleQuality, sample_quality
 
+FEWEST = 10  # test images; below it the tests of the flow mean nothing
 COMPARED = 1000  # samples and test images that are compared with every training image
 LINES, STEPS = 64, 10  # of the interpolation check
 EXAMPLES = 64  # images of each kind kept for pictures
@@ -80,6 +82,11 @@ def evaluate(
     data, substitute_for = load_evaluation_data(
         model, header, dataset=dataset, data_dir=data_dir, progress=progress
     )
+    if len(data.test) < FEWEST:
+        raise DataError(
+            f"{data.name} has {len(data.test)} test images, too few to compare distributions; "
+            f"evaluate on at least {FEWEST}"
+        )
     # opened first: what is missing should be said before minutes of work
     network = None if compare is None else _open_network(model, compare, progress)
     x = model.as_images(data.test.images)

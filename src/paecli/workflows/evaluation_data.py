@@ -1,6 +1,8 @@
 """Which images a model is evaluated on."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from paecli.core.pae import PAE
 from paecli.data import ImageDataset, load_dataset
@@ -8,7 +10,7 @@ from paecli.data.stand_in import load_or_stand_in
 from paecli.errors import DataError
 from paecli.progress import NullProgress, Progress
 from paecli.store.checkpoint import Header
-from paecli.workflows.comparison_sets import training_set
+from paecli.workflows.comparison_sets import fit_images, square_side, training_set
 
 
 def load_evaluation_data(
@@ -30,16 +32,27 @@ def load_evaluation_data(
     Raises:
         DataError: the set cannot be had, or the model does not say which it was trained on.
     """
-    channels, height, _ = model.image_shape
-    if dataset is not None:
-        return load_dataset(
-            dataset, data_dir=data_dir, image_size=height, channels=channels, progress=progress
-        ), None
-    own = training_set(header)
+    own = dataset or training_set(header)
     if not own:
         raise DataError(
             "the model does not say which images it was trained on; name a set with --dataset"
         )
-    return load_or_stand_in(
-        own, data_dir=data_dir, image_size=height, channels=channels, progress=progress
+    options: dict[str, Any] = {
+        "data_dir": data_dir,
+        "image_size": square_side(model.image_shape),
+        "channels": model.image_shape[0],
+        "progress": progress,
+    }
+    if dataset is not None:
+        return _fit(load_dataset(dataset, **options), model), None
+    images, substitute_for = load_or_stand_in(own, **options)
+    return _fit(images, model), substitute_for
+
+
+def _fit(data: ImageDataset, model: PAE) -> ImageDataset:
+    """Brings images into the model's shape, where that is no square."""
+    train, test = (
+        replace(split, images=fit_images(split.images, model.image_shape))
+        for split in (data.train, data.test)
     )
+    return replace(data, train=train, test=test)

@@ -174,18 +174,30 @@ def build_autoencoder(
     }
     try:
         autoencoder = Autoencoder(**arguments)  # type: ignore[arg-type]
-    except TypeError as error:
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
         raise ConfigError(
-            f"network {settings.network!r} does not take these options: "
-            f"{', '.join(settings.network_options)}"
+            f"network {settings.network!r} cannot be built with latents of size "
+            f"{settings.latent_size} and the options {settings.network_options}: {reason:.200}"
         ) from error
     batch = min(settings.optimiser.batch_size, len(images))
-    if batch == 1 and any(isinstance(part, nn.BatchNorm1d) for part in autoencoder.modules()):
+    if batch == 1 and not _trains_on_one_image(arguments):
         raise TrainingError(
             f"network {settings.network!r} normalises over the batch and needs at least 2 images; "
             "use --network mlp or a larger --batch-size"
         )
     return autoencoder.to(memory_format=torch.channels_last), arguments
+
+
+def _trains_on_one_image(arguments: dict[str, object]) -> bool:
+    """Tells whether batch normalisation has more than one value a channel with one image."""
+    with torch.device("meta"):  # shapes only
+        autoencoder = Autoencoder(**arguments)  # type: ignore[arg-type]
+        try:
+            autoencoder(torch.zeros(1, *autoencoder.image_shape))
+        except ValueError:
+            return False
+    return True
 
 
 @torch.no_grad()

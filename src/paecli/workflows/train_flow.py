@@ -156,8 +156,9 @@ def build_flow(settings: FlowSettings, latent_size: int) -> tuple[LatentFlow, di
     }
     try:
         return LatentFlow(**arguments), arguments  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"this flow cannot be built: {error}") from error
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"this flow cannot be built: {reason:.300}") from error
 
 
 def _trained_autoencoder(run_dir: Path) -> tuple[PAE, Header]:

@@ -127,9 +127,19 @@ class TrainingLoop:
         """Goes back to a saved state.
 
         Raises:
-            TrainingError: the state was written with other optimisers.
+            TrainingError: the state is that of another network, or of other optimisers.
         """
+        try:
+            self._restore(state)
+        except (RuntimeError, ValueError, LookupError, TypeError) as error:
+            raise TrainingError(
+                f"{self.state_file} does not fit this network; start again with --overwrite"
+            ) from error
+
+    def _restore(self, state: TrainingState) -> None:
         self.state = state
+        if state.best_metric is not None:
+            self.stage.module.load_state_dict(state.part(BEST))  # only to see that it can be
         self.stage.module.load_state_dict(state.part(MODULE))
         self.average.weights = state.part(AVERAGE) or self.average.weights
         self.average.steps = state.averaged_steps
@@ -177,8 +187,7 @@ class TrainingLoop:
         with self._autocast():
             loss = self.module(*batch, fraction)
         value = float(accelerator.reduce(loss.detach(), "mean"))
-        if not math.isfinite(value):
-            raise TrainingError(self._diverged(value))
+        self._refuse_divergence("the loss", value)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(self.module.parameters(), self.settings.clip)
         for optimiser in self.optimisers:
@@ -197,6 +206,7 @@ class TrainingLoop:
         self.module.eval()
         with self._autocast():
             metric = self.stage.held_out_metric()
+        self._refuse_divergence(f"the held-out {self.stage.metric_name}", metric)
         state.epoch += 1
         row = {
             "epoch": state.epoch,
@@ -244,15 +254,17 @@ class TrainingLoop:
         best = float("nan") if state.best_metric is None else state.best_metric
         return LoopResult(state.epoch, state.seconds, self._rate(), best, state.history)
 
-    def _diverged(self, value: float) -> str:
+    def _refuse_divergence(self, what: str, value: float) -> None:
+        if math.isfinite(value):
+            return
         kept = (
             f"the state after epoch {self.state.epoch} is kept in {self.state_file.parent}"
             if self.state.epoch
             else "no epoch was completed"
         )
-        return (
-            f"the loss became {value} at step {self.state.step} (epoch {self.state.epoch + 1}); "
-            f"{kept}; try a lower --learning-rate or --precision fp32"
+        raise TrainingError(
+            f"{what} became {value} at step {self.state.step} (epoch {self.state.epoch + 1}); "
+            f"{kept}; start again with --overwrite and a lower --learning-rate or --precision fp32"
         )
 
     def _stop_if_asked(self) -> None:
@@ -271,7 +283,10 @@ def choose_bfloat16(precision: str, device: torch.device) -> bool:
         return precision == "bf16"
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
-    capabilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    # older releases of torch do not tell
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+        return False
+    capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 

@@ -5,13 +5,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from paecli.errors import TrainingError
+from paecli.errors import CheckpointError, TrainingError
 from paecli.store.checkpoint import save_tensors
+from paecli.store.header import check_header_length
 
 STATE_KEY = "pae-training-state"
+DAMAGES = (CheckpointError, OSError, KeyError, TypeError, ValueError)
+
+
+class _Fields(BaseModel):
+    """What a state's text holds, checked; infinite losses do occur."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    settings: dict[str, Any]
+    epoch: int = Field(ge=0)
+    step: int = Field(ge=0)
+    loss_sum: float
+    seconds: float
+    best_metric: float | None
+    averaged_steps: int = Field(ge=0)
+    history: list[dict[str, int | float]]
 
 
 @dataclass
@@ -43,17 +61,18 @@ class TrainingState:
         Raises:
             TrainingError: the file is missing or damaged.
         """
-        try:
-            with safe_open(path, framework="pt") as file:
-                fields = json.loads(file.metadata()[STATE_KEY])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return cls(**fields, tensors=tensors)
-        except FileNotFoundError as error:
+        if not path.is_file():
             raise TrainingError(
                 f"{path.parent} holds no interrupted run; start one without --resume"
-            ) from error
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise TrainingError(f"{path} is damaged; start again without --resume") from error
+            )
+        try:
+            check_header_length(path)
+            with safe_open(path, framework="pt") as file:
+                fields = _Fields.model_validate_json(file.metadata()[STATE_KEY])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return cls(**dict(fields), tensors=tensors)
+        except (*DAMAGES, SafetensorError) as error:
+            raise TrainingError(f"{path} is damaged; start again with --overwrite") from error
 
     def part(self, prefix: str) -> dict[str, Tensor]:
         """Returns the tensors whose names start with `prefix`, without it."""
