@@ -23,7 +23,7 @@ def run_folder(
     """A run folder with a calibrated model of the bundled Fashion-MNIST sample."""
     model = copy.deepcopy(trained_pae)
     fit_sigma(model, blobs[400:])
-    fit_normal_scores(model, blobs[400:])
+    fit_normal_scores(model, blobs[400:], training=blobs[:400])
     folder = tmp_path_factory.mktemp("ood-run")
     fields = read_header(model_file).model_dump() | {"data": {"dataset": "fmnist-mini"}}
     save_pae(folder / "model.safetensors", model, Header(**fields))

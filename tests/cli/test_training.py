@@ -79,6 +79,8 @@ def test_both_stages_from_the_command_line(folder: Path, pae: Callable[..., Outc
     written = {path.name for path in (folder / "runs/mnist-mini").iterdir()}
     assert {"autoencoder.safetensors", "model.safetensors", "config.yaml",
             "autoencoder-loss.png", "flow-loss.png"} <= written  # fmt: skip
+    third = pae("train-flow", "runs/mnist-mini", "--measure-only", "--json")
+    assert json.loads(third.out) == {"model_file": "runs/mnist-mini/model.safetensors"}
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from paecli.errors import CheckpointError, UsageError
 def fitted(trained_pae: PAE, blobs: Tensor) -> PAE:
     model = copy.deepcopy(trained_pae)
     fit_sigma(model, blobs[500:])
-    fit_normal_scores(model, blobs[500:])
+    fit_normal_scores(model, blobs[500:], training=blobs[:480])
     return model
 
 
@@ -77,7 +77,7 @@ def test_normal_scores_ascend_and_are_of_the_other_half(fitted: PAE, blobs: Tens
 def test_one_held_out_image_is_enough_to_go_on(trained_pae: PAE, blobs: Tensor) -> None:
     model = copy.deepcopy(trained_pae)
     fit_sigma(model, blobs[:1])
-    fit_normal_scores(model, blobs[:1])
+    fit_normal_scores(model, blobs[:1], training=blobs[1:2])
     assert model.p_value(blobs[:3], "combined").min() >= 0.5
 
 
@@ -96,10 +96,31 @@ def test_no_images_give_no_scores(fitted: PAE) -> None:
 def test_unknown_score_and_missing_reference_are_named(trained_pae: PAE, blobs: Tensor) -> None:
     with pytest.raises(UsageError, match="no score 'entropy'"):
         measure_scores(trained_pae, blobs[:1], ["entropy"])
-    with pytest.raises(CheckpointError, match="train-flow"):
+    with pytest.raises(CheckpointError, match="--measure-only"):
         measure_scores(trained_pae, blobs[:1], ["combined"])
     with pytest.raises(CheckpointError, match="no normal scores of 'marginal_likelihood'"):
         trained_pae.p_value(blobs[:1], "marginal_likelihood")
+
+
+def test_nearest_distance_is_to_the_nearest_training_image(fitted: PAE, blobs: Tensor) -> None:
+    flow = fitted.require_flow()
+    mine, training = (flow.whiten(fitted.encode(x)) for x in (blobs[500:520], blobs[:480]))
+    expected = (mine[:, None] - training).norm(dim=2).amin(1)
+    scores = SCORES["nearest_distance"](fitted, blobs[500:520])
+    torch.testing.assert_close(scores, expected, rtol=0.01, atol=0.01)
+    assert SCORES["nearest_distance"](fitted, blobs[:20]).max() < 0.01
+
+
+def test_local_log_prob_is_the_difference_to_the_neighbours_mean(
+    fitted: PAE, blobs: Tensor
+) -> None:
+    flow = fitted.require_flow()
+    mine, training = (flow.whiten(fitted.encode(x)) for x in (blobs[500:510], blobs[:480]))
+    nearest = torch.cdist(mine, training.half().float()).topk(50, largest=False).indices
+    expected = fitted.score(blobs[500:510]) - fitted.score(blobs[:480])[nearest].mean(1)
+    torch.testing.assert_close(
+        SCORES["local_log_prob"](fitted, blobs[500:510]), expected, rtol=1e-3, atol=1e-3
+    )
 
 
 class LinearAutoencoder(Autoencoder):
@@ -112,14 +133,31 @@ class LinearAutoencoder(Autoencoder):
         return (z * self.direction).view(-1, 1, 1, 2)
 
 
-def test_marginal_likelihood_is_exact_for_a_linear_model() -> None:
-    """At the posterior's peak the Laplace estimate of a Gaussian integral is the integral."""
+def linear_model() -> PAE:
+    """z = 0.6 left + 0.8 right ~ N(0, 1): the brighter side is rather the left one."""
     autoencoder = LinearAutoencoder(network="mlp", image_shape=(1, 1, 2), latent_size=1, width=2)
     autoencoder.direction = torch.tensor([0.6, 0.8])
-    model = PAE(autoencoder, LatentFlow(kind="nsf", latent_size=1, blocks=0)).eval()
+    return PAE(autoencoder, LatentFlow(kind="nsf", latent_size=1, blocks=0)).eval()
+
+
+def test_orientation_is_the_log_ratio_of_the_turned_densities() -> None:
+    x = torch.tensor([[[[0.9, 0.1]]], [[[0.1, 0.9]]], [[[0.5, 0.5]]]])
+    scores = SCORES["orientation"](linear_model(), x)
+    here, mirrored = (torch.distributions.Normal(0.0, 1.0).log_prob(v) for v in (0.62, 0.78))
+    # upside down is the same image here, since there is one row
+    ratio = torch.stack((mirrored - here, mirrored - here, torch.zeros(()))).exp().mean().log()
+    torch.testing.assert_close(scores[0], ratio)
+    assert scores[1] > 0 > scores[0]
+    assert scores[2].abs() < 1e-6
+
+
+def test_marginal_likelihood_is_exact_for_a_linear_model() -> None:
+    """At the posterior's peak the Laplace estimate of a Gaussian integral is the integral."""
+    model = linear_model()
+    direction = torch.tensor([0.6, 0.8])
     model.sigma.fill_(0.5)
     x = torch.tensor([[[[0.8, 0.0]]], [[[0.0, 0.0]]]])
-    covariance = torch.outer(autoencoder.direction, autoencoder.direction) + 0.25 * torch.eye(2)
+    covariance = torch.outer(direction, direction) + 0.25 * torch.eye(2)
     flat = x.flatten(1)
     exact = 0.5 * ((flat @ covariance.inverse()) * flat).sum(1)
     exact = exact + 0.5 * covariance.logdet() + log(2 * pi)
@@ -136,10 +174,10 @@ def test_false_positive_rate_holds_on_fresh_normal_images(name: str) -> None:
     torch.manual_seed(0)
     small = Autoencoder(network="mlp", image_shape=(1, 4, 4), latent_size=2, width=8)
     model = PAE(small, LatentFlow(kind="nsf", latent_size=2, blocks=1, width=8)).eval()
-    images = torch.rand(15_000, 1, 4, 4).cumsum(-1).div(4)
-    held_out, fresh = images[:10_000], images[10_000:]
+    images = torch.rand(16_000, 1, 4, 4).cumsum(-1).div(4)
+    held_out, fresh, training = images.split((10_000, 5_000, 1_000))
     fit_sigma(model, held_out)
-    fit_normal_scores(model, held_out, [name])
+    fit_normal_scores(model, held_out, training=training, names=[name])
     p = p_values(SCORES[name](model, fresh), model.normal_scores[name])
     for rate in (0.01, 0.05, 0.1):
         # both the fresh images and the normal scores are samples

@@ -1,6 +1,7 @@
 """Model files: what is written is read, and nothing else is believed."""
 
 import contextlib
+import copy
 import json
 import re
 import struct
@@ -18,6 +19,7 @@ from torch import Tensor
 
 import paecli
 from paecli.core.pae import PAE
+from paecli.core.scores import FAST_SCORES, fit_normal_scores, measure_scores
 from paecli.errors import CheckpointError, WriteError
 from paecli.store.checkpoint import Header, hash_tensors, load_pae, read_header, save_pae
 from paecli.store.header import HEADER_KEY
@@ -81,6 +83,37 @@ def test_version_1_stays_loadable() -> None:
     assert model.log_prob(x).tolist() == pytest.approx(expected["log_prob"], rel=1e-4)
 
 
+def test_what_normal_images_are_compared_with_is_kept(
+    trained_pae: PAE, model_file: Path, blobs: Tensor, tmp_path: Path
+) -> None:
+    model = copy.deepcopy(trained_pae)
+    fit_normal_scores(model, blobs[500:], training=blobs[:500])
+    save_pae(tmp_path / "fitted.safetensors", model, read_header(model_file))
+    loaded, _ = load_pae(tmp_path / "fitted.safetensors")
+    expected = measure_scores(model, blobs, FAST_SCORES)
+    for name, values in measure_scores(loaded, blobs, FAST_SCORES).items():
+        assert torch.equal(values, expected[name])
+        assert torch.equal(loaded.normal_scores[name], model.normal_scores[name])
+    with safe_open(tmp_path / "fitted.safetensors", framework="pt") as file:
+        assert file.get_slice("normal_reference.latents").get_dtype() == "F16"
+
+
+def test_an_older_files_comparison_is_left_out(model_file: Path, tmp_path: Path) -> None:
+    """Version 0.1 compared with held-out images; its scores mean something else now."""
+
+    def make_old(header: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        tensors.pop("normal_reference.statistics")
+        tensors["normal_reference.latents"] = torch.zeros(5, header["flow"]["latent_size"])
+        tensors["normal_reference.features"] = torch.zeros(5, 3)
+        tensors.update({f"normal_reference.{name}": torch.zeros(4) for name in ("mean", "std")})
+        tensors["normal_scores.combined"] = torch.zeros(5)
+
+    model, _ = load_pae(changed(model_file, tmp_path / "old.safetensors", make_old))
+    assert set(model.normal_scores) == {"log_prob", "reconstruction"}
+    with pytest.raises(CheckpointError, match="--measure-only"):
+        model.score(torch.zeros(1, *model.image_shape), "combined")
+
+
 def set_header(**values: object) -> Change:
     return lambda header, tensors: header.update(values)
 
@@ -120,6 +153,14 @@ def set_tensor(name: str, make: Callable[[Tensor], Tensor]) -> Change:
         (set_tensor("flow.cholesky", torch.zeros_like), "impossible values"),
         (set_tensor("normal_scores.log_prob", lambda t: t.flip(0)), "impossible values"),
         (set_tensor("normal_scores.log_prob", lambda t: t[:, None]), "another shape"),
+        (
+            set_tensor("normal_reference.latents", lambda t: torch.zeros(3, t.shape[1])),
+            "different lengths",
+        ),
+        (
+            set_tensor("normal_reference.statistics", lambda t: torch.zeros(2, t.shape[1])),
+            "does not fit the images",
+        ),
         (lambda header, tensors: tensors.pop("sigma"), "missing or too much"),
         (lambda header, tensors: tensors.update(more=torch.zeros(1)), "missing or too much"),
     ],

@@ -16,7 +16,7 @@ from paecli.workflows.flag_images import flag_images
 def fitted(trained_pae: PAE, blobs: Tensor) -> PAE:
     model = copy.deepcopy(trained_pae)
     fit_sigma(model, blobs[400:])
-    fit_normal_scores(model, blobs[400:])
+    fit_normal_scores(model, blobs[400:], training=blobs[:400])
     return model
 
 

@@ -1,5 +1,6 @@
 """Both training stages as the commands call them: files, resuming, refusals, failures."""
 
+import copy
 import json
 import signal
 from collections.abc import Iterator
@@ -10,12 +11,15 @@ import pytest
 import torch
 
 from paecli.config import RunSettings
+from paecli.core.normal_reference import NormalReference
+from paecli.core.scores import FAST_SCORES
 from paecli.errors import CheckpointError, ConfigError, TrainingError
 from paecli.progress import NullProgress, NullTask
-from paecli.store.checkpoint import read_header
-from paecli.store.runs import load, load_with_header
+from paecli.store.checkpoint import read_header, save_pae
+from paecli.store.runs import MODEL_FILE, load, load_with_header
 from paecli.workflows.train_autoencoder import settings_of_interrupted_run, train_autoencoder
 from paecli.workflows.train_flow import (
+    measure_again,
     resolve_flow_settings,
     settings_of_interrupted_flow,
     train_flow,
@@ -58,6 +62,24 @@ def with_optimiser(settings: RunSettings, **changes: object) -> RunSettings:
 def trained_run(small_run: RunSettings, tmp_path: Path) -> Path:
     train_autoencoder(small_run, run_dir=tmp_path / "run", device="cpu")
     return tmp_path / "run"
+
+
+def test_measuring_again_restores_what_an_older_file_lacks(
+    small_run: RunSettings, trained_run: Path
+) -> None:
+    with pytest.raises(CheckpointError, match="pae train-flow"):
+        measure_again(trained_run)
+    train_flow(small_run.flow, run_dir=trained_run, device="cpu")
+    trained, header = load_with_header(trained_run)
+    old = copy.deepcopy(trained)
+    old.normal_reference, old.normal_scores = NormalReference(old.latent_size), {}
+    save_pae(trained_run / MODEL_FILE, old, header)
+    measure_again(trained_run)
+    again, header_again = load_with_header(trained_run)
+    assert header_again == header
+    assert set(again.normal_scores) == set(FAST_SCORES)
+    for name, values in trained.normal_scores.items():
+        torch.testing.assert_close(again.normal_scores[name], values)
 
 
 def test_both_stages_write_a_run_that_loads(small_run: RunSettings, trained_run: Path) -> None:

@@ -40,8 +40,9 @@ def ood(
         list[str] | None,
         typer.Option(
             "--score",
-            help="log_prob, local_log_prob, typicality, reconstruction_error, weighted_error, "
-            "cycle_distance, combined or marginal_likelihood (slow). Repeatable with whole sets. "
+            help="log_prob, local_log_prob, nearest_distance, orientation (is it mirrored or "
+            "upside down?), typicality, reconstruction_error, weighted_error, cycle_distance, "
+            "combined or marginal_likelihood (slow). Repeatable with whole sets. "
             "Default: combined for images, all the fast ones for sets.",
             show_default=False,
         ),

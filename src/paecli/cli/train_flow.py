@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from paecli.cli import training_options as options
-from paecli.cli.console import RichProgress
+from paecli.cli.console import RichProgress, print_json, say
 from paecli.cli.options import DataDir, Json
 
 
@@ -39,6 +39,14 @@ def train_flow(
     data_dir: DataDir = None,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
+    measure_only: Annotated[
+        bool,
+        typer.Option(
+            "--measure-only",
+            help="Train nothing: measure again what the model stores about normal images. "
+            "For models of an older version; other options but --data-dir are not used.",
+        ),
+    ] = False,
     seed: options.Seed = None,
     device: options.Device = "auto",
     json: Json = False,
@@ -55,6 +63,9 @@ def train_flow(
 
         pae train-flow runs/fmnist --resume
     """
+    if measure_only:
+        _measure(model, data_dir, as_json=json)
+        return
     from paecli.workflows.train_flow import (
         STAGE,
         resolve_flow_settings,
@@ -90,3 +101,12 @@ def train_flow(
         progress=RichProgress(),
     )
     options.show_training_report(report, next_command=f"pae eval {model}", as_json=json)
+
+
+def _measure(run_dir: Path, data_dir: Path | None, *, as_json: bool) -> None:
+    from paecli.workflows.train_flow import measure_again
+
+    path = measure_again(run_dir, data_dir=data_dir, progress=RichProgress())
+    say(f"measured normal images again: {path}")
+    if as_json:
+        print_json({"model_file": str(path)})

@@ -5,77 +5,101 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+IMAGES = 60_000  # about so many are enough; more cost space and time
 NEIGHBOURS = 50
 FEATURES = 3  # -log p(z); logarithms of the weighted error and of the cycle distance
-COMPONENTS = 1 + FEATURES  # -log p(z) itself, and each feature compared with the neighbours'
-SHARPNESS = 2.0  # of the soft maximum; 1 to 4 make little difference
+COMPONENTS = 2 + FEATURES  # -log p(z), the features beside the neighbours', the log distance
+DISTANCE_WEIGHT = 0.5  # of the log distance beside the local log density
+ALLOWANCE = 1.5  # standard deviations by which an error may exceed the neighbours'
+SHARPNESS = 4.0  # of the soft maximum
+SMALLEST = 1e-3  # distance below which two latents are the same: kept ones have 11 bits
 
 
 class NormalReference(nn.Module):
-    """Judges scores by those of the nearest normal images.
+    """Judges scores by those of the nearest training images.
 
     What is usual depends on the kind of image: a shoe reconstructs better than a patterned
     shirt, so an error that is usual for shirts is not for a shoe. Comparing a score with its
     mean over the nearest normal latents takes that out, like the local outlier factor
-    (Breunig et al., SIGMOD 2000) does for densities. The soft maximum over the components then
-    asks whether an image is unusual in any of them.
+    (Breunig et al., SIGMOD 2000) does for densities. For `-log p(z)` it is a likelihood ratio
+    (Ren et al., arXiv:1906.02845) whose background is the density of the surroundings.
+
+    The images are those the model was trained on, whose errors are a little small. Statistics
+    of the comparison are therefore taken over held-out images.
 
     Attributes:
-        latents: `(n, latent_size)` whitened latents of held-out normal images.
+        latents: `(n, latent_size)` whitened latents of training images, in float16's digits.
         features: `(n, 3)` their scores.
-        mean: `(4,)` mean of the components over these images.
-        std: `(4,)` their standard deviation.
+        statistics: `(2, 5)` mean and standard deviation of the components over held-out
+            images; without rows before `fit`.
     """
 
     latents: Tensor
     features: Tensor
-    mean: Tensor
-    std: Tensor
+    statistics: Tensor
 
     def __init__(self, latent_size: int) -> None:
         """Starts without images."""
         super().__init__()
         self.register_buffer("latents", torch.zeros(0, latent_size))
         self.register_buffer("features", torch.zeros(0, FEATURES))
-        self.register_buffer("mean", torch.zeros(COMPONENTS))
-        self.register_buffer("std", torch.ones(COMPONENTS))
+        self.register_buffer("statistics", torch.zeros(0, COMPONENTS))
         self.register_load_state_dict_pre_hook(_make_room)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
-    def fit(self, latents: Tensor, features: Tensor) -> None:
-        """Keeps normal images.
+    def keep(self, latents: Tensor, features: Tensor) -> None:
+        """Keeps normal images to compare with.
 
         Args:
             latents: `(n, latent_size)` whitened, `n` at least 1.
             features: `(n, 3)` their scores.
         """
-        self.latents, self.features = latents.to(self.mean), features.to(self.mean)
-        components = self._components(latents, features, skip_nearest=len(latents) > 1)
-        self.mean.copy_(components.mean(0))
-        self.std.copy_(components.std(0, correction=0).clamp_min(1e-6))
+        # rounded now, so that scores do not change when the file is read back
+        self.latents = latents.half().to(self.statistics)
+        self.features = features.to(self.statistics)
 
-    def local_deviation(self, latents: Tensor, features: Tensor) -> Tensor:
-        """Returns features `(b, 3)` minus their mean over the nearest normal images."""
-        return self._components(latents, features)[:, 1:]
+    @torch.no_grad()
+    def fit(self, latents: Tensor, features: Tensor) -> None:
+        """Measures how the components spread, from other images than those that are kept.
 
-    def combine(self, latents: Tensor, features: Tensor) -> Tensor:
-        """Returns the soft maximum of the standardised components, `(b,)`.
+        Args:
+            latents: `(m, latent_size)` whitened, `m` at least 1.
+            features: `(m, 3)` their scores.
+        """
+        components = self.compare(latents, features)
+        spread = components.std(0, correction=0).clamp_min(1e-6)
+        self.statistics = torch.stack((components.mean(0), spread))
+
+    def compare(self, latents: Tensor, features: Tensor) -> Tensor:
+        """Returns the components of images, `(b, 5)`.
+
+        They are `-log p(z)`, each feature minus its mean over the nearest normal images, and
+        the logarithm of the distance to the nearest one.
 
         Args:
             latents: `(b, latent_size)` whitened.
             features: `(b, 3)`.
         """
-        standardised = (self._components(latents, features) - self.mean) / self.std
-        return torch.logsumexp(SHARPNESS * standardised, dim=1) / SHARPNESS
-
-    def _components(
-        self, latents: Tensor, features: Tensor, *, skip_nearest: bool = False
-    ) -> Tensor:
-        """Returns `(b, 4)`; `skip_nearest` leaves out the image itself."""
-        count = min(NEIGHBOURS + skip_nearest, len(self.latents))
+        count = min(NEIGHBOURS, len(self.latents))
         nearest = torch.cdist(latents, self.latents).topk(count, largest=False).indices
-        usual = self.features[nearest[:, int(skip_nearest) :]].mean(1)
-        return torch.cat((features[:, :1], features - usual), dim=1)
+        usual = self.features[nearest].mean(1)
+        # again, since cdist squares and subtracts, which loses the digits of small distances
+        distance = (latents - self.latents[nearest[:, 0]]).norm(dim=1, keepdim=True)
+        log_distance = distance.clamp_min(SMALLEST).log()
+        return torch.cat((features[:, :1], features - usual, log_distance), dim=1)
+
+    def combine(self, components: Tensor) -> Tensor:
+        """Returns one score of components `(b, 5)`: `(b,)`.
+
+        The local log density and the log distance, in standard deviations, add up to one
+        statement about the latent. Its soft maximum with the two local errors, less an
+        allowance, lets an error count once it is large.
+        """
+        mean, spread = self.statistics
+        _, density, error, cycle, distance = ((components - mean) / spread).unbind(1)
+        latent = (density + DISTANCE_WEIGHT * distance) / (1 + DISTANCE_WEIGHT**2) ** 0.5
+        parts = torch.stack((latent, error - ALLOWANCE, cycle - ALLOWANCE), dim=1)
+        return torch.logsumexp(SHARPNESS * parts, dim=1) / SHARPNESS
 
 
 def _make_room(module: nn.Module, state: dict[str, Any], prefix: str, *_unused: object) -> None:

@@ -28,7 +28,7 @@ class PAE(nn.Module):
         sigma: `(channels, height, width)` standard deviation of a pixel about its
             reconstruction, measured on held-out images.
         calibration: what restorations know of the model's errors; empty until `calibrate`.
-        normal_reference: held-out images that others are compared with.
+        normal_reference: training images that others are compared with.
         normal_scores: for each score, its values on held-out images, `(n,)` ascending;
             what p-values are measured against.
     """
@@ -137,9 +137,10 @@ class PAE(nn.Module):
             CheckpointError: this score was not measured on normal images.
         """
         if score not in self.normal_scores:
-            known = ", ".join(self.normal_scores) or "none; run `pae train-flow` again"
+            known = ", ".join(self.normal_scores) or "none"
             raise CheckpointError(
-                f"this model has no normal scores of {score!r} for p-values; it has: {known}"
+                f"this model has no normal scores of {score!r} for p-values, it has: {known}; "
+                "`pae train-flow RUN_FOLDER --measure-only` stores those of all fast scores"
             )
         return self.normal_scores[score]
 

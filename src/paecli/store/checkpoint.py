@@ -35,7 +35,12 @@ __all__ = [
 
 AUTOENCODER = "autoencoder."  # prefix of stage 1's tensors
 NORMAL_SCORES = "normal_scores."  # prefix of the calibration tensors
-NORMAL_IMAGES = ("normal_reference.latents", "normal_reference.features")
+REFERENCE = "normal_reference."  # prefix of the images that scores compare with
+NORMAL_IMAGES = (REFERENCE + "latents", REFERENCE + "features")
+STATISTICS = REFERENCE + "statistics"
+# Version 0.1 compared with held-out images and stored these.
+RETIRED = {REFERENCE + "mean", REFERENCE + "std"}
+RETIRED_SCORES = {NORMAL_SCORES + name for name in ("typicality", "local_log_prob", "combined")}
 FLOAT_TYPES = ("F16", "BF16", "F32", "F64")
 STORED_TYPES = {torch.float32: FLOAT_TYPES, torch.int64: ("I64",), torch.uint8: ("U8",)}
 
@@ -76,6 +81,7 @@ def save_pae(path: Path, model: PAE, header: Header, *, half: bool = False) -> N
     }
     header = header.model_copy(update={"autoencoder_hash": hash_tensors(autoencoder)})
     tensors |= {NORMAL_SCORES + name: values for name, values in model.normal_scores.items()}
+    tensors[NORMAL_IMAGES[0]] = _halved(tensors[NORMAL_IMAGES[0]])  # rounded when kept
     save_tensors(path, tensors, {HEADER_KEY: header.model_dump_json()})
 
 
@@ -117,9 +123,10 @@ def load_pae(path: Path) -> tuple[PAE, Header]:
             tensors = {name: _as_loaded(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, RuntimeError) as error:
             raise _unfit(path, "a tensor cannot be read") from error
+    _drop_retired(tensors)
     scores = {name: tensors.pop(name) for name in list(tensors) if name.startswith(NORMAL_SCORES)}
-    _check_values(path, tensors, scores)
     _fill(tensors, model)
+    _check_values(path, tensors, scores)
     try:
         model.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
@@ -172,15 +179,15 @@ def _build_without_memory(path: Path, header: Header) -> PAE:
 def _check_shapes(path: Path, file: Any, model: PAE) -> None:
     """Compares the file's tensors with the model's, before any is read."""
     expected = model.state_dict()
-    # buffers that start without elements hold as many held-out images as training kept
+    # buffers that start without elements hold as many images as training kept
     open_ended = {name for name, tensor in expected.items() if tensor.numel() == 0}
     names = {name for name in file.keys() if not name.startswith(NORMAL_SCORES)}  # noqa: SIM118
-    for name in (set(expected) - open_ended) - names | names - set(expected):
+    for name in (set(expected) - open_ended) - names | names - set(expected) - RETIRED:
         raise _unfit(path, f"{name!r:.100} is missing or too much")
     for name in file.keys():  # noqa: SIM118
         stored = file.get_slice(name)
         shape, dtype = stored.get_shape(), stored.get_dtype()
-        if name.startswith(NORMAL_SCORES):
+        if name.startswith(NORMAL_SCORES) or name in RETIRED:
             fits = len(shape) == 1 and dtype in FLOAT_TYPES
         else:
             tensor = expected[name]
@@ -189,6 +196,14 @@ def _check_shapes(path: Path, file: Any, model: PAE) -> None:
             )
         if not fits:
             raise _unfit(path, f"{name!r:.100} has another shape or type")
+
+
+def _drop_retired(tensors: dict[str, Tensor]) -> None:
+    """Takes from an older file the images and scores that are compared differently now."""
+    if RETIRED & tensors.keys():
+        for name in list(tensors):
+            if name.startswith(REFERENCE) or name in RETIRED_SCORES:
+                del tensors[name]
 
 
 def _fill(tensors: dict[str, Tensor], model: PAE) -> None:
@@ -202,6 +217,8 @@ def _check_values(path: Path, tensors: dict[str, Tensor], scores: dict[str, Tens
     """Refuses values that no training leaves behind and that would crash or mislead later."""
     if len({len(tensors[name]) for name in NORMAL_IMAGES}) > 1:
         raise _unfit(path, f"{' and '.join(NORMAL_IMAGES)} have different lengths")
+    if len(tensors[STATISTICS]) != (2 if len(tensors[NORMAL_IMAGES[0]]) else 0):
+        raise _unfit(path, f"{STATISTICS!r} does not fit the images")
     for name, tensor in (tensors | scores).items():
         good = not tensor.is_floating_point() or bool(tensor.isfinite().all())
         if name.endswith(".permutation"):

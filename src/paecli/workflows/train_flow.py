@@ -95,7 +95,7 @@ def train_flow(
         progress=progress,
     )
     model.flow = flow.cpu().eval()
-    _measure_normal_images(model, held_out.images)
+    _measure_normal_images(model, kept.images, held_out.images)
     metrics = header.metrics | {
         "held_out_nll": loop.best_metric,
         "test_nll": -model.log_prob(data.test.images).mean().item(),
@@ -112,6 +112,40 @@ def train_flow(
     return TrainingReport.of(
         loop, run_dir=run_dir, stage=STAGE, metrics=metrics, accelerator=accelerator
     )
+
+
+def measure_again(
+    run_dir: Path, *, data_dir: Path | None = None, progress: Progress | None = None
+) -> Path:
+    """Measures anew what a trained model stores about normal images, with the same weights.
+
+    For models that an older version trained, whose scores were other ones.
+
+    Args:
+        run_dir: a folder with a trained model.
+        data_dir: where to look for data sets first.
+        progress: told of downloads.
+
+    Returns:
+        The model file, rewritten.
+
+    Raises:
+        CheckpointError: the folder holds no trained flow.
+        DataError: the data set is missing, or not the one the autoencoder was trained on.
+    """
+    path = run_dir / MODEL_FILE
+    if not path.is_file():
+        raise CheckpointError(
+            f"{run_dir} holds no trained flow; train it with `pae train-flow {run_dir}`"
+        )
+    model, header = load_pae(path)
+    settings = check(header.config, where=str(path))
+    progress = progress or NullProgress()
+    data = _same_data(settings, header, run_dir, data_dir=data_dir, progress=progress)
+    kept, held_out = split_data(settings.autoencoder, data)
+    _measure_normal_images(model, kept.images, held_out.images)
+    save_pae(path, model, header)
+    return path
 
 
 def resolve_flow_settings(
@@ -188,11 +222,11 @@ def _same_data(
     return data
 
 
-def _measure_normal_images(model: PAE, held_out: Tensor) -> None:
+def _measure_normal_images(model: PAE, training: Tensor, held_out: Tensor) -> None:
     """Sets what later jobs compare with: pixel noise, its calibration, normal scores."""
     fit_sigma(model, held_out)
     model.calibrate(held_out)
-    fit_normal_scores(model, held_out)
+    fit_normal_scores(model, held_out, training=training)
 
 
 def _write(result_file: Path, model: PAE, header: Header, settings: RunSettings) -> None:
