@@ -27,6 +27,7 @@ from paecli.config import check
 from paecli.core.flow import LatentFlow
 from paecli.progress import NullProgress
 from paecli.store.runs import load_with_header
+from paecli.workflows.build_networks import REACH
 from paecli.workflows.train_autoencoder import read_data, split_data
 
 BATCH, WARMUP, CLIP = 256, 0.1, 1.0
@@ -69,7 +70,8 @@ def zukos(**options: object) -> Callable[[int], nn.Module]:
 
 
 CONTENDERS: dict[str, Callable[[int], nn.Module]] = {
-    "pae nsf": ours(),
+    "pae nsf": ours(reach=REACH),
+    "pae nsf, subnets without limit": ours(),
     "zuko autoregressive, its defaults": zukos(),
     "zuko autoregressive, width 128": zukos(hidden_features=(128, 128)),
     "zuko coupling, width 128": zukos(passes=2, transforms=8, hidden_features=(128, 128)),

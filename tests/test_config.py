@@ -19,6 +19,7 @@ from paecli.config import (
 )
 from paecli.core.autoencoder import Autoencoder
 from paecli.core.flow import LatentFlow
+from paecli.data.named_sets import NAMED_SETS
 from paecli.errors import ConfigError
 
 PAPER = [name for name in preset_names() if name.startswith("paper-")]
@@ -50,6 +51,22 @@ def test_fallback_preset_serves_only_without_another() -> None:
     assert resolve(preset=None, file=None, flags={}, fallback="no such") == RunSettings()
 
 
+def test_another_network_drops_the_options_of_the_presets_network(tmp_path: Path) -> None:
+    preset = resolve(preset="fmnist", file=None, flags={}).autoencoder
+    assert preset.network_options
+    for flags, kept in [
+        ({"autoencoder": {"network": "infogan"}}, {}),
+        ({"autoencoder": {"network": "resnet"}}, preset.network_options),
+        ({"autoencoder": {"latent_size": 7}}, preset.network_options),
+    ]:
+        settings = resolve(preset="fmnist", file=None, flags=flags).autoencoder
+        assert settings.network_options == kept
+        assert settings.augment == preset.augment
+    file = write(tmp_path, "autoencoder: {network: mlp, network_options: {width: 9}}")
+    settings = resolve(preset="fmnist", file=file, flags={}).autoencoder
+    assert settings.network_options == {"width": 9}
+
+
 def test_merge_goes_into_sections_and_leaves_its_arguments_alone() -> None:
     base = {"a": {"b": 1, "c": 2}, "d": 3}
     assert merge(base, {"a": {"c": 4}, "d": {"e": 5}}) == {"a": {"b": 1, "c": 4}, "d": {"e": 5}}
@@ -64,6 +81,14 @@ def test_merge_goes_into_sections_and_leaves_its_arguments_alone() -> None:
         ({"autoencoder": {"latent_size": 0}}, "autoencoder.latent_size: .*greater.*got 0"),
         ({"autoencoder": {"network": "vit"}}, "autoencoder.network: .*got 'vit'"),
         ({"flow": {"optimiser": {"learning_rate": -1}}}, "flow.optimiser.learning_rate: .*got -1"),
+        (
+            {"autoencoder": {"objective": {"loss": "vae", "map_stage": 0.5}}},
+            "autoencoder.objective.map_stage: .*'vae'",
+        ),
+        (
+            {"autoencoder": {"objective": {"posterior_sigma": 1}}},
+            "autoencoder.objective.posterior_sigma: .*'ae'",
+        ),
     ],
 )
 def test_wrong_settings_are_named(settings: dict[str, object], problem: str) -> None:
@@ -138,9 +163,23 @@ def test_every_paper_preset_builds_its_model(name: str) -> None:
     )
 
 
+@pytest.mark.parametrize("name", NAMED_SETS)
+def test_every_data_set_has_a_preset_of_its_own_name(name: str) -> None:
+    settings = resolve(preset=None, file=None, flags={}, fallback=name)
+    assert settings == resolve(preset=name, file=None, flags={})
+    assert settings.autoencoder.network == "resnet"
+
+
+@pytest.mark.parametrize("name", [n for n in preset_names() if n not in PAPER])
+def test_presets_for_a_cpu_say_so_and_name_their_data(name: str) -> None:
+    words = read_preset(name)["description"]
+    assert "CPU" in words or "shipped" in words or "demo" in words
+
+
 def test_paper_presets_cover_the_published_models() -> None:
     published = {f"fmnist-{size}" for size in (4, 8, 16, 32, 40, 64, 128)}
     published |= {"mnist-8", "mnist-10", "celeba-64", "fmnist-32-vae", "fmnist-32-beta-vae"}
+    published |= {"fmnist-40-flow-vae", "fmnist-40-beta0-vae"}  # of the ablation study
     assert {name.removeprefix("paper-") for name in PAPER} == published
 
 

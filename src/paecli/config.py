@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from paecli.errors import ConfigError
 
@@ -71,12 +78,23 @@ class OptimiserSettings(_Section):
 class ObjectiveSettings(_Section):
     """What stage 1 minimises."""
 
-    loss: Literal["ae", "vae", "beta-vae"] = "ae"
+    loss: Literal["ae", "vae", "beta-vae", "flow-vae"] = "ae"
     pixel_sigma: float = Field(0.1, gt=0)  # VAE: standard deviation of the pixel likelihood
+    posterior_sigma: float = Field(0.0, ge=0)  # VAE: the same for all latents of q(z|x); 0: learned
     beta: float = Field(1.0, ge=0)  # weight of the KL term
     capacity: float = Field(0.0, ge=0)  # nats: C of beta-VAE, annealed from 0
     free_bits: float = Field(0.0, ge=0)  # nats per latent that cost nothing
     anneal: float = Field(0.0, ge=0, le=1)  # fraction of the steps in which beta or C rises
+    map_stage: float = Field(0.0, ge=0, lt=1)  # ae: last fraction of the steps, MAP objective
+
+    @field_validator("posterior_sigma", "map_stage")
+    @classmethod
+    def _fits_the_loss(cls, value: float, info: ValidationInfo) -> float:
+        loss = info.data.get("loss")
+        deterministic = info.field_name == "map_stage"
+        if value and loss is not None and (loss == "ae") != deterministic:
+            raise ValueError(f"has no meaning for the loss {loss!r}; leave it at 0")
+        return value
 
 
 class AutoencoderSettings(_Section):
@@ -99,6 +117,7 @@ class FlowSettings(_Section):
     blocks: int = Field(8, ge=1, le=LARGEST_BLOCKS)
     flow_options: dict[str, Annotated[float | int, Field(ge=0, le=LARGEST)]] = {}
     latent_noise: float = Field(0.0, ge=0)  # standard deviation, in whitened units
+    warm_start: bool = True  # go on with the flow of a flow-vae, if it is of the same kind
     optimiser: OptimiserSettings = OptimiserSettings(epochs=60, learning_rate=1e-3)
     seed: Seed = 0
 
@@ -129,11 +148,22 @@ def resolve(
         preset = fallback
     merged: Settings = {}
     if preset is not None:
-        merged = merge(merged, read_preset(preset))
+        merged = _put_over(merged, read_preset(preset))
     if file is not None:
-        merged = merge(merged, read_yaml(file))
-    merged = merge(merged, without_none(flags))
+        merged = _put_over(merged, read_yaml(file))
+    merged = _put_over(merged, without_none(flags))
     return check(merged, where=str(file) if file else "the settings")
+
+
+def _put_over(settings: Settings, over: Settings) -> Settings:
+    """Merges, but drops options that belong to a network which `over` replaces by another."""
+    own, new = settings.get("autoencoder"), over.get("autoencoder")
+    if isinstance(own, Mapping) and isinstance(new, Mapping):
+        another = new.get("network", own.get("network"))
+        if another != own.get("network", AutoencoderSettings().network):
+            kept = {key: value for key, value in own.items() if key != "network_options"}
+            settings = {**settings, "autoencoder": kept}
+    return merge(settings, over)
 
 
 def check(settings: Settings, *, where: str) -> RunSettings:

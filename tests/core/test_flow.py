@@ -34,18 +34,20 @@ def correlated_latents(size: int, count: int = 500) -> Tensor:
     return 3 + 2 * torch.randn(count, size) @ mixing
 
 
+@pytest.mark.parametrize("reach", [0.0, 1.0])
 @pytest.mark.parametrize(("kind", "size"), EVERY)
-def test_round_trip(kind: str, size: int) -> None:
-    flow = build(kind, size)
+def test_round_trip(kind: str, size: int, reach: float) -> None:
+    flow = build(kind, size, reach=reach)
     z = correlated_latents(size, 50).double()
     u, _ = flow.to_base(z)
     torch.testing.assert_close(flow.from_base(u), z, atol=1e-8, rtol=1e-8)
     torch.testing.assert_close(flow.to_base(flow.from_base(u))[0], u, atol=1e-8, rtol=1e-8)
 
 
+@pytest.mark.parametrize("reach", [0.0, 1.0])
 @pytest.mark.parametrize(("kind", "size"), EVERY)
-def test_log_determinant_is_that_of_the_jacobian(kind: str, size: int) -> None:
-    flow = build(kind, size)
+def test_log_determinant_is_that_of_the_jacobian(kind: str, size: int, reach: float) -> None:
+    flow = build(kind, size, reach=reach)
     z = correlated_latents(size, 3).double()
     _, log_determinant = flow.to_base(z)
     for row, expected in zip(z, log_determinant, strict=True):
@@ -143,6 +145,53 @@ def test_float32_round_trip_near_the_data(kind: str) -> None:
     flow = build(kind, 32).float()
     u = torch.randn(500, 32)
     assert (flow.to_base(flow.from_base(u))[0] - u).abs().max() < 1e-4
+
+
+def steep(kind: str, size: int, *, reach: float) -> LatentFlow:
+    """A flow whose subnets change as fast with their inputs as those of trained flows."""
+    torch.manual_seed(0)
+    flow = LatentFlow(kind=kind, latent_size=size, blocks=8, width=32, reach=reach)
+    for name, parameter in flow.named_parameters():
+        if parameter.requires_grad and "subnet" in name and parameter.ndim == 2:
+            torch.nn.init.normal_(parameter, std=1.2 / parameter.shape[1] ** 0.5)
+    return flow.eval()
+
+
+def round_trip_errors(flow: LatentFlow, u: Tensor) -> Tensor:
+    return (flow.to_base(flow.from_base(u))[0] - u).abs().amax(1)
+
+
+@pytest.mark.parametrize("kind", ["nsf", "hybrid"])
+def test_reach_lets_float32_invert_far_from_the_data(kind: str) -> None:
+    far = 5 * torch.randn(300, 32)
+    limited, free = (steep(kind, 32, reach=reach) for reach in (1.0, 0.0))
+    assert round_trip_errors(limited, far).median() < 1e-3
+    assert round_trip_errors(free, far).median() > 10 * round_trip_errors(limited, far).median()
+
+
+def test_reach_changes_nothing_within_it() -> None:
+    free, limited = (build("nsf", 6, reach=reach) for reach in (0.0, 50.0))
+    limited.load_state_dict(free.state_dict())  # the weights bear the same names
+    z = correlated_latents(6, 40).double()
+    torch.testing.assert_close(limited.log_prob(z), free.log_prob(z), atol=0, rtol=0)
+    far = 3 + 1000 * (z - 3)
+    assert not torch.allclose(limited.log_prob(far), free.log_prob(far))
+
+
+@pytest.mark.parametrize(("size", "blocks"), [(4, 8), (8, 10), (16, 12), (32, 18)])
+def test_realnvp_of_the_papers_depths_inverts(size: int, blocks: int) -> None:
+    flow = LatentFlow(
+        kind="realnvp", latent_size=size, blocks=blocks, width=16, shift_only_blocks=4
+    )
+    for parameter in flow.parameters():
+        if parameter.requires_grad:
+            parameter.data += 0.1 * torch.randn(parameter.shape)
+    flow = flow.double().eval()
+    u = torch.randn(40, size, dtype=torch.float64)
+    back, log_determinant = flow.to_base(flow.from_base(u))
+    torch.testing.assert_close(back, u, atol=1e-8, rtol=1e-8)
+    jacobian = torch.autograd.functional.jacobian(lambda one: flow.from_base(one[None])[0], u[0])
+    torch.testing.assert_close(-torch.linalg.slogdet(jacobian).logabsdet, log_determinant[0])
 
 
 @pytest.mark.parametrize("kind", FLOWS)

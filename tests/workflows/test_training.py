@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from paecli.config import RunSettings
+from paecli.core.flow import LatentFlow
 from paecli.core.normal_reference import NormalReference
 from paecli.core.scores import FAST_SCORES
 from paecli.errors import CheckpointError, ConfigError, TrainingError
@@ -19,6 +20,7 @@ from paecli.store.checkpoint import read_header, save_pae
 from paecli.store.runs import MODEL_FILE, load, load_with_header
 from paecli.workflows.train_autoencoder import settings_of_interrupted_run, train_autoencoder
 from paecli.workflows.train_flow import (
+    _FlowStage,
     measure_again,
     resolve_flow_settings,
     settings_of_interrupted_flow,
@@ -55,6 +57,14 @@ def with_optimiser(settings: RunSettings, **changes: object) -> RunSettings:
     optimiser = stage.optimiser.model_copy(update=changes)
     return settings.model_copy(
         update={"autoencoder": stage.model_copy(update={"optimiser": optimiser})}
+    )
+
+
+def with_objective(settings: RunSettings, **changes: object) -> RunSettings:
+    stage = settings.autoencoder
+    objective = stage.objective.model_copy(update=changes)
+    return settings.model_copy(
+        update={"autoencoder": stage.model_copy(update={"objective": objective})}
     )
 
 
@@ -211,17 +221,86 @@ def test_odd_latent_sizes_train(small_run: RunSettings, tmp_path: Path, latent_s
 
 @pytest.mark.parametrize(
     ("loss", "options"),
-    [("vae", {"anneal": 0.5}), ("vae", {"free_bits": 0.2}), ("beta-vae", {"capacity": 5.0})],
+    [
+        ("vae", {"anneal": 0.5}),
+        ("vae", {"free_bits": 0.2}),
+        ("vae", {"posterior_sigma": 1.0, "beta": 0.0}),
+        ("beta-vae", {"capacity": 5.0}),
+        ("flow-vae", {}),
+    ],
 )
 def test_variational_objectives_train(
     small_run: RunSettings, tmp_path: Path, loss: str, options: dict[str, float]
 ) -> None:
-    objective = small_run.autoencoder.objective.model_copy(update={"loss": loss, **options})
-    stage = small_run.autoencoder.model_copy(update={"objective": objective})
-    settings = small_run.model_copy(update={"autoencoder": stage})
+    settings = with_objective(small_run, loss=loss, **options)
     report = train_autoencoder(settings, run_dir=tmp_path, device="cpu")
     assert report.history[-1]["loss"] < report.history[0]["loss"]
     assert load(tmp_path).encode(torch.rand(2, 1, 28, 28)).shape == (2, 4)
+
+
+def test_flow_vae_leaves_a_whole_model(small_run: RunSettings, tmp_path: Path) -> None:
+    settings = with_objective(small_run, loss="flow-vae")
+    report = train_autoencoder(settings, run_dir=tmp_path, device="cpu")
+    model, header = load_with_header(tmp_path)
+    assert header.kind == "pae"
+    assert {"held_out_mse", "test_mse", "held_out_nll", "test_nll"} == report.metrics.keys()
+    assert model.normal_scores
+    assert model.calibration.fitted
+    z = torch.randn(50, 4)
+    normal = torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(1)
+    # the flow has moved away from N(0, I)
+    assert not torch.allclose(model.require_flow().log_prob(z), normal, atol=1e-2)
+
+
+def test_train_flow_goes_on_with_the_flow_of_a_flow_vae(
+    small_run: RunSettings, tmp_path: Path
+) -> None:
+    settings = with_objective(small_run, loss="flow-vae")
+    train_autoencoder(settings, run_dir=tmp_path, device="cpu")
+    joint = load(tmp_path).require_flow()
+    still = small_run.flow.optimiser.model_copy(update={"learning_rate": 1e-12, "epochs": 1})
+    gentle = settings.flow.model_copy(update={"optimiser": still})
+    train_flow(gentle, run_dir=tmp_path, device="cpu")
+    gone_on = load(tmp_path).require_flow()
+    z = torch.randn(20, 4)
+    torch.testing.assert_close(gone_on.log_prob(z), joint.log_prob(z))
+    for changes in ({"warm_start": False}, {"blocks": 3}):
+        other = gentle.model_copy(update=changes)
+        train_flow(other, run_dir=tmp_path, device="cpu", overwrite=True)
+        fresh = load(tmp_path).require_flow()
+        assert not torch.allclose(fresh.log_prob(z), joint.log_prob(z), atol=0.1)
+        # a new flow is whitened by the latents, the joint one never was
+        assert not torch.equal(fresh.cholesky, joint.cholesky)
+
+
+def test_resumed_flow_vae_with_map_stage_equals_an_undisturbed_one(
+    small_run: RunSettings, tmp_path: Path
+) -> None:
+    for name, changes in {"flow": {"loss": "flow-vae"}, "map": {"map_stage": 0.5}}.items():
+        settings = with_objective(small_run, **changes)
+        whole, broken = tmp_path / f"{name}-whole", tmp_path / f"{name}-broken"
+        train_autoencoder(settings, run_dir=whole, device="cpu")
+        with pytest.raises(TrainingInterruptedError):
+            train_autoencoder(
+                settings, run_dir=broken, device="cpu", progress=InterruptingProgress(11)
+            )
+        train_autoencoder(settings, run_dir=broken, device="cpu", resume=True)
+        first, second = load(whole).state_dict(), load(broken).state_dict()
+        assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_weights_from_before_beta_has_risen_do_not_win(
+    small_run: RunSettings, tmp_path: Path
+) -> None:
+    settings = with_objective(small_run, loss="vae", beta=500.0, anneal=1.0)
+    report = train_autoencoder(
+        with_optimiser(settings, learning_rate=1e-12), run_dir=tmp_path, device="cpu"
+    )
+    losses, held_out = ([row[key] for row in report.history] for key in ("loss", "held_out"))
+    # the weights stand still: the training loss rises with beta, what chooses the epoch does not
+    assert losses[0] < losses[1] < losses[2]
+    assert held_out == pytest.approx([held_out[0]] * 3, rel=1e-3)
+    assert held_out[0] > losses[2]
 
 
 def test_options_a_network_does_not_have_are_named(small_run: RunSettings, tmp_path: Path) -> None:
@@ -238,6 +317,22 @@ def test_batch_normalisation_over_one_image_is_refused(
     single = with_optimiser(small_run.model_copy(update={"autoencoder": stage}), batch_size=1)
     with pytest.raises(TrainingError, match="at least 2"):
         train_autoencoder(single, run_dir=tmp_path, device="cpu")
+
+
+def test_noise_of_the_latents_has_their_covariance() -> None:
+    latents = torch.randn(20_000, 2) @ torch.tensor([[3.0, 1.0], [0.0, 0.2]])
+    flow = LatentFlow(kind="nsf", latent_size=2, blocks=1, width=8)
+    flow.fit_whitening(latents)
+    stage = _FlowStage(flow, 0.5, latents, latents[:10])
+    index, generator = torch.arange(len(latents)), torch.Generator().manual_seed(0)
+    (noisy,) = stage.batch(index, fraction=0.0, generator=generator)
+    torch.testing.assert_close(
+        (noisy - latents).T.cov(), 0.25 * latents.T.cov(), rtol=0.05, atol=0.01
+    )
+    (quiet,) = _FlowStage(flow, 0.0, latents, latents[:10]).batch(
+        index, fraction=0.0, generator=generator
+    )
+    assert torch.equal(quiet, latents)
 
 
 def test_flow_settings_come_from_the_run_then_from_flags(

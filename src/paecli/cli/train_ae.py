@@ -35,7 +35,10 @@ def train_ae(
         int | None, typer.Option(help="Length of a latent vector.", min=1, show_default="preset")
     ] = None,
     loss: Annotated[
-        str | None, typer.Option(help="ae, vae or beta-vae.", show_default="preset")
+        str | None,
+        typer.Option(
+            help="ae, vae, beta-vae or flow-vae (trains the flow along).", show_default="preset"
+        ),
     ] = None,
     network: Annotated[
         str | None,

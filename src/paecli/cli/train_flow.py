@@ -31,6 +31,13 @@ def train_flow(
             help="Noise added to whitened latents while training.", min=0, show_default="preset"
         ),
     ] = None,
+    from_scratch: Annotated[
+        bool,
+        typer.Option(
+            "--from-scratch",
+            help="After `--loss flow-vae`: start a new flow, not from the one trained along.",
+        ),
+    ] = False,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
     learning_rate: options.LearningRate = None,
@@ -77,6 +84,7 @@ def train_flow(
         "flow": flow,
         "blocks": blocks,
         "latent_noise": latent_noise,
+        "warm_start": False if from_scratch else None,
         "optimiser": options.optimiser_flags(
             epochs=epochs,
             batch_size=batch_size,

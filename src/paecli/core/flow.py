@@ -1,5 +1,6 @@
 """Stage 2: the normalizing flow over latents, `z <-> u ~ N(0, I)`."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from math import log, pi
 
@@ -46,6 +47,7 @@ class LatentFlow(nn.Module):
         clamp: float = 1.0,
         shift_only_blocks: int = 0,
         dropout: float = 0.0,
+        reach: float = 0.0,
     ) -> None:
         """Builds the flow as the identity after whitening.
 
@@ -62,6 +64,9 @@ class LatentFlow(nn.Module):
                 digits in float32.
             shift_only_blocks: first blocks of `realnvp` that only shift (as in the paper).
             dropout: probability of dropping a hidden feature of the subnets.
+            reach: subnets see their inputs clamped to `[-reach, reach]`; 0: as they are. Where
+                there are no data a subnet extrapolates, and the map it shapes may then bend
+                so strongly that float32 cannot invert it.
 
         Raises:
             ValueError: unknown kind, or affine couplings over a latent of size 1.
@@ -74,7 +79,7 @@ class LatentFlow(nn.Module):
         self.latent_size = latent_size
         self.register_buffer("mean", torch.zeros(latent_size))
         self.register_buffer("cholesky", torch.eye(latent_size))
-        subnet = _subnet_constructor(width=width, dropout=dropout)
+        subnet = _subnet_constructor(width=width, dropout=dropout, reach=reach)
         spline = {"subnet_constructor": subnet, "bins": bins, "bound": bound}
         affine = {"subnet_constructor": subnet, "clamp": clamp}
         self.inn = SequenceINN(latent_size)
@@ -157,7 +162,9 @@ def standard_normal_log_prob(u: Tensor) -> Tensor:
     return -0.5 * (u.square().sum(1) + u.shape[1] * log(2 * pi))
 
 
-def _subnet_constructor(*, width: int, dropout: float) -> Callable[[int, int], nn.Module]:
+def _subnet_constructor(
+    *, width: int, dropout: float, reach: float
+) -> Callable[[int, int], nn.Module]:
     """Returns FrEIA's `(inputs, outputs) -> module` for two hidden layers.
 
     The last layer starts at zero, so that every coupling starts as the identity.
@@ -168,6 +175,12 @@ def _subnet_constructor(*, width: int, dropout: float) -> Callable[[int, int], n
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         hidden = [nn.Linear(inputs, width), nn.SiLU(), nn.Dropout(dropout)]
-        return nn.Sequential(*hidden, nn.Linear(width, width), nn.SiLU(), nn.Dropout(dropout), last)
+        hidden += [nn.Linear(width, width), nn.SiLU(), nn.Dropout(dropout)]
+        # numbered as without a limit, so that files of either kind name their weights alike
+        layers = OrderedDict((str(i), layer) for i, layer in enumerate([*hidden, last]))
+        if reach:
+            layers["limit"] = nn.Hardtanh(-reach, reach)
+            layers.move_to_end("limit", last=False)
+        return nn.Sequential(layers)
 
     return construct

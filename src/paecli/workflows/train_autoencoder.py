@@ -9,15 +9,18 @@ from torch.nn import functional as F
 from paecli.config import AutoencoderSettings, RunSettings, check, to_yaml
 from paecli.core.augment import augment
 from paecli.core.autoencoder import Autoencoder
+from paecli.core.flow import LatentFlow
 from paecli.core.objectives import AutoencoderObjective
 from paecli.core.pae import BATCH, PAE
 from paecli.core.scores import fit_sigma
 from paecli.data import ImageDataset, ImageSplit, hold_out, load_dataset
-from paecli.errors import ConfigError, TrainingError
 from paecli.files import write_atomically
 from paecli.progress import NullProgress, Progress
 from paecli.store.checkpoint import Header, hash_tensors, save_pae
+from paecli.store.header import Architecture
 from paecli.store.runs import AUTOENCODER_FILE
+from paecli.workflows.build_networks import build_autoencoder, build_flow
+from paecli.workflows.normal_images import measure_normal_images
 from paecli.workflows.training_run import (
     CONFIG_FILE,
     TrainingReport,
@@ -45,6 +48,8 @@ def train_autoencoder(
 ) -> TrainingReport:
     """Trains an autoencoder and writes it to a run folder.
 
+    With the loss `flow-vae` the flow is trained along, and the file holds the whole model.
+
     Args:
         settings: the run; with `resume` they must be the ones it was started with.
         run_dir: where everything is written.
@@ -66,11 +71,12 @@ def train_autoencoder(
     data = read_data(own, data_dir=data_dir, progress=progress)
     kept, held_out = split_data(own, data)
     autoencoder, arguments = build_autoencoder(own, kept)
+    prior, flow_arguments = _build_prior(settings)
     accelerator = open_accelerator(device)
     config = to_yaml(settings).encode()
     on_main_process(accelerator, lambda: write_atomically(run_dir / CONFIG_FILE, config))
     loop = run_loop(
-        AutoencoderStage(autoencoder, own, kept.images, held_out.images),
+        AutoencoderStage(autoencoder, own, kept.images, held_out.images, prior=prior),
         name=STAGE,
         run_dir=run_dir,
         settings=own.optimiser,
@@ -80,13 +86,9 @@ def train_autoencoder(
         resumed=resumed,
         progress=progress,
     )
-    model = PAE(autoencoder.cpu()).eval()
-    fit_sigma(model, held_out.images)
-    metrics = {
-        "held_out_mse": reconstruction_mse(autoencoder, held_out.images),
-        "test_mse": reconstruction_mse(autoencoder, data.test.images),
-    }
-    header = _describe(autoencoder, arguments, own, data, metrics)
+    model = PAE(autoencoder.cpu(), None if prior is None else prior.cpu()).eval()
+    metrics = _measure(model, training=kept.images, held_out=held_out.images, test=data.test.images)
+    header = _describe(model, settings, data, metrics, autoencoder=arguments, flow=flow_arguments)
     on_main_process(accelerator, lambda: _write(result_file, model, header))
     return TrainingReport.of(
         loop, run_dir=run_dir, stage=STAGE, metrics=metrics, accelerator=accelerator
@@ -126,23 +128,51 @@ def split_data(settings: AutoencoderSettings, data: ImageDataset) -> tuple[Image
     return (kept.take(settings.data.limit) if settings.data.limit else kept), held_out
 
 
+def _build_prior(settings: RunSettings) -> tuple[LatentFlow | None, Architecture | None]:
+    """Builds the flow of `flow-vae`; whitening stays the identity, so it starts as N(0, I)."""
+    if settings.autoencoder.objective.loss != "flow-vae":
+        return None, None
+    return build_flow(settings.flow, settings.autoencoder.latent_size)
+
+
+def _measure(model: PAE, *, training: Tensor, held_out: Tensor, test: Tensor) -> dict[str, float]:
+    """Measures errors, and sets in the model what later jobs need."""
+    metrics = {
+        "held_out_mse": reconstruction_mse(model.autoencoder, held_out),
+        "test_mse": reconstruction_mse(model.autoencoder, test),
+    }
+    if model.flow is None:
+        fit_sigma(model, held_out)
+        return metrics
+    measure_normal_images(model, training=training, held_out=held_out)
+    return metrics | {
+        "held_out_nll": -model.log_prob(held_out).mean().item(),
+        "test_nll": -model.log_prob(test).mean().item(),
+    }
+
+
 def _describe(
-    autoencoder: Autoencoder,
-    arguments: dict[str, object],
-    settings: AutoencoderSettings,
+    model: PAE,
+    settings: RunSettings,
     data: ImageDataset,
     metrics: dict[str, float],
+    *,
+    autoencoder: Architecture,
+    flow: Architecture | None,
 ) -> Header:
+    own = settings.autoencoder
+    stages = {STAGE} if flow is None else {STAGE, "flow"}
     return Header(
-        kind="autoencoder",
-        autoencoder=arguments,
-        autoencoder_hash=hash_tensors(autoencoder.state_dict()),
-        config={STAGE: settings.model_dump(mode="json")},
+        kind="autoencoder" if flow is None else "pae",
+        autoencoder=autoencoder,
+        flow=flow,
+        autoencoder_hash=hash_tensors(model.autoencoder.state_dict()),
+        config=settings.model_dump(mode="json", include=stages),
         data={
             "dataset": data.name,
             "content_hash": data.content_hash,
-            "split_seed": settings.data.split_seed,
-            "held_out": settings.data.held_out,
+            "split_seed": own.data.split_seed,
+            "held_out": own.data.held_out,
             "classes": list(data.train.classes),
         },
         versions=library_versions(),
@@ -153,51 +183,6 @@ def _describe(
 def _write(path: Path, model: PAE, header: Header) -> None:
     save_pae(path, model, header)
     state_file(path.parent, STAGE).unlink(missing_ok=True)
-
-
-def build_autoencoder(
-    settings: AutoencoderSettings, images: ImageSplit
-) -> tuple[Autoencoder, dict[str, object]]:
-    """Builds the network, and the arguments that build it again.
-
-    Raises:
-        ConfigError: the network has no such option.
-        TrainingError: one image is too few for batch normalisation.
-    """
-    torch.manual_seed(settings.seed)
-    arguments: dict[str, object] = {
-        "network": settings.network,
-        "image_shape": tuple(images.images.shape[1:]),
-        "latent_size": settings.latent_size,
-        "variational": settings.objective.loss != "ae",
-        **settings.network_options,
-    }
-    try:
-        autoencoder = Autoencoder(**arguments)  # type: ignore[arg-type]
-    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(
-            f"network {settings.network!r} cannot be built with latents of size "
-            f"{settings.latent_size} and the options {settings.network_options}: {reason:.200}"
-        ) from error
-    batch = min(settings.optimiser.batch_size, len(images))
-    if batch == 1 and not _trains_on_one_image(arguments):
-        raise TrainingError(
-            f"network {settings.network!r} normalises over the batch and needs at least 2 images; "
-            "use --network mlp or a larger --batch-size"
-        )
-    return autoencoder.to(memory_format=torch.channels_last), arguments
-
-
-def _trains_on_one_image(arguments: dict[str, object]) -> bool:
-    """Tells whether batch normalisation has more than one value a channel with one image."""
-    with torch.device("meta"):  # shapes only
-        autoencoder = Autoencoder(**arguments)  # type: ignore[arg-type]
-        try:
-            autoencoder(torch.zeros(1, *autoencoder.image_shape))
-        except ValueError:
-            return False
-    return True
 
 
 @torch.no_grad()
@@ -215,14 +200,14 @@ def reconstruction_mse(autoencoder: Autoencoder, images: Tensor) -> float:
 class AutoencoderStage:
     """Batches, loss and held-out metric of stage 1."""
 
-    metric_name = "mse"
-
     def __init__(
         self,
         autoencoder: Autoencoder,
         settings: AutoencoderSettings,
         images: Tensor,
         held_out: Tensor,
+        *,
+        prior: LatentFlow | None = None,
     ) -> None:
         self.autoencoder = autoencoder
         self.images = images
@@ -230,8 +215,11 @@ class AutoencoderStage:
         self.examples = len(images)
         self.settings = settings
         self.module: nn.Module = AutoencoderObjective(
-            autoencoder, **settings.objective.model_dump()
+            autoencoder, prior=prior, **settings.objective.model_dump()
         )
+        objective = settings.objective
+        self.by_error = objective.loss == "ae" and not objective.map_stage
+        self.metric_name = "mse" if self.by_error else "loss"
 
     def batch(
         self, index: Tensor, *, fraction: float, generator: torch.Generator
@@ -255,5 +243,21 @@ class AutoencoderStage:
         return x + options.noise * torch.randn(x.shape, generator=generator), x
 
     def held_out_metric(self) -> float:
-        """Returns the mean squared error per pixel of the held-out images."""
-        return reconstruction_mse(self.autoencoder, self.held_out)
+        """Returns the squared error per pixel of held-out images; of other losses, the loss."""
+        if self.by_error:
+            return reconstruction_mse(self.autoencoder, self.held_out)
+        return self._held_out_loss()
+
+    @torch.no_grad()
+    def _held_out_loss(self) -> float:
+        """Measures the loss as it is at the end of training.
+
+        Not the error: weights from before beta has risen reconstruct best, and would win.
+        """
+        torch.manual_seed(0)  # the same draws of q(z|x) for every epoch
+        device = next(self.autoencoder.parameters()).device
+        total = 0.0
+        for part in self.held_out.split(BATCH):
+            x = part.to(device).float() / 255
+            total += len(x) * self.module(x, x, 1.0).item()
+        return total / len(self.held_out)

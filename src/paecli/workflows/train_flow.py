@@ -20,13 +20,14 @@ from paecli.config import (
 from paecli.core.flow import LatentFlow
 from paecli.core.objectives import FlowObjective
 from paecli.core.pae import PAE
-from paecli.core.scores import fit_normal_scores, fit_sigma
 from paecli.data import ImageDataset
-from paecli.errors import CheckpointError, ConfigError, DataError
+from paecli.errors import CheckpointError, DataError
 from paecli.files import write_atomically
 from paecli.progress import NullProgress, Progress
 from paecli.store.checkpoint import Header, load_pae, save_pae
 from paecli.store.runs import AUTOENCODER_FILE, MODEL_FILE
+from paecli.workflows.build_networks import build_flow
+from paecli.workflows.normal_images import measure_normal_images
 from paecli.workflows.train_autoencoder import read_data, split_data
 from paecli.workflows.training_run import (
     CONFIG_FILE,
@@ -55,8 +56,9 @@ def train_flow(
 ) -> TrainingReport:
     """Trains a flow on the latents of the autoencoder in a run folder.
 
-    Then measures on held-out images what later jobs need: the pixel noise sigma and the
-    scores of normal images.
+    Goes on with the flow that stage 1 trained along (`flow-vae`), if there is one and the
+    settings describe the same; else starts a new one. Then measures on held-out images what
+    later jobs need: the pixel noise sigma and the scores of normal images.
 
     Args:
         settings: the flow; with `resume` they must be the ones it was started with.
@@ -80,8 +82,7 @@ def train_flow(
     data = _same_data(run_settings, header, run_dir, data_dir=data_dir, progress=progress)
     kept, held_out = split_data(run_settings.autoencoder, data)
     latents = model.encode(kept.images)
-    flow, arguments = build_flow(settings, model.latent_size)
-    flow.fit_whitening(latents)
+    flow, arguments = _first_flow(settings, model, header, latents, progress)
     accelerator = open_accelerator(device)
     loop = run_loop(
         _FlowStage(flow, settings.latent_noise, latents, model.encode(held_out.images)),
@@ -95,7 +96,7 @@ def train_flow(
         progress=progress,
     )
     model.flow = flow.cpu().eval()
-    _measure_normal_images(model, kept.images, held_out.images)
+    measure_normal_images(model, training=kept.images, held_out=held_out.images)
     metrics = header.metrics | {
         "held_out_nll": loop.best_metric,
         "test_nll": -model.log_prob(data.test.images).mean().item(),
@@ -143,7 +144,7 @@ def measure_again(
     progress = progress or NullProgress()
     data = _same_data(settings, header, run_dir, data_dir=data_dir, progress=progress)
     kept, held_out = split_data(settings.autoencoder, data)
-    _measure_normal_images(model, kept.images, held_out.images)
+    measure_normal_images(model, training=kept.images, held_out=held_out.images)
     save_pae(path, model, header)
     return path
 
@@ -175,24 +176,18 @@ def settings_of_interrupted_flow(run_dir: Path) -> FlowSettings:
     return check({"flow": TrainingState.load(path).settings}, where=str(path)).flow
 
 
-def build_flow(settings: FlowSettings, latent_size: int) -> tuple[LatentFlow, dict[str, Any]]:
-    """Builds the flow, and the arguments that build it again.
-
-    Raises:
-        ConfigError: an option that the flow does not have, or affine couplings over one latent.
-    """
-    torch.manual_seed(settings.seed)
-    arguments = {
-        "kind": settings.flow,
-        "latent_size": latent_size,
-        "blocks": settings.blocks,
-        **settings.flow_options,
-    }
-    try:
-        return LatentFlow(**arguments), arguments  # type: ignore[arg-type]
-    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"this flow cannot be built: {reason:.300}") from error
+def _first_flow(
+    settings: FlowSettings, model: PAE, header: Header, latents: Tensor, progress: Progress
+) -> tuple[LatentFlow, dict[str, Any]]:
+    """Returns the flow to start from, and the arguments that build it again."""
+    flow, arguments = build_flow(settings, model.latent_size)
+    if settings.warm_start and model.flow is not None:
+        if header.flow == arguments:
+            progress.say("going on with the flow that was trained with the autoencoder")
+            return model.flow, arguments
+        progress.say("starting a new flow: the one trained with the autoencoder is of another kind")
+    flow.fit_whitening(latents)
+    return flow, arguments
 
 
 def _trained_autoencoder(run_dir: Path) -> tuple[PAE, Header]:
@@ -220,13 +215,6 @@ def _same_data(
             "point --data-dir to the same files, or train it again"
         )
     return data
-
-
-def _measure_normal_images(model: PAE, training: Tensor, held_out: Tensor) -> None:
-    """Sets what later jobs compare with: pixel noise, its calibration, normal scores."""
-    fit_sigma(model, held_out)
-    model.calibrate(held_out)
-    fit_normal_scores(model, held_out, training=training)
 
 
 def _write(result_file: Path, model: PAE, header: Header, settings: RunSettings) -> None:
