@@ -1,14 +1,18 @@
 """Our spline flow against zuko's on the same latents, for the same processor time each.
 
     python benchmarks/flows.py MODEL --data-dir FOLDER [--seconds 120] [--only NAME ...]
+    python benchmarks/flows.py MODEL --data-dir FOLDER --trained
 
 MODEL is a trained model or a run folder; its latents are encoded once and whitened once, so
 that every flow sees the same numbers. Every flow trains on one core with AdamW, a cosine
 schedule over its budget, batches of 256 and gradients clipped at 1. Needs `pip install zuko`.
 
 Printed for each: steps taken, NLL in nats an image on the held-out part and on the test split,
-milliseconds for log p and for the inverse of 1,000 latents, and the largest float32 round-trip
-error `to_base(from_base(u)) - u` over 1,000 base vectors scaled by 1, 3 and 5.
+milliseconds for log p and for the inverse of 1,000 latents, and the largest and the median
+float32 round-trip error `to_base(from_base(u)) - u` of 1,000 base vectors scaled by 1, 3 and 5.
+
+`--trained` trains nothing: it prints the same for the model's own flow as it is, and with the
+inputs of its subnets clamped to [-5, 5] and [-4, 4].
 """
 
 import argparse
@@ -25,9 +29,11 @@ from torch import Tensor, nn
 
 from paecli.config import check
 from paecli.core.flow import LatentFlow
+from paecli.core.pae import PAE
 from paecli.progress import NullProgress
+from paecli.store.checkpoint import Header
 from paecli.store.runs import load_with_header
-from paecli.workflows.build_networks import REACH
+from paecli.workflows.build_networks import SPLINE_REACH
 from paecli.workflows.train_autoencoder import read_data, split_data
 
 BATCH, WARMUP, CLIP = 256, 0.1, 1.0
@@ -36,7 +42,7 @@ SCALES = (1, 3, 5)  # of base vectors, in standard deviations
 
 @dataclass(frozen=True)
 class Latents:
-    """Whitened latents `(n, latent_size)` and what whitening adds to the NLL, in nats."""
+    """Latents `(n, latent_size)` and what their whitening adds to the NLL, in nats."""
 
     train: Tensor
     held_out: Tensor
@@ -70,7 +76,7 @@ def zukos(**options: object) -> Callable[[int], nn.Module]:
 
 
 CONTENDERS: dict[str, Callable[[int], nn.Module]] = {
-    "pae nsf": ours(reach=REACH),
+    "pae nsf": ours(reach=SPLINE_REACH),
     "pae nsf, subnets without limit": ours(),
     "zuko autoregressive, its defaults": zukos(),
     "zuko autoregressive, width 128": zukos(hidden_features=(128, 128)),
@@ -78,16 +84,29 @@ CONTENDERS: dict[str, Callable[[int], nn.Module]] = {
 }
 
 
-def encode(model_name: str, data_dir: Path | None) -> Latents:
-    model, header = load_with_header(model_name)
-    settings = check(header.config, where=model_name).autoencoder
+def encode(model: PAE, header: Header, data_dir: Path | None) -> Latents:
+    """Encodes a model's data; neither whitened nor offset yet."""
+    settings = check(header.config, where="the model").autoencoder
     data = read_data(settings, data_dir=data_dir, progress=NullProgress())
     train, held_out = split_data(settings, data)
-    parts = [model.encode(split.images) for split in (train, held_out, data.test)]
-    whitening = LatentFlow(kind="nsf", latent_size=model.latent_size, blocks=1)
-    whitening.fit_whitening(parts[0])
-    offset = whitening.cholesky.diagonal().log().sum().item()
-    return Latents(*(whitening.whiten(part) for part in parts), offset=offset)
+    return Latents(*(model.encode(s.images) for s in (train, held_out, data.test)), offset=0.0)
+
+
+def whitened(latents: Latents) -> Latents:
+    whitening = LatentFlow(kind="nsf", latent_size=latents.train.shape[1], blocks=1)
+    whitening.fit_whitening(latents.train)
+    parts = (whitening.whiten(part) for part in (latents.train, latents.held_out, latents.test))
+    return Latents(*parts, offset=whitening.cholesky.diagonal().log().sum().item())
+
+
+def trained_flows(model: PAE, header: Header) -> dict[str, nn.Module]:
+    """Returns the model's flow with its subnets' inputs as they are and limited."""
+    flows: dict[str, nn.Module] = {"as trained": model.require_flow()}
+    for reach in (5.0, 4.0):
+        flow = LatentFlow(**{**(header.flow or {}), "reach": reach})
+        flow.load_state_dict(model.require_flow().state_dict())
+        flows[f"subnets within {reach:g}"] = flow.eval()
+    return flows
 
 
 def train(flow: nn.Module, latents: Tensor, *, seconds: float, rate: float) -> int:
@@ -117,8 +136,9 @@ def nll(flow: nn.Module, latents: Tensor) -> float:
 
 
 @torch.no_grad()
-def round_trip_error(flow: nn.Module, u: Tensor) -> float:
-    return (flow.to_base(flow.from_base(u))[0] - u).abs().max().item()
+def round_trip_error(flow: nn.Module, u: Tensor) -> str:
+    error = (flow.to_base(flow.from_base(u))[0] - u).abs().amax(1)
+    return f"{error.max():.1e}/{error.median():.1e}"
 
 
 @torch.no_grad()
@@ -136,7 +156,7 @@ def measure(flow: nn.Module, latents: Latents) -> tuple[float, str]:
     u = torch.randn(1000, latents.test.shape[1])
     forwards = milliseconds(lambda: flow.log_prob(latents.test[:1000]))
     backwards = milliseconds(lambda: flow.from_base(u))
-    errors = "  ".join(f"{round_trip_error(flow, scale * u):.1e}" for scale in SCALES)
+    errors = "  ".join(round_trip_error(flow, scale * u) for scale in SCALES)
     return test, f"{held_out:9.3f} {test:8.3f} {forwards:9.1f} {backwards:11.1f}  {errors}"
 
 
@@ -146,20 +166,30 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--seconds", type=float, default=120, help="processor time for each")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--trained", action="store_true", help="only measure the model's flow")
     parser.add_argument("--only", nargs="*", choices=CONTENDERS, default=list(CONTENDERS))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    latents = encode(arguments.model, arguments.data_dir)
+    model, header = load_with_header(arguments.model)
+    latents = encode(model, header, arguments.data_dir)
     size = latents.train.shape[1]
     print(
         f"{platform.processor() or platform.machine()}, 1 thread, torch {torch.__version__}, "
         f"zuko {zuko.__version__}, latent size {size}, {arguments.seconds:g} s each"
     )
     print(f"{'flow':34} steps  held-out     test  log p ms  inverse ms  round trip at 1, 3, 5")
+    if arguments.trained:
+        for name, flow in trained_flows(model, header).items():
+            print(f"{name:34} {'':5} {measure(flow, latents)[1]}", flush=True)
+        return
+    compare(whitened(latents), arguments)
+
+
+def compare(latents: Latents, arguments: argparse.Namespace) -> None:
     test_nll = {}
     for name in arguments.only:
         torch.manual_seed(0)
-        flow = CONTENDERS[name](size)
+        flow = CONTENDERS[name](latents.train.shape[1])
         steps = train(flow, latents.train, seconds=arguments.seconds, rate=arguments.learning_rate)
         test_nll[name], line = measure(flow.eval(), latents)
         print(f"{name:34} {steps:5} {line}", flush=True)

@@ -102,6 +102,7 @@ def test_errors_are_one_line(
     error: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.delenv("PAE_DATA", raising=False)
     # no network: a download attempt must end in the same one line
     for proxy in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(proxy, "http://127.0.0.1:9")

@@ -14,7 +14,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import paecli
@@ -22,7 +22,14 @@ from paecli.core.autoencoder import Autoencoder
 from paecli.core.pae import PAE
 from paecli.core.scores import FAST_SCORES, fit_normal_scores, measure_scores
 from paecli.errors import CheckpointError, WriteError
-from paecli.store.checkpoint import Header, hash_tensors, load_pae, read_header, save_pae
+from paecli.store.checkpoint import (
+    Header,
+    hash_tensors,
+    load_pae,
+    read_header,
+    save_pae,
+    save_tensors,
+)
 from paecli.store.header import HEADER_KEY
 
 VERSION_1 = Path(__file__).parent / "fixtures" / "version-1.safetensors"
@@ -270,6 +277,21 @@ def test_a_failed_write_leaves_the_old_file(
         save_pae(path, trained_pae, Header(kind="pae", autoencoder={"latent_size": 4}))
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_strided_and_shared_tensors_are_written(tmp_path: Path) -> None:
+    whole = torch.arange(12.0).view(3, 4)
+    tensors = {
+        "whole": whole,
+        "row": whole[1],
+        "turned": whole.T,
+        "again": whole,
+        "none": whole[:0],
+    }
+    save_tensors(tmp_path / "t.safetensors", tensors, {})
+    loaded = load_file(tmp_path / "t.safetensors")
+    assert loaded.keys() == tensors.keys()
+    assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
 
 
 def test_no_source_file_unpickles() -> None:

@@ -17,7 +17,7 @@ def _list_presets(wanted: bool) -> None:
         from paecli.config import preset_names, read_preset
 
         rows = [(name, read_preset(name).get("description", "")) for name in preset_names()]
-        print_table("Presets", ("name", "what for"), rows)
+        print_table("Presets", ("name", "what for"), rows, words=True)
         raise typer.Exit
 
 
@@ -93,6 +93,8 @@ def train_ae(
 
         pae train-ae mnist --latent-size 8 --epochs 20
 
+        pae train-ae fmnist --loss flow-vae --out runs/flow-vae
+
         pae train-ae holiday-photos/ --image-size 64 --out runs/photos
 
         pae train-ae fmnist --resume
@@ -143,7 +145,9 @@ def train_ae(
         device=device,
         progress=RichProgress(),
     )
-    options.show_training_report(report, next_command=f"pae train-flow {run_dir}", as_json=json)
+    whole = settings.autoencoder.objective.loss == "flow-vae"  # its flow is trained already
+    following = f"pae {'eval' if whole else 'train-flow'} {run_dir}"
+    options.show_training_report(report, next_command=following, as_json=json)
 
 
 AUGMENT_NAMES = {

@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
 
 from paecli.core.autoencoder import Autoencoder
 from paecli.core.flow import LatentFlow
 from paecli.core.pae import PAE
 from paecli.errors import CheckpointError
-from paecli.files import write_atomically
+from paecli.files import replacing
 from paecli.store.header import (
     FORMAT_VERSION,
     HEADER_KEY,
@@ -91,9 +91,27 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
     Raises:
         WriteError: the file cannot be written.
     """
-    # safetensors refuses strided and shared tensors
-    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    write_atomically(path, save(plain, metadata))
+    plain = _unshared(tensors)
+    with replacing(path) as temporary:
+        try:
+            # writes from where the tensors are: large models need no second copy in memory
+            save_file(plain, temporary, metadata)
+        except SafetensorError as error:
+            raise OSError(f"{error}") from error
+
+
+def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies the tensors that safetensors refuses: strided ones, and views of a shared storage."""
+    plain: dict[str, Tensor] = {}
+    storages: set[int] = set()
+    for name, value in tensors.items():
+        tensor = value.detach().cpu().contiguous()
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() in storages or storage.nbytes() != tensor.nbytes:
+            tensor = tensor.clone()
+        storages.add(tensor.untyped_storage().data_ptr())
+        plain[name] = tensor
+    return plain
 
 
 def read_header(path: Path) -> Header:

@@ -10,7 +10,7 @@ from paecli.core.flow import LatentFlow
 from paecli.data import ImageSplit
 from paecli.errors import ConfigError, TrainingError
 
-REACH = 4.0  # of a new flow's subnets; files from before have none
+SPLINE_REACH = 5.0  # of the subnets of new flows with splines; older files have none
 
 
 def build_autoencoder(
@@ -70,7 +70,7 @@ def build_flow(settings: FlowSettings, latent_size: int) -> tuple[LatentFlow, di
         "kind": settings.flow,
         "latent_size": latent_size,
         "blocks": settings.blocks,
-        "reach": REACH,
+        "reach": SPLINE_REACH if settings.flow in ("nsf", "hybrid") else 0.0,
         **settings.flow_options,
     }
     try:
