@@ -175,7 +175,8 @@ def main() -> None:
     size = latents.train.shape[1]
     print(
         f"{platform.processor() or platform.machine()}, 1 thread, torch {torch.__version__}, "
-        f"zuko {zuko.__version__}, latent size {size}, {arguments.seconds:g} s each"
+        f"zuko {zuko.__version__}, latent size {size}"
+        + ("" if arguments.trained else f", {arguments.seconds:g} s each")
     )
     print(f"{'flow':34} steps  held-out     test  log p ms  inverse ms  round trip at 1, 3, 5")
     if arguments.trained:

@@ -5,7 +5,8 @@
 For each model of the bundled registry (or those named) it measures the card's metrics again on
 the data the card names, checks the file against the index's SHA-256 and the data against the
 header's hash, and prints both figures side by side. Exits with 1 when one of them differs by
-more than rounding: a relative difference of 1e-4, which float32 sums in another order stay below.
+more than 5e-4 of itself: float32 sums in another order (other threads, other memory layout)
+moved them by up to 1e-4 here.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from paecli.store.registry import ask_registry, fetch_model
 from paecli.store.runs import load_with_header
 from paecli.workflows.train_autoencoder import read_data, reconstruction_mse, split_data
 
-TOLERANCE = 1e-4
+TOLERANCE = 5e-4
 
 
 def read_card(path: Path) -> dict[str, float]:

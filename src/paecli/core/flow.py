@@ -21,10 +21,11 @@ class LatentFlow(nn.Module):
     `u = to_base(z)` is standard normal when `z` follows the learned density;
     `log_prob(z) = log N(u; 0, I) + log|det du/dz|` in nats, whitening included.
 
-    Near the data the round trip `u -> z -> u` holds to 5e-5 in float32, also with one
-    coordinate of `u` at 5; all of `u` three times too far out holds to 2e-2, five times to no
-    digit (float64: 2e-8). Measured on the 32 latents of Fashion-MNIST with `nsf`: keep
-    posterior starts and temperatures near 1, or work in float64.
+    Near the data the round trip `u -> z -> u` holds to 1e-4 in float32. With all of `u` three
+    (five) times too far out and the subnets' `reach` at 5, to 6e-3 (2e-2) at worst and 5e-5
+    (1e-4) in the median; without a limit, as files of the first release are, to no digit at
+    worst and to 4e-4 (9e-2) in the median. Measured by `benchmarks/flows.py` with `nsf` on the
+    64 latents of Fashion-MNIST: keep posterior starts and temperatures near 1, or work in float64.
 
     Attributes:
         latent_size: length of a latent vector.
