@@ -1,7 +1,7 @@
 """The paper's comparison AE / VAE / beta-VAE / flow-VAE / beta0-VAE, rebuilt by the commands.
 
     python benchmarks/ablation.py RUNS [--data-dir FOLDER] [--only NAME ...]
-        [--epochs 5] [--flow-epochs 10]
+        [--epochs 5] [--flow-epochs 10] [--learning-rate 3e-3]
 
 For each model it runs the four commands that a user would type, prints them, and ends with a
 Markdown table of the test split: reconstruction error, NLL of the latents under the flow,
@@ -52,14 +52,10 @@ def train(preset: str, run: Path, arguments: argparse.Namespace) -> float:
     """Trains both stages of a model; returns the seconds, or NaN when it was there before."""
     if (run / "model.safetensors").exists():
         return float("nan")
-    epochs, flow_epochs = (
-        ("--epochs", str(arguments.epochs)),
-        ("--epochs", str(arguments.flow_epochs)),
-    )
-    first = pae(
-        "train-ae", "fmnist", "--preset", preset, *epochs, "--out", str(run), *data(arguments)
-    )
-    second = pae("train-flow", str(run), *flow_epochs, *data(arguments))
+    same = ("--epochs", str(arguments.epochs), "--learning-rate", str(arguments.learning_rate))
+    where = ("--out", str(run), *data(arguments))
+    first = pae("train-ae", "fmnist", "--preset", preset, *same, *where)
+    second = pae("train-flow", str(run), "--epochs", str(arguments.flow_epochs), *data(arguments))
     return float(first["seconds"] + second["seconds"])
 
 
@@ -90,6 +86,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--only", nargs="*", choices=MODELS.values(), default=MODELS.values())
     parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--learning-rate", type=float, default=3e-3, help="of stage 1, for all")
     parser.add_argument("--flow-epochs", type=int, default=10)
     arguments = parser.parse_args()
     lines = [HEADINGS, ("---",) * len(HEADINGS)]

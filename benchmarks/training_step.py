@@ -22,9 +22,10 @@ from torch import nn
 from paecli.config import AutoencoderSettings, resolve
 from paecli.data import load_dataset
 from paecli.progress import NullProgress
+from paecli.workflows.build_networks import build_autoencoder
 from paecli.workflows.heap import keep_freed_memory
 from paecli.workflows.optimisers import build_optimisers
-from paecli.workflows.train_autoencoder import AutoencoderStage, build_autoencoder, split_data
+from paecli.workflows.train_autoencoder import AutoencoderStage, split_data
 from paecli.workflows.training_loop import TrainingLoop, choose_bfloat16
 
 
