@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -29,6 +30,17 @@ LARGEST_BLOCKS = 256
 LARGEST_SEED = 2**32 - 1  # what every library takes
 
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+
+
+def _within_limits(options: dict[str, float]) -> dict[str, float]:
+    # not a constraint on the union of types: early releases of pydantic 2 make 32 a 32.0 of that
+    for name, value in options.items():
+        if not 0 <= value <= LARGEST:
+            raise ValueError(f"{name} must be between 0 and {LARGEST}")
+    return options
+
+
+_Limits = AfterValidator(_within_limits)
 
 
 class _Section(BaseModel):
@@ -103,7 +115,7 @@ class AutoencoderSettings(_Section):
     data: DataSettings = DataSettings()
     network: Literal["infogan", "conv", "resnet", "mlp"] = "resnet"
     latent_size: int = Field(32, ge=1, le=LARGEST)
-    network_options: dict[str, Annotated[float | int | bool, Field(ge=0, le=LARGEST)]] = {}
+    network_options: Annotated[dict[str, float | int | bool], _Limits] = {}
     objective: ObjectiveSettings = ObjectiveSettings()
     augment: AugmentSettings = AugmentSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
@@ -115,7 +127,7 @@ class FlowSettings(_Section):
 
     flow: Literal["nsf", "realnvp", "glow", "hybrid"] = "nsf"
     blocks: int = Field(8, ge=1, le=LARGEST_BLOCKS)
-    flow_options: dict[str, Annotated[float | int, Field(ge=0, le=LARGEST)]] = {}
+    flow_options: Annotated[dict[str, float | int], _Limits] = {}
     latent_noise: float = Field(0.0, ge=0)  # standard deviation, in whitened units
     warm_start: bool = True  # go on with the flow of a flow-vae, if it is of the same kind
     optimiser: OptimiserSettings = OptimiserSettings(epochs=60, learning_rate=1e-3)
