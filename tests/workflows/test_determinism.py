@@ -29,14 +29,16 @@ def everything(
     torch.manual_seed(generator_state)  # none of the results may depend on it
     model = load(model_file)
     results = {"samples": draw_samples(model, count=5, seed=1).images}
-    restored = model.restore_batch(
-        split.images[:1].float() / 255,
-        mask=~MISSING.expand(1, 28, 28),
-        samples=4,
-        starts=4,
-        seed=3,
-    )[0]
-    results |= {"restored": restored.mean, "draws": restored.predictive}
+    for method in ("laplace", "is"):
+        restored = model.restore_batch(
+            split.images[:1].float() / 255,
+            mask=~MISSING.expand(1, 28, 28),
+            method=method,
+            samples=4,
+            starts=2,
+            seed=3,
+        )[0]
+        results |= {f"{method} mean": restored.mean, f"{method} draws": restored.predictive}
     train_autoencoder(settings, run_dir=run_dir, device="cpu")
     train_flow(settings.flow, run_dir=run_dir, device="cpu")
     hashes = {name: hash_tensors({name: tensor}) for name, tensor in results.items()}
