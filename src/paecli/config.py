@@ -23,8 +23,7 @@ from paecli.errors import ConfigError
 
 Settings = dict[str, Any]
 
-# Largest networks that are trained, and built again from a file's header. What fits into
-# memory is less; these keep absurd numbers from being tried.
+# Largest networks that are trained, and built again from a file's header; memory holds less.
 LARGEST = 65_536  # features, latents and other options
 LARGEST_BLOCKS = 256
 LARGEST_SEED = 2**32 - 1  # what every library takes
@@ -33,14 +32,10 @@ Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 
 
 def _within_limits(options: dict[str, float]) -> dict[str, float]:
-    # not a constraint on the union of types: early releases of pydantic 2 make 32 a 32.0 of that
-    for name, value in options.items():
-        if not 0 <= value <= LARGEST:
-            raise ValueError(f"{name} must be between 0 and {LARGEST}")
+    # a constraint on the union of types would make early releases of pydantic 2 turn 32 into 32.0
+    if not all(0 <= value <= LARGEST for value in options.values()):
+        raise ValueError(f"numbers must lie between 0 and {LARGEST}")
     return options
-
-
-_Limits = AfterValidator(_within_limits)
 
 
 class _Section(BaseModel):
@@ -115,7 +110,7 @@ class AutoencoderSettings(_Section):
     data: DataSettings = DataSettings()
     network: Literal["infogan", "conv", "resnet", "mlp"] = "resnet"
     latent_size: int = Field(32, ge=1, le=LARGEST)
-    network_options: Annotated[dict[str, float | int | bool], _Limits] = {}
+    network_options: Annotated[dict[str, float | int | bool], AfterValidator(_within_limits)] = {}
     objective: ObjectiveSettings = ObjectiveSettings()
     augment: AugmentSettings = AugmentSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
@@ -127,7 +122,7 @@ class FlowSettings(_Section):
 
     flow: Literal["nsf", "realnvp", "glow", "hybrid"] = "nsf"
     blocks: int = Field(8, ge=1, le=LARGEST_BLOCKS)
-    flow_options: Annotated[dict[str, float | int], _Limits] = {}
+    flow_options: Annotated[dict[str, float | int], AfterValidator(_within_limits)] = {}
     latent_noise: float = Field(0.0, ge=0)  # standard deviation, in whitened units
     warm_start: bool = True  # go on with the flow of a flow-vae, if it is of the same kind
     optimiser: OptimiserSettings = OptimiserSettings(epochs=60, learning_rate=1e-3)
