@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from paecli.config import (
+    ANY_FOLDER,
     MAX_CONFIG_BYTES,
     RunSettings,
     check,
@@ -48,7 +49,9 @@ def test_fallback_preset_serves_only_without_another() -> None:
     assert settings.autoencoder.latent_size == 8
     settings = resolve(preset="paper-mnist-10", file=None, flags={}, fallback=fallback)
     assert settings.autoencoder.latent_size == 10
-    assert resolve(preset=None, file=None, flags={}, fallback="no such") == RunSettings()
+    for_folders = resolve(preset=ANY_FOLDER, file=None, flags={})
+    assert resolve(preset=None, file=None, flags={}, fallback="photos") == for_folders
+    assert resolve(preset=None, file=None, flags={}) == RunSettings()
 
 
 def test_another_network_drops_the_options_of_the_presets_network(tmp_path: Path) -> None:

@@ -137,6 +137,9 @@ class RunSettings(_Section):
     flow: FlowSettings = FlowSettings()
 
 
+ANY_FOLDER = "folder"  # the preset for data without one of their own
+
+
 def resolve(
     *, preset: str | None, file: Path | None, flags: Mapping[str, Any], fallback: str | None = None
 ) -> RunSettings:
@@ -146,13 +149,14 @@ def resolve(
         preset: name of a preset, or None.
         file: a YAML file, or None.
         flags: nested settings from the command line; None values are ignored.
-        fallback: preset to use when `preset` is None and it exists.
+        fallback: name of a data set. Without `preset` the preset of that name serves, or that
+            for folders of images.
 
     Raises:
         ConfigError: no such preset, an unreadable file, an unknown key, a value out of range.
     """
-    if preset is None and fallback in preset_names():
-        preset = fallback
+    if preset is None and fallback is not None:
+        preset = fallback if fallback in preset_names() else ANY_FOLDER
     merged: Settings = {}
     if preset is not None:
         merged = _put_over(merged, read_preset(preset))
