@@ -12,7 +12,7 @@ def keep_freed_memory() -> bool:
 
     Every step frees and asks for the same activations. By default the largest go back to the
     system each time, and each of their pages costs a fault when it is touched again: 14,000
-    a step of the Fashion-MNIST preset, a fifth of its time. Peak memory stays the same.
+    a step of the Fashion-MNIST preset, a tenth to a fifth of its time. Peak memory stays the same.
 
     Returns:
         Whether it was done: other C libraries have no such setting.
