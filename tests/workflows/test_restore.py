@@ -80,6 +80,15 @@ def test_mask_files_are_white_where_missing(trained_pae: PAE, folder: Path, tmp_
     assert torch.equal(seen.isnan(), ~mask.bool())
 
 
+def test_a_folder_called_like_a_mask_is_no_mask(
+    trained_pae: PAE, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    Path("left").mkdir()
+    found = restore(trained_pae, folder / "0.png", replace(QUICK, mask="left"))[0]
+    assert found.damaged[0, :, 0].isnan().all()
+
+
 def test_a_mask_of_another_size_is_refused(trained_pae: PAE, folder: Path, tmp_path: Path) -> None:
     write_image(tmp_path / "mask.png", torch.ones(1, 30, 28))
     with pytest.raises(ImageError, match=r"28 x 30 pixels.*28 x 28"):

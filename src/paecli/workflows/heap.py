@@ -1,4 +1,4 @@
-"""How the C library treats memory that a training step gives back."""
+"""How the C library treats memory that a step of a long computation gives back."""
 
 import ctypes
 import platform
@@ -10,9 +10,10 @@ NEVER = 2**31 - 1  # bytes; the largest int
 def keep_freed_memory() -> bool:
     """Lets glibc keep freed memory for the next step instead of handing it to the system.
 
-    Every step frees and asks for the same activations. By default the largest go back to the
-    system each time, and each of their pages costs a fault when it is touched again: 14,000
-    a step of the Fashion-MNIST preset, a tenth to a fifth of its time. Peak memory stays the same.
+    Every step of a training, or of a restoration's chains, frees and asks for the same
+    activations. By default the largest go back to the system each time, and each of their pages
+    costs a fault when it is touched again: 14,000 a step of the Fashion-MNIST preset, a tenth
+    to a fifth of its time. Peak memory stays the same.
 
     Returns:
         Whether it was done: other C libraries have no such setting.

@@ -14,6 +14,7 @@ from paecli.data.image_files import ImageFile, find_images, read_image
 from paecli.data.pixels import open_image, oriented_size
 from paecli.errors import ImageError, UsageError
 from paecli.progress import NullProgress, Progress
+from paecli.workflows.heap import keep_freed_memory
 
 CHUNK = 16  # images restored as one batch; larger ones only need more memory
 NOTHING = "none"  # mask of `pae denoise`
@@ -97,6 +98,7 @@ def restore_files(
         UsageError: there is nothing to restore.
     """
     model.require_flow()
+    keep_freed_memory()
     paths = find_images([source])
     with progress.task("restoring", len(paths)) as task:
         for start in range(0, len(paths), CHUNK):
@@ -117,7 +119,7 @@ def read_mask(settings: RestoreSettings, image: ImageFile) -> Tensor:
     if settings.mask == NOTHING:
         return torch.zeros(height, width, dtype=torch.bool)
     path = Path(settings.mask)
-    if not path.exists():
+    if not path.is_file():  # a folder may well be called `left`
         return missing_pixels(settings.mask, height=height, width=width, seed=settings.seed)
     with open_image(path) as opened:
         size = oriented_size(opened)
