@@ -3,6 +3,7 @@
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
@@ -46,7 +47,8 @@ def overview(result: Restoration, *, damaged: Tensor, truth: Tensor | None = Non
         A PNG file.
     """
     modes = [mode for mode in result.modes if mode.weight >= LEAST_WEIGHT][:COLUMNS]
-    figure = Figure(figsize=(INCHES * COLUMNS, 1.2 * INCHES * 3 + 0.3), layout="constrained")
+    layout = ConstrainedLayoutEngine(rect=(0, 0, 0.94, 1))  # leaves room for the scale of `std`
+    figure = Figure(figsize=(INCHES * COLUMNS / 0.94, 1.2 * INCHES * 3 + 0.3), layout=layout)
     axes = figure.subplots(3, COLUMNS, squeeze=False)
     for each in axes.flat:
         each.set_axis_off()
@@ -78,4 +80,6 @@ def _show_uncertainty(panel: Axes, std: Tensor) -> None:
     values = std.detach().cpu().mean(0).numpy()
     shown = panel.imshow(values, COLOUR_MAPS["positive"], vmin=0, interpolation="nearest")
     panel.set_title("std", fontsize="small")
-    panel.figure.colorbar(shown, ax=panel, ticks=MaxNLocator(3), shrink=0.7)
+    scale = panel.inset_axes((1.04, 0, 0.06, 1))
+    scale.set_in_layout(False)  # else the columns are unevenly spaced
+    panel.figure.colorbar(shown, cax=scale, ticks=MaxNLocator(3))
