@@ -58,7 +58,7 @@ MEMORY = 2048  # MB resident, some 500 of them torch's own
 LARGEST = 1 << 16  # bytes of an input
 LONGEST_MESSAGE = 2000
 SHAPE = (1, 28, 28)
-MEMBERS = {"a/b": tarfile.REGTYPE, "l": tarfile.SYMTYPE, "h": tarfile.LNKTYPE}
+ARCHIVED = {"a/b": tarfile.REGTYPE, "l": tarfile.SYMTYPE, "h": tarfile.LNKTYPE}
 Target = Callable[[bytes], None]
 
 
@@ -182,8 +182,11 @@ def seeds(target: str) -> list[bytes]:
         from safetensors.torch import save
         from torch import zeros
 
-        fields = json.dumps({"settings": {}, "epoch": 1, "history": [{"loss": 0.5}]})
-        return [save({"module.a": zeros(2)}, {STATE_KEY: fields})]
+        fields = {
+            "settings": {}, "epoch": 1, "step": 2, "loss_sum": 0.0, "seconds": 1.5,
+            "best_metric": 0.5, "averaged_steps": 2, "history": [{"epoch": 1, "loss": 0.5}],
+        }  # fmt: skip
+        return [save({"module.a": zeros(2)}, {STATE_KEY: json.dumps(fields)})]
     if target == "index":
         return [INDEX.read_bytes(), b"schema_version: 1\nentries: []\n"]
     if target == "config":
@@ -211,11 +214,7 @@ def archive_seeds() -> list[bytes]:
         packed.writestr("img_align_celeba/000001.jpg", b"a face" * 9)
         packed.writestr("../up", b"x")
     with tarfile.open(fileobj=tarred, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for name, kind in [
-            ("a/b", tarfile.REGTYPE),
-            ("l", tarfile.SYMTYPE),
-            ("h", tarfile.LNKTYPE),
-        ]:
+        for name, kind in ARCHIVED.items():
             member = tarfile.TarInfo(name)
             member.type, member.linkname = kind, "../.." if kind != tarfile.REGTYPE else ""
             tar.addfile(member, io.BytesIO())

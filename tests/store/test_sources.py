@@ -151,9 +151,8 @@ def download(
         "no_proxy": "*",
     }
     command = [sys.executable, "-m", "paecli", "download", "blobs", "--json"]
-    command += ["--registry", address, *options]
     return subprocess.run(
-        [*command, *options],
+        [*command, "--registry", address, *options],
         env=environment,
         cwd=tmp_path,
         capture_output=True,

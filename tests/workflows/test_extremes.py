@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from paecli.config import RunSettings
+from paecli.config import RunSettings, check
 from paecli.data import write_image
 from paecli.errors import ConfigError, DataError, PaeError, TrainingError
 from paecli.store.runs import load
@@ -96,8 +96,6 @@ def test_options_that_make_no_network_are_named(
 
 @pytest.mark.parametrize("latent_size", [0, 10**12])
 def test_absurd_latent_sizes_are_refused(small_run: RunSettings, latent_size: int) -> None:
-    from paecli.config import check
-
     fields = small_run.model_dump()
     fields["autoencoder"]["latent_size"] = latent_size
     with pytest.raises(PaeError, match=r"autoencoder\.latent_size: input should be"):

@@ -178,10 +178,8 @@ def _subnet_constructor(
         hidden = [nn.Linear(inputs, width), nn.SiLU(), nn.Dropout(dropout)]
         hidden += [nn.Linear(width, width), nn.SiLU(), nn.Dropout(dropout)]
         # numbered as without a limit, so that files of either kind name their weights alike
-        layers = OrderedDict((str(i), layer) for i, layer in enumerate([*hidden, last]))
-        if reach:
-            layers["limit"] = nn.Hardtanh(-reach, reach)
-            layers.move_to_end("limit", last=False)
-        return nn.Sequential(layers)
+        numbered = [(str(index), layer) for index, layer in enumerate([*hidden, last])]
+        limit = [("limit", nn.Hardtanh(-reach, reach))] if reach else []
+        return nn.Sequential(OrderedDict([*limit, *numbered]))
 
     return construct

@@ -13,18 +13,17 @@ import torch
 from torch import Tensor, nn
 
 MOMENTUM = 0.95
-ITERATIONS = 5
+ITERATIONS = 5  # bring what is larger than a hundredth of the norm between .7 and 1.2
 QUINTIC = (3.4445, -4.7750, 2.0315)
 RMS = 0.2  # root mean square of AdamW's usual step, so that one learning rate serves both
 BLOCK_ROWS = 64  # at most; the cost of a matrix grows with its rows times those of a block
 
 
-def orthogonalise(matrices: Tensor, *, iterations: int = ITERATIONS) -> Tensor:
+def orthogonalise(matrices: Tensor) -> Tensor:
     """Brings all singular values near 1, by Newton-Schulz iterations in bfloat16.
 
     Args:
         matrices: `(k, rows, columns)`, each treated on its own; cheapest where rows are few.
-        iterations: five bring what is larger than a hundredth of the norm between .7 and 1.2.
 
     Returns:
         `(k, rows, columns)` in bfloat16.
@@ -32,7 +31,7 @@ def orthogonalise(matrices: Tensor, *, iterations: int = ITERATIONS) -> Tensor:
     a, b, c = QUINTIC
     x = matrices.bfloat16()
     x = x / x.flatten(1).norm(dim=1).clamp_min(1e-7)[:, None, None]
-    for _ in range(iterations):
+    for _ in range(ITERATIONS):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x

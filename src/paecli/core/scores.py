@@ -10,6 +10,7 @@ from torch import Tensor
 
 from paecli.core.evidence import Evidence
 from paecli.core.normal_reference import IMAGES
+from paecli.core.objectives import SMALLEST_SIGMA
 from paecli.core.pae import BATCH, PAE
 from paecli.errors import UsageError
 from paecli.progress import NullProgress, Progress
@@ -43,7 +44,7 @@ def measure_scores(
     Args:
         model: a trained model.
         images: `(n, c, h, w)`, uint8 or float in [0, 1].
-        names: which of `SCORES`.
+        names: which of `SCORE_NAMES`.
         description: what the progress is called.
         progress: told of every batch.
 
@@ -109,7 +110,7 @@ def fit_sigma(model: PAE, images: Tensor) -> None:
     part = fitting_part(images)
     for batch in part.split(BATCH):
         total += Evidence(model, model.as_images(batch)).residual.square().sum(0)
-    model.sigma.copy_((total / max(len(part), 1)).sqrt().clamp_min(1 / 255))
+    model.sigma.copy_((total / max(len(part), 1)).sqrt().clamp_min(SMALLEST_SIGMA))
 
 
 def fit_normal_scores(
@@ -123,7 +124,8 @@ def fit_normal_scores(
     Args:
         model: a model with a flow, after `fit_sigma`.
         held_out: `(n, c, h, w)` held-out images, uint8 or float in [0, 1].
-        training: `(m, c, h, w)` images the model was trained on; 60,000 of them are enough.
+        training: `(m, c, h, w)` images the model was trained on; of more than 60,000 some are
+            left out.
         names: which scores.
     """
     stride = -(-len(training) // IMAGES)  # folders are sorted by class: take some of each
@@ -136,10 +138,7 @@ def fit_normal_scores(
 @torch.no_grad()
 def _latents_and_features(model: PAE, images: Tensor) -> tuple[Tensor, Tensor]:
     """Returns whitened latents `(n, latent_size)` and features `(n, 3)`."""
-    parts = [
-        (evidence.white, evidence.features)
-        for batch in images.split(BATCH)
-        for evidence in (Evidence(model, model.as_images(batch)),)
-    ]
+    batches = (Evidence(model, model.as_images(batch)) for batch in images.split(BATCH))
+    parts = [(evidence.white, evidence.features) for evidence in batches]
     latents, features = (torch.cat(column) for column in zip(*parts, strict=True))
     return latents, features

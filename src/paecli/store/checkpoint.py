@@ -36,7 +36,8 @@ __all__ = [
 AUTOENCODER = "autoencoder."  # prefix of stage 1's tensors
 NORMAL_SCORES = "normal_scores."  # prefix of the calibration tensors
 REFERENCE = "normal_reference."  # prefix of the images that scores compare with
-NORMAL_IMAGES = (REFERENCE + "latents", REFERENCE + "features")
+LATENTS = REFERENCE + "latents"
+NORMAL_IMAGES = (LATENTS, REFERENCE + "features")
 STATISTICS = REFERENCE + "statistics"
 # Version 0.1 compared with held-out images and stored these.
 RETIRED = {REFERENCE + "mean", REFERENCE + "std"}
@@ -81,7 +82,7 @@ def save_pae(path: Path, model: PAE, header: Header, *, half: bool = False) -> N
     }
     header = header.model_copy(update={"autoencoder_hash": hash_tensors(autoencoder)})
     tensors |= {NORMAL_SCORES + name: values for name, values in model.normal_scores.items()}
-    tensors[NORMAL_IMAGES[0]] = _halved(tensors[NORMAL_IMAGES[0]])  # rounded when kept
+    tensors[LATENTS] = _halved(tensors[LATENTS])  # `keep` has rounded them already
     save_tensors(path, tensors, {HEADER_KEY: header.model_dump_json()})
 
 
@@ -235,7 +236,7 @@ def _check_values(path: Path, tensors: dict[str, Tensor], scores: dict[str, Tens
     """Refuses values that no training leaves behind and that would crash or mislead later."""
     if len({len(tensors[name]) for name in NORMAL_IMAGES}) > 1:
         raise _unfit(path, f"{' and '.join(NORMAL_IMAGES)} have different lengths")
-    if len(tensors[STATISTICS]) != (2 if len(tensors[NORMAL_IMAGES[0]]) else 0):
+    if len(tensors[STATISTICS]) != (2 if len(tensors[LATENTS]) else 0):
         raise _unfit(path, f"{STATISTICS!r} does not fit the images")
     for name, tensor in (tensors | scores).items():
         good = not tensor.is_floating_point() or bool(tensor.isfinite().all())

@@ -27,8 +27,8 @@ def obtain(
         Where it came from (`bundled`, `folder`, `cache` or `download`) and where it is.
 
     Raises:
-        RegistryError: unreachable, damaged, or not here while offline.
-        WriteError: the cache cannot be written.
+        RegistryError: unreachable, damaged, not here while offline, or the file cannot be kept.
+        WriteError: the cache's locks cannot be written.
     """
     if isinstance(source, FolderSource) and file.url is None:
         path = source.folder / file.path

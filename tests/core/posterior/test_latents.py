@@ -10,7 +10,7 @@ from paecli.core.posterior.target import Target
 LATENT = 3
 
 
-def flow_space() -> tuple[LatentSpace, LatentFlow]:
+def flow_space() -> LatentSpace:
     """A flow with weights as training could leave them, and a decoder that only reshapes."""
     torch.manual_seed(0)
     flow = LatentFlow(kind="glow", latent_size=LATENT, blocks=2, width=8).double().eval()
@@ -18,7 +18,7 @@ def flow_space() -> tuple[LatentSpace, LatentFlow]:
         if parameter.is_floating_point():
             parameter.data += 0.2 * torch.randn_like(parameter)
     decode = lambda w: w.view(-1, 1, 1, LATENT)  # noqa: E731
-    return LatentSpace(decode, flow.white_to_base, flow.base_to_white), flow
+    return LatentSpace(decode, flow.white_to_base, flow.base_to_white)
 
 
 def base_target(space: LatentSpace) -> Target:
@@ -38,7 +38,7 @@ def spd(seed: int) -> torch.Tensor:
 
 
 def test_both_coordinates_describe_one_posterior() -> None:
-    space, _ = flow_space()
+    space = flow_space()
     base = base_target(space)
     u = torch.randn(1, 5, LATENT).double()
     w = space.from_base(u[0])[None]
@@ -50,7 +50,7 @@ def test_both_coordinates_describe_one_posterior() -> None:
 
 
 def test_pushed_mixture_has_the_spread_of_pushed_draws() -> None:
-    space, _ = flow_space()
+    space = flow_space()
     base = base_target(space)
     precision = 1e6 * torch.eye(LATENT).double()  # so narrow that the map is linear
     mixture = build_mixture(

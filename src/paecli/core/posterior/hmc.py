@@ -26,7 +26,7 @@ CANDIDATES = 32  # draws from the mixture for each start
 
 @dataclass(frozen=True)
 class Chains:
-    """State of `c` chains for each of `n` images.
+    """State of `c` chains for each of `n` images, in the coordinates of their target.
 
     Attributes:
         u: `(n, c, k)` positions.

@@ -1,4 +1,4 @@
-"""Gaussian approximation of the posterior about a mode."""
+"""Gaussian approximation of the posterior over base vectors, prior N(0, I), about a mode."""
 
 from typing import Literal
 
@@ -34,7 +34,12 @@ def precision(target: Target, u: Tensor, *, curvature: Curvature = "gauss-newton
 
 
 def hessian(target: Target, u: Tensor) -> Tensor:
-    """Returns minus the second derivative of the log posterior: `(n, s, k, k)` in float64."""
+    """Returns minus the second derivative of the log posterior: `(n, s, k, k)` in float64.
+
+    Args:
+        target: the posterior over base vectors, whose prior is N(0, I).
+        u: points `(n, s, k)`.
+    """
 
     def energy(point: Tensor, data: Tensor, weight: Tensor) -> Tensor:
         misfit = target.generate(point[None]).flatten() - data

@@ -1,5 +1,6 @@
 """Maximum a posteriori points: many starts of many images climb at once.
 
+All of it is over base vectors: starts, bounds and curvatures take the prior to be N(0, I).
 Tempered Adam brings the starts near modes; Levenberg-Marquardt steps finish there.
 """
 
@@ -95,7 +96,7 @@ def gauss_newton(target: Target, u: Tensor) -> tuple[Tensor, Tensor]:
     """Returns the Gauss-Newton precision `I + J' W J` and the gradient of the log posterior.
 
     Args:
-        target: the posterior.
+        target: the posterior over base vectors, whose prior is N(0, I).
         u: points `(n, s, k)`.
 
     Returns:

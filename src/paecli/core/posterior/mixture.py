@@ -19,7 +19,8 @@ class Mixture:
         means: `(n, m, k)`, heaviest first.
         factors: `(n, m, k, k)` lower Cholesky factors of the covariances.
         log_weights: `(n, m)`; minus infinity for places without a mode.
-        log_posteriors: `(n, m)` log posterior at the means, in nats.
+        log_posteriors: `(n, m)` log posterior over base vectors at the means, in nats; stays
+            so when the mixture is pushed forward to latents.
     """
 
     means: Tensor

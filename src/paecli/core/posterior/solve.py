@@ -92,7 +92,10 @@ def solve(
 def find_modes(
     target: Target, *, starts: int, generator: torch.Generator, guesses: Tensor | None = None
 ) -> Mixture:
-    """Climbs from many starts and builds the Laplace mixture of the distinct modes."""
+    """Climbs from many starts and builds the Laplace mixture of the distinct modes.
+
+    Arguments as of `solve`; `target` is the posterior over base vectors, and so is the mixture.
+    """
     first = draw_starts(target, count=starts, generator=generator, guesses=guesses)
     modes, log_posteriors = finish(target, climb(target, first))
     return build_mixture(modes, log_posteriors, precision(target, modes))
