@@ -30,7 +30,10 @@ from pathlib import Path
 import atheris
 
 # what parses in Python: mutations are steered by its branches
-PARSERS = ["paecli.config", "paecli.data", "paecli.store", "PIL", "zipfile", "tarfile", "yaml"]
+PARSERS = [
+    "paecli.config", "paecli.yaml_text", "paecli.data", "paecli.store", "PIL", "zipfile",
+    "tarfile", "yaml",
+]  # fmt: skip
 
 with atheris.instrument_imports(include=PARSERS, enable_loader_override=False):
     from PIL import Image

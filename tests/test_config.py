@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from paecli.config import (
     ANY_FOLDER,
-    MAX_CONFIG_BYTES,
     RunSettings,
     check,
     merge,
@@ -22,6 +21,7 @@ from paecli.core.autoencoder import Autoencoder
 from paecli.core.flow import LatentFlow
 from paecli.data.named_sets import NAMED_SETS
 from paecli.errors import ConfigError
+from paecli.yaml_text import MAX_CONFIG_BYTES
 
 PAPER = [name for name in preset_names() if name.startswith("paper-")]
 

@@ -20,13 +20,10 @@ from pydantic import (
 )
 
 from paecli.errors import ConfigError
+from paecli.limits import LARGEST, LARGEST_BLOCKS, LARGEST_SEED
+from paecli.yaml_text import MAX_CONFIG_BYTES, parse_yaml, read_bounded_text
 
 Settings = dict[str, Any]
-
-# Largest networks that are trained, and built again from a file's header; memory holds less.
-LARGEST = 65_536  # features, latents and other options
-LARGEST_BLOCKS = 256
-LARGEST_SEED = 2**32 - 1  # what every library takes
 
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 
@@ -231,47 +228,6 @@ def merge(base: Settings, over: Mapping[str, Any]) -> Settings:
 def to_yaml(settings: RunSettings) -> str:
     """Writes settings as YAML that `--config` reads back."""
     return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
-
-
-MAX_CONFIG_BYTES = 1_000_000
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """Safe YAML without aliases, so that no file can expand into more than it says."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases are not allowed")
-        if getattr(self.peek_event(), "tag", None) is not None:  # type: ignore[no-untyped-call]
-            raise yaml.YAMLError("tags are not allowed")
-        return super().compose_node(parent, index)
-
-
-def parse_yaml(text: str) -> object:
-    """Reads YAML text without aliases or tags.
-
-    Raises:
-        yaml.YAMLError: not YAML, nested too deeply, or it uses aliases or tags.
-    """
-    try:
-        return yaml.load(text, Loader=_PlainLoader)
-    except (ValueError, OverflowError, RecursionError) as error:
-        # such as the date 2001-99-99, which looks like one and is none
-        raise yaml.YAMLError(f"a value cannot be read ({error})") from error
-
-
-def read_bounded_text(file: Path, limit: int) -> str:
-    """Reads a text file of at most `limit` bytes, whatever the file system says of its size.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is larger, or no UTF-8 text.
-    """
-    with file.open("rb") as stream:
-        content = stream.read(limit + 1)
-    if len(content) > limit:
-        raise ValueError(f"it is larger than {limit:,} bytes")
-    return content.decode("utf-8")
 
 
 def read_yaml(file: Path) -> Settings:

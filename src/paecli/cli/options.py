@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from paecli.limits import LARGEST_SEED
+
 Model = Annotated[
     str | None,
     typer.Argument(
@@ -33,7 +35,6 @@ DataDir = Annotated[
         "--data-dir", envvar="PAE_DATA", help="Folder that holds the data sets.", show_default=False
     ),
 ]
-LARGEST_SEED = 2**32 - 1  # what every library takes
 Seed = Annotated[
     int, typer.Option("--seed", help="Seed of everything random.", min=0, max=LARGEST_SEED)
 ]

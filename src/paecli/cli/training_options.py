@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from paecli.cli.console import print_json, say
-from paecli.cli.options import LARGEST_SEED
 from paecli.errors import TrainingError
+from paecli.limits import LARGEST_SEED
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from paecli.config import read_bounded_text
 from paecli.errors import RegistryError, WriteError
 from paecli.files import write_atomically
 from paecli.folders import cache_folder
@@ -28,6 +27,7 @@ from paecli.store.sources import (
     choose_address,
     open_source,
 )
+from paecli.yaml_text import read_bounded_text
 
 DEFAULT_MODEL = "fmnist-32"
 

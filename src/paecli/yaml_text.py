@@ -1,0 +1,46 @@
+"""Reading YAML that somebody else may have written: bounded, without aliases or tags."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+MAX_CONFIG_BYTES = 1_000_000
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Safe YAML without aliases, so that no file can expand into more than it says."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases are not allowed")
+        if getattr(self.peek_event(), "tag", None) is not None:  # type: ignore[no-untyped-call]
+            raise yaml.YAMLError("tags are not allowed")
+        return super().compose_node(parent, index)
+
+
+def parse_yaml(text: str) -> object:
+    """Reads YAML text without aliases or tags.
+
+    Raises:
+        yaml.YAMLError: not YAML, nested too deeply, or it uses aliases or tags.
+    """
+    try:
+        return yaml.load(text, Loader=_PlainLoader)
+    except (ValueError, OverflowError, RecursionError) as error:
+        # such as the date 2001-99-99, which looks like one and is none
+        raise yaml.YAMLError(f"a value cannot be read ({error})") from error
+
+
+def read_bounded_text(file: Path, limit: int) -> str:
+    """Reads a text file of at most `limit` bytes, whatever the file system says of its size.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is larger, or no UTF-8 text.
+    """
+    with file.open("rb") as stream:
+        content = stream.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"it is larger than {limit:,} bytes")
+    return content.decode("utf-8")
