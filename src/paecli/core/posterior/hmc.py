@@ -21,6 +21,7 @@ LONGEST_STEP = 0.5  # in component units; four of them go a third of a period
 JITTER = 0.2  # relative spread of the step, against resonances
 ACCEPTANCE = 0.8  # what the step size is adapted to
 ADAPTATIONS, ADAPTATION_STEPS = 4, 10  # rounds of the warm-up and steps of each
+JUMPS_EVERY = 4  # trajectories; a jump costs as much as a leapfrog step and is rarely accepted
 CANDIDATES = 32  # draws from the mixture for each start
 
 
@@ -85,7 +86,8 @@ def warm_up(
             gain = 2.0 * (index + 1) ** -0.6
             change = (gain * (acceptance - ACCEPTANCE)).exp()
             chains = replace(chains, step=(chains.step * change).clamp(1e-4, LONGEST_STEP))
-            chains = _jump(target, mixture, chains, generator)
+            if index % JUMPS_EVERY == 0:
+                chains = _jump(target, mixture, chains, generator)
             visited.append(chains)
         settled = visited[ADAPTATION_STEPS // 3 :]
         mixture = mixture.adapted(
@@ -105,9 +107,10 @@ def run_chains(
         The last state, and draws and scores `(steps, n, c, k)`.
     """
     draws, scores = [], []
-    for _ in range(steps):
+    for index in range(steps):
         chains, _ = _trajectory(target, mixture, chains, generator)
-        chains = _jump(target, mixture, chains, generator)
+        if index % JUMPS_EVERY == 0:
+            chains = _jump(target, mixture, chains, generator)
         draws.append(chains.u)
         scores.append(chains.score)
     return chains, torch.stack(draws), torch.stack(scores)
