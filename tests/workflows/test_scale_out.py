@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from paecli.store.runs import load, load_with_header
@@ -15,7 +16,7 @@ autoencoder:
   network: mlp
   network_options: {width: 32, blocks: 1}
   latent_size: 4
-  optimiser: {epochs: 2, batch_size: 32, precision: fp32}
+  optimiser: {method: METHOD, epochs: 2, batch_size: 32, precision: fp32}
 """
 
 
@@ -31,13 +32,19 @@ def train(folder: Path, run: str, *launcher: str) -> Path:
     return folder / run
 
 
-def test_two_processes_train_as_one(tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text(CONFIG)
+# Muon rounds to bfloat16, which makes more of the order of summation than AdamW does
+@pytest.mark.parametrize(
+    ("method", "weights", "error"), [("adamw", 1e-4, 1e-5), ("muon", 1e-2, 1e-4)]
+)
+def test_two_processes_train_as_one(
+    tmp_path: Path, method: str, weights: float, error: float
+) -> None:
+    (tmp_path / "config.yaml").write_text(CONFIG.replace("METHOD", method))
     one = train(tmp_path, "one", sys.executable)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     two = train(tmp_path, "two", *torchrun, "--nproc-per-node", "2")
     first, second = load(one).state_dict(), load(two).state_dict()
     for name, value in first.items():
-        assert torch.allclose(value, second[name], atol=1e-4), name
+        assert torch.allclose(value, second[name], atol=weights), name
     metrics = [load_with_header(run)[1].metrics["test_mse"] for run in (one, two)]
-    assert abs(metrics[0] - metrics[1]) < 1e-5
+    assert abs(metrics[0] - metrics[1]) < error
