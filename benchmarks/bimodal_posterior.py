@@ -23,6 +23,7 @@ from paecli.data import load_dataset
 from paecli.files import write_atomically
 from paecli.report.plots import to_png
 from paecli.store.runs import load
+from paecli.workflows.heap import keep_freed_memory
 
 MISSING_COLUMNS = 16
 GRID = 81
@@ -103,6 +104,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--images", type=int, default=100, help="test images to look at")
     options = parser.parse_args()
+    keep_freed_memory()
     model = load(options.model)
     data = load_dataset("mnist", data_dir=options.data_dir)
     images = data.test.images[: options.images].float() / 255

@@ -28,6 +28,7 @@ from paecli.core.pae import PAE
 from paecli.core.posterior import METHODS
 from paecli.data import load_dataset
 from paecli.store.runs import load
+from paecli.workflows.heap import keep_freed_memory
 
 NOISE = 0.5
 CONDITIONS = {
@@ -188,6 +189,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON file")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    keep_freed_memory()
     model = load(options.model)
     data = load_dataset(options.dataset, data_dir=options.data_dir)
     train = data.train.images[:10_000].float() / 255
