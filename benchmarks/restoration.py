@@ -23,10 +23,13 @@ import torch
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, inpaint_biharmonic
 from torch import Tensor
 
+from paecli.config import DataSettings
+from paecli.core.calibration import KEPT_IMAGES
 from paecli.core.corruption import add_noise, missing_pixels
 from paecli.core.pae import PAE
 from paecli.core.posterior import METHODS
 from paecli.data import load_dataset
+from paecli.data.dataset import ImageSplit, hold_out
 from paecli.store.runs import load
 from paecli.workflows.heap import keep_freed_memory
 
@@ -166,6 +169,13 @@ def baselines(
     return found
 
 
+def held_out(train: ImageSplit) -> ImageSplit:
+    """Returns the training images that the presets hold out, without those kept to calibrate."""
+    settings = DataSettings()
+    _, held = hold_out(train, fraction=settings.held_out, seed=settings.split_seed)
+    return held.select(torch.arange(KEPT_IMAGES, len(held)))
+
+
 def table(rows: list[Row]) -> str:
     head = ["condition", "images", "50 %", "80 %", "95 %", "inclusive", "error of the mean"]
     lines = [" | ".join(head), " | ".join("---" for _ in head)]
@@ -184,7 +194,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--method", choices=METHODS, default="auto")
     parser.add_argument("--conditions", nargs="*", choices=CONDITIONS, default=list(CONDITIONS))
-    parser.add_argument("--split", choices=("train", "test"), default="test")
+    parser.add_argument("--split", choices=("held-out", "test"), default="test")
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--out", type=Path, help="JSON file")
     parser.add_argument("--seed", type=int, default=0)
@@ -193,8 +203,8 @@ def main() -> None:
     model = load(options.model)
     data = load_dataset(options.dataset, data_dir=options.data_dir)
     train = data.train.images[:10_000].float() / 255
-    pool = data.test.images if options.split == "test" else data.train.images[-5000:]
-    truth = pool[: options.images].float() / 255
+    pool = data.test if options.split == "test" else held_out(data.train)
+    truth = pool.images[: options.images].float() / 255
     pca = ProbabilisticPCA(train, model.latent_size)
     rows: list[Row] = []
     for name in options.conditions:

@@ -213,3 +213,14 @@ def test_any_value_is_read_or_refused_in_one_line(tmp_path: Path, value: str) ->
 def test_a_file_without_an_end_is_refused() -> None:
     with pytest.raises(ConfigError, match="larger than 1,000,000 bytes"):
         resolve(preset=None, file=Path("/dev/zero"), flags={})
+
+
+def test_numbers_of_options_stay_whole_when_written_and_read() -> None:
+    options = {"width": 32, "dropout": 0.5, "spectral_norm": True}
+    settings = resolve(
+        preset=None, file=None, flags={"autoencoder": {"network_options": options}}
+    ).autoencoder
+    again = type(settings).model_validate_json(settings.model_dump_json()).network_options
+    assert {name: (type(value), value) for name, value in again.items()} == {
+        name: (type(value), value) for name, value in options.items()
+    }

@@ -107,7 +107,7 @@ class AutoencoderSettings(_Section):
     data: DataSettings = DataSettings()
     network: Literal["infogan", "conv", "resnet", "mlp"] = "resnet"
     latent_size: int = Field(32, ge=1, le=LARGEST)
-    network_options: Annotated[dict[str, float | int | bool], AfterValidator(_within_limits)] = {}
+    network_options: Annotated[dict[str, bool | int | float], AfterValidator(_within_limits)] = {}
     objective: ObjectiveSettings = ObjectiveSettings()
     augment: AugmentSettings = AugmentSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
@@ -119,7 +119,7 @@ class FlowSettings(_Section):
 
     flow: Literal["nsf", "realnvp", "glow", "hybrid"] = "nsf"
     blocks: int = Field(8, ge=1, le=LARGEST_BLOCKS)
-    flow_options: Annotated[dict[str, float | int], AfterValidator(_within_limits)] = {}
+    flow_options: Annotated[dict[str, int | float], AfterValidator(_within_limits)] = {}
     latent_noise: float = Field(0.0, ge=0)  # standard deviation, in whitened units
     warm_start: bool = True  # go on with the flow of a flow-vae, if it is of the same kind
     optimiser: OptimiserSettings = OptimiserSettings(epochs=60, learning_rate=1e-3)

@@ -28,7 +28,9 @@ def train(folder: Path, run: str, *launcher: str) -> Path:
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
-    assert len(result.stdout.splitlines()) == 1  # one process prints
+    # torch before 2.10 tells of its own connections there
+    printed = [line for line in result.stdout.splitlines() if not line.startswith("[Gloo]")]
+    assert len(printed) == 1  # one process prints
     return folder / run
 
 

@@ -7,8 +7,8 @@ Two things go wrong when the likelihood takes pixels for independent Gaussians:
   curvature says; the ratio of the two is how much the model's variance must be inflated
   (the magnitude adjustment of composite likelihoods: Pauli, Racugno & Ventura, Statistica
   Sinica 21 (2011) 149). It is measured for the very mask in hand.
-- A pixel's error depends on the decoded value: background is nearly certain, edges are not.
-  The distribution of the true pixel given the decoded one is tabulated by its quantiles.
+- A pixel's error depends on the decoded value, and on how much the decoded image changes
+  around it. See `paecli.core.posterior.pixel_table`.
 """
 
 from typing import Any
@@ -16,27 +16,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from paecli.core.posterior.map import gauss_newton
+from paecli.core.posterior.pixel_table import LEVELS, tabulate_pixels
 from paecli.core.posterior.target import Generate, Target
 
-KNOTS = (0, .002, .005, .01, .02, .035, .05, .075, .1, .15, .2, .25, .3, .35, .4, .45, .5,
-         .55, .6, .65, .7, .75, .8, .85, .9, .925, .95, .97, .98, .99, 1)  # fmt: skip
-LEVELS = 64  # quantiles of a knot's distribution, at (i + 1/2) / 64
-FEWEST = 200  # pixels that a knot's quantiles need
 KEPT_IMAGES = 48  # held-out images that are stored with the model to measure inflation
-CAUTION = 1.5  # on the inflation; linearised scores miss part of it, found on held-out images
+LARGEST_INFLATION = 1000.0
+HALVINGS = 20  # of the interval in which the inflation is searched; leaves it to 1e-5
 
 
 class Calibration(nn.Module):
     """Measured errors of a model; empty and without effect until `fit_calibration`.
 
     Attributes:
-        quantiles: `(knots, levels)` quantiles of true pixels whose decoded value is near each
-            of `KNOTS`; `(0, levels)` before fitting.
+        edges: `(strata - 1,)` edges between strata of the decoded image's local variation.
+        quantiles: `(strata * knots, levels)` quantiles of true pixels, see `tabulate_pixels`;
+            no rows before fitting. A file of the first release has one stratum and no edges.
         u: `(m, k)` base vectors of held-out images.
         images: `(m, c, h, w)` these images, uint8.
     """
 
+    edges: Tensor
     quantiles: Tensor
     u: Tensor
     images: Tensor
@@ -44,6 +43,7 @@ class Calibration(nn.Module):
     def __init__(self) -> None:
         """Creates an empty calibration."""
         super().__init__()
+        self.register_buffer("edges", torch.zeros(0))
         self.register_buffer("quantiles", torch.zeros(0, LEVELS))
         self.register_buffer("u", torch.zeros(0, 1))
         self.register_buffer("images", torch.zeros(0, 1, 1, 1, dtype=torch.uint8))
@@ -73,36 +73,18 @@ def fit_calibration(
         images: `(n, c, h, w)` in [0, 1].
         decoded: `(n, c, h, w)` their reconstructions.
     """
-    calibration.quantiles = tabulate_pixels(decoded.flatten(), images.flatten())
+    calibration.edges, calibration.quantiles = tabulate_pixels(decoded, images)
     calibration.u = u[:KEPT_IMAGES].clone()
     calibration.images = (images[:KEPT_IMAGES] * 255).round().to(torch.uint8)
-
-
-def tabulate_pixels(decoded: Tensor, true: Tensor) -> Tensor:
-    """Tabulates quantiles of the true pixel at each knot of the decoded one.
-
-    Args:
-        decoded: `(pixels,)` decoded values in [0, 1].
-        true: `(pixels,)` true values in [0, 1].
-
-    Returns:
-        `(len(KNOTS), LEVELS)`; knots with too few pixels hold the knot's own value.
-    """
-    knots = torch.tensor(KNOTS).to(decoded)
-    nearest = torch.bucketize(decoded, (knots[1:] + knots[:-1]) / 2)
-    table = knots[:, None].repeat(1, LEVELS)
-    for index in range(len(knots)):
-        values = true[nearest == index].sort().values
-        if len(values) >= FEWEST:
-            at = (torch.arange(LEVELS, device=values.device) + 0.5) / LEVELS * len(values)
-            table[index] = values[at.long()]
-    return table
 
 
 def measure_inflation(
     calibration: Calibration, generate: Generate, *, sigma: Tensor, observed: Tensor
 ) -> float:
     """Measures by how much to inflate the model's variance for one mask.
+
+    The factor is the one at which the posterior, linearised at the true latents of the kept
+    images, is as wide in the missing pixels (in all, if none is missing) as its mean is wrong.
 
     Args:
         calibration: with held-out images.
@@ -111,24 +93,32 @@ def measure_inflation(
         observed: `(c, h, w)`, True where observed.
 
     Returns:
-        A factor of at least 1; exactly 1 without held-out images or observed pixels.
+        A factor from 1 to `LARGEST_INFLATION`; 1 without held-out images or observed pixels.
     """
     if not calibration.fitted or not observed.any():
         return 1.0
-    data = calibration.images.flatten(1).to(sigma) / 255
+    u, data = calibration.u.to(sigma), calibration.images.flatten(1).to(sigma) / 255
+    everything = torch.ones_like(data, dtype=torch.bool)
     target = Target(
-        generate=generate,
-        data=data,
-        variance=sigma.flatten().square().expand_as(data),
-        observed=observed.flatten().expand_as(data),
-        latent_size=calibration.u.shape[1],
+        generate, data, sigma.flatten().square().expand_as(data), everything, u.shape[1]
     )
-    u = calibration.u[:, None].to(sigma)
-    precision, slope = gauss_newton(target, u)
-    score = slope + u.double()  # of the likelihood alone
-    solved = torch.linalg.solve(precision, score.unsqueeze(-1)).squeeze(-1)
-    identity = torch.eye(target.latent_size, dtype=torch.float64, device=u.device)
-    informed = torch.linalg.solve(precision, precision - identity)
-    expected = informed.diagonal(dim1=-2, dim2=-1).sum()
-    ratio = float((score * solved).sum() / expected)
-    return max(1.0, CAUTION * ratio)
+    images, jacobian = target.jacobian(u[:, None])
+    seen = observed.flatten()
+    wanted = ~seen if not seen.all() else seen
+    weighted = (jacobian / target.variance[:, None, None])[..., seen].squeeze(1).double()
+    precision = weighted @ jacobian[:, 0][..., seen].double().mT
+    score = weighted @ (data - images[:, 0])[:, seen, None].double()
+    metric = jacobian[:, 0][..., wanted].double()
+    metric = metric @ metric.mT
+    identity = torch.eye(u.shape[1], dtype=torch.float64, device=u.device)
+
+    def is_too_narrow(factor: float) -> bool:
+        covariance = torch.linalg.inv(precision / factor + identity)
+        wrong = covariance @ (score / factor - u.double()[..., None])
+        return bool((wrong.mT @ metric @ wrong).sum() > (covariance * metric).sum())
+
+    low, high = 1.0, LARGEST_INFLATION
+    for _ in range(HALVINGS):
+        middle = (low * high) ** 0.5
+        low, high = (middle, high) if is_too_narrow(middle) else (low, middle)
+    return high if low > 1 else 1.0

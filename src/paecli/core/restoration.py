@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from paecli.core.calibration import KNOTS, measure_inflation
+from paecli.core.calibration import measure_inflation
 from paecli.core.posterior.latents import LatentSpace
-from paecli.core.posterior.predictive import GaussianPixels, PixelModel, TabulatedPixels
+from paecli.core.posterior.pixel_table import TabulatedPixels
+from paecli.core.posterior.predictive import GaussianPixels, PixelModel
 from paecli.core.posterior.restore import Damage, restore_images
 from paecli.core.posterior.result import Restoration
 from paecli.core.posterior.solve import METHODS, Method
@@ -122,7 +123,8 @@ def measured_inflation(model: PAE, observed: Tensor) -> Tensor:
 def _pixel_model(model: PAE) -> PixelModel:
     if not model.calibration.fitted:
         return GaussianPixels(model.sigma.flatten())
-    return TabulatedPixels(torch.tensor(KNOTS).to(model.sigma), model.calibration.quantiles)
+    table = model.calibration
+    return TabulatedPixels(table.edges, table.quantiles, model.image_shape)
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from torch import Tensor
 from paecli.core.autoencoder import Autoencoder
 from paecli.core.flow import LatentFlow
 from paecli.core.pae import PAE
+from paecli.core.posterior.pixel_table import is_pixel_table
 from paecli.errors import CheckpointError
 from paecli.files import replacing
 from paecli.store.header import (
@@ -39,6 +40,8 @@ REFERENCE = "normal_reference."  # prefix of the images that scores compare with
 LATENTS = REFERENCE + "latents"
 NORMAL_IMAGES = (LATENTS, REFERENCE + "features")
 STATISTICS = REFERENCE + "statistics"
+PIXEL_TABLE = "calibration.quantiles"
+STRATA_EDGES = "calibration.edges"
 # Version 0.1 compared with held-out images and stored these.
 RETIRED = {REFERENCE + "mean", REFERENCE + "std"}
 RETIRED_SCORES = {NORMAL_SCORES + name for name in ("typicality", "local_log_prob", "combined")}
@@ -238,6 +241,8 @@ def _check_values(path: Path, tensors: dict[str, Tensor], scores: dict[str, Tens
         raise _unfit(path, f"{' and '.join(NORMAL_IMAGES)} have different lengths")
     if len(tensors[STATISTICS]) != (2 if len(tensors[LATENTS]) else 0):
         raise _unfit(path, f"{STATISTICS!r} does not fit the images")
+    if not is_pixel_table(tensors[STRATA_EDGES], tensors[PIXEL_TABLE]):
+        raise _unfit(path, f"{PIXEL_TABLE!r} and {STRATA_EDGES!r} are no table")
     for name, tensor in (tensors | scores).items():
         good = not tensor.is_floating_point() or bool(tensor.isfinite().all())
         if name.endswith(".permutation"):
