@@ -32,3 +32,10 @@ def test_without_json_standard_output_stays_empty(model_file: Path, tmp_path: Pa
 
 def test_impossible_counts_are_wrong_usage(model_file: Path) -> None:
     assert CliRunner().invoke(app, ["sample", str(model_file), "-n", "0"]).exit_code == 2
+
+
+def test_a_picture_is_no_folder(model_file: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["sample", str(model_file), "--out", str(tmp_path / "x.png")])
+    assert result.exit_code == 2
+    assert "give a folder" in " ".join(result.output.split())
+    assert not list(tmp_path.iterdir())

@@ -24,6 +24,15 @@ def test_the_hash_follows_the_pixels(tmp_path: Path, write_idx_set: Writer) -> N
     assert hashes[0] == hashes[1] != hashes[2]
 
 
+def test_the_folder_of_the_data_may_be_a_string(tmp_path: Path, write_idx_set: Writer) -> None:
+    write_idx_set(tmp_path, fill=1)
+    by_path, by_string = (
+        load_dataset("kmnist", data_dir=folder, download=False)
+        for folder in (tmp_path, str(tmp_path))
+    )
+    assert by_path.content_hash == by_string.content_hash
+
+
 def test_named_sets_come_in_other_sizes_and_channels() -> None:
     original = load_dataset("mnist-mini")
     dataset = load_dataset("mnist-mini", image_size=14, channels=3)

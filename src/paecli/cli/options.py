@@ -7,6 +7,19 @@ import typer
 
 from paecli.limits import LARGEST_SEED
 
+PICTURE_ENDINGS = (".png", ".jpg", ".jpeg")
+
+
+def _folder(out: Path) -> Path:
+    """Refuses a name that was meant for one picture."""
+    if out.suffix.lower() in PICTURE_ENDINGS and not out.is_dir():
+        folder = out.with_suffix("")
+        raise typer.BadParameter(
+            f"{out} looks like one picture; give a folder for the files, such as {folder}"
+        )
+    return out
+
+
 Model = Annotated[
     str | None,
     typer.Argument(
@@ -38,7 +51,10 @@ DataDir = Annotated[
 Seed = Annotated[
     int, typer.Option("--seed", help="Seed of everything random.", min=0, max=LARGEST_SEED)
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the files this writes.")]
+Out = Annotated[
+    Path,
+    typer.Option("--out", "-o", callback=_folder, help="Folder for the files this writes."),
+]
 Report = Annotated[
     Path | None,
     typer.Option(

@@ -23,7 +23,7 @@ CHUNK = 1000  # images that are converted at once
 def load_dataset(
     name: str,
     *,
-    data_dir: Path | None = None,
+    data_dir: str | Path | None = None,
     image_size: int | None = None,
     channels: int | None = None,
     download: bool = True,
@@ -47,7 +47,8 @@ def load_dataset(
         DataError: no such set or folder, not found and not downloaded, damaged.
     """
     if name in NAMED_SETS:
-        place = _find_or_download(name, data_dir, download, progress)
+        folder = None if data_dir is None else Path(data_dir)
+        place = _find_or_download(name, folder, download, progress)
         splits = read_named(NAMED_SETS[name], place, image_size, progress)
         return _fit_dataset(name, splits, str(place), image_size, channels)
     if name in BUNDLED:
