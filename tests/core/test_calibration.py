@@ -1,61 +1,33 @@
-import pytest
 import torch
 
-from paecli.core.calibration import Calibration, fit_calibration, measure_inflation
+from paecli.core.calibration import KEPT_IMAGES, Calibration, fit_calibration
+from paecli.core.posterior.pixel_table import is_pixel_table
 
-PIXELS, LATENT, IMAGES = 64, 3, 48
 
-
-def linear_images(*, correlated: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Images of a linear decoder with errors of standard deviation 0.02."""
+def fitted() -> Calibration:
     draw = torch.Generator().manual_seed(0)
-    weight = 0.05 * torch.randn(LATENT, PIXELS, generator=draw)
-    u = torch.randn(IMAGES, LATENT, generator=draw)
-    error = torch.randn(IMAGES, PIXELS, generator=draw)
-    if correlated:  # neighbours in groups of 8 share their error
-        error = error[:, ::8].repeat_interleave(8, dim=1)
-        weight = weight[:, ::8].repeat_interleave(8, dim=1)
-    return weight, u, (0.5 + u @ weight + 0.02 * error).clamp(0, 1)
-
-
-def fitted(*, correlated: bool) -> tuple[Calibration, torch.Tensor]:
-    weight, u, images = linear_images(correlated=correlated)
+    images = torch.rand(KEPT_IMAGES + 2, 1, 8, 8, generator=draw)
     calibration = Calibration()
-    images = images.view(-1, 1, 8, 8)
+    u = torch.randn(len(images), 3, generator=draw)
     fit_calibration(calibration, u=u, images=images, decoded=images)
-    return calibration, weight
+    return calibration
 
 
-def inflation(*, correlated: bool) -> float:
-    calibration, weight = fitted(correlated=correlated)
-    return measure_inflation(
-        calibration,
-        lambda u: (0.5 + u @ weight).view(-1, 1, 8, 8),
-        sigma=torch.full((1, 8, 8), 0.02),
-        observed=torch.ones(1, 8, 8, dtype=torch.bool),
-    )
-
-
-def test_correlated_errors_need_inflation_by_the_size_of_their_groups() -> None:
-    assert inflation(correlated=False) == pytest.approx(1, rel=0.3)
-    assert inflation(correlated=True) == pytest.approx(8, rel=0.3)
-
-
-def test_nothing_observed_or_not_fitted_means_no_inflation() -> None:
-    calibration, _ = fitted(correlated=True)
-    hidden, seen = torch.zeros(1, 8, 8).bool(), torch.ones(1, 8, 8).bool()
-    sigma = torch.ones(1, 8, 8)
-    never = lambda u: pytest.fail("not needed")  # noqa: E731
-    assert measure_inflation(calibration, never, sigma=sigma, observed=hidden) == 1.0
-    assert measure_inflation(Calibration(), never, sigma=sigma, observed=seen) == 1.0
+def test_it_keeps_a_table_and_some_of_the_images() -> None:
+    calibration = fitted()
+    assert calibration.fitted
+    assert is_pixel_table(calibration.edges, calibration.quantiles)
+    assert calibration.u.shape == (KEPT_IMAGES, 3)
+    assert calibration.images.shape == (KEPT_IMAGES, 1, 8, 8)
+    assert calibration.images.dtype == torch.uint8
 
 
 def test_a_fitted_calibration_survives_its_state_dict_and_an_old_file_has_none() -> None:
-    calibration, _ = fitted(correlated=False)
+    calibration = fitted()
     copy = Calibration()
     copy.load_state_dict(calibration.state_dict())
-    assert torch.equal(copy.quantiles, calibration.quantiles)
-    assert torch.equal(copy.images, calibration.images)
+    for name, buffer in calibration.named_buffers():
+        assert torch.equal(copy.get_buffer(name), buffer)
     copy = Calibration()
     copy.load_state_dict({})
     assert not copy.fitted

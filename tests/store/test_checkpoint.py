@@ -199,6 +199,10 @@ def set_tensor(name: str, make: Callable[[Tensor], Tensor]) -> Change:
             set_tensor("normal_reference.statistics", lambda t: torch.zeros(2, t.shape[1])),
             "does not fit the images",
         ),
+        (
+            lambda header, tensors: tensors.update({"calibration.edges": torch.zeros(2)}),
+            "are no table",
+        ),
         (lambda header, tensors: tensors.pop("sigma"), "missing or too much"),
         (lambda header, tensors: tensors.update(more=torch.zeros(1)), "missing or too much"),
     ],

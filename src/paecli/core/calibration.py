@@ -1,14 +1,8 @@
-"""What held-out images tell about the errors a restoration makes.
+"""What held-out images tell about the errors a restoration makes, stored with the model.
 
-Two things go wrong when the likelihood takes pixels for independent Gaussians:
-
-- Errors of neighbouring pixels go together, so many observed pixels say less than they
-  seem to. The score of the likelihood at the true latents then varies more than its
-  curvature says; the ratio of the two is how much the model's variance must be inflated
-  (the magnitude adjustment of composite likelihoods: Pauli, Racugno & Ventura, Statistica
-  Sinica 21 (2011) 149). It is measured for the very mask in hand.
-- A pixel's error depends on the decoded value, and on how much the decoded image changes
-  around it. See `paecli.core.posterior.pixel_table`.
+Two things go wrong when the likelihood takes pixels for independent Gaussians. Errors of
+neighbouring pixels go together: see `paecli.core.inflation`. And a pixel's error depends on
+its decoded value and what is around it: see `paecli.core.posterior.pixel_table`.
 """
 
 from typing import Any
@@ -17,11 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from paecli.core.posterior.pixel_table import LEVELS, tabulate_pixels
-from paecli.core.posterior.target import Generate, Target
 
 KEPT_IMAGES = 48  # held-out images that are stored with the model to measure inflation
-LARGEST_INFLATION = 1000.0
-HALVINGS = 20  # of the interval in which the inflation is searched; leaves it to 1e-5
 
 
 class Calibration(nn.Module):
@@ -76,49 +67,3 @@ def fit_calibration(
     calibration.edges, calibration.quantiles = tabulate_pixels(decoded, images)
     calibration.u = u[:KEPT_IMAGES].clone()
     calibration.images = (images[:KEPT_IMAGES] * 255).round().to(torch.uint8)
-
-
-def measure_inflation(
-    calibration: Calibration, generate: Generate, *, sigma: Tensor, observed: Tensor
-) -> float:
-    """Measures by how much to inflate the model's variance for one mask.
-
-    The factor is the one at which the posterior, linearised at the true latents of the kept
-    images, is as wide in the missing pixels (in all, if none is missing) as its mean is wrong.
-
-    Args:
-        calibration: with held-out images.
-        generate: maps base vectors `(b, k)` to images.
-        sigma: `(c, h, w)` standard deviation of a pixel.
-        observed: `(c, h, w)`, True where observed.
-
-    Returns:
-        A factor from 1 to `LARGEST_INFLATION`; 1 without held-out images or observed pixels.
-    """
-    if not calibration.fitted or not observed.any():
-        return 1.0
-    u, data = calibration.u.to(sigma), calibration.images.flatten(1).to(sigma) / 255
-    everything = torch.ones_like(data, dtype=torch.bool)
-    target = Target(
-        generate, data, sigma.flatten().square().expand_as(data), everything, u.shape[1]
-    )
-    images, jacobian = target.jacobian(u[:, None])
-    seen = observed.flatten()
-    wanted = ~seen if not seen.all() else seen
-    weighted = (jacobian / target.variance[:, None, None])[..., seen].squeeze(1).double()
-    precision = weighted @ jacobian[:, 0][..., seen].double().mT
-    score = weighted @ (data - images[:, 0])[:, seen, None].double()
-    metric = jacobian[:, 0][..., wanted].double()
-    metric = metric @ metric.mT
-    identity = torch.eye(u.shape[1], dtype=torch.float64, device=u.device)
-
-    def is_too_narrow(factor: float) -> bool:
-        covariance = torch.linalg.inv(precision / factor + identity)
-        wrong = covariance @ (score / factor - u.double()[..., None])
-        return bool((wrong.mT @ metric @ wrong).sum() > (covariance * metric).sum())
-
-    low, high = 1.0, LARGEST_INFLATION
-    for _ in range(HALVINGS):
-        middle = (low * high) ** 0.5
-        low, high = (middle, high) if is_too_narrow(middle) else (low, middle)
-    return high if low > 1 else 1.0

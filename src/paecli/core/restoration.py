@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from paecli.core.calibration import measure_inflation
+from paecli.core.inflation import measure_inflation
 from paecli.core.posterior.latents import LatentSpace
 from paecli.core.posterior.pixel_table import TabulatedPixels
 from paecli.core.posterior.predictive import GaussianPixels, PixelModel
