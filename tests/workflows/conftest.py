@@ -1,8 +1,11 @@
 """A run small enough to train in a second."""
 
+from pathlib import Path
+
 import pytest
 
 from paecli.config import RunSettings, check
+from paecli.workflows.train_autoencoder import train_autoencoder
 
 SMALL = {
     "autoencoder": {
@@ -31,3 +34,9 @@ SMALL = {
 @pytest.fixture
 def small_run() -> RunSettings:
     return check(SMALL, where="the test")
+
+
+@pytest.fixture
+def trained_run(small_run: RunSettings, tmp_path: Path) -> Path:
+    train_autoencoder(small_run, run_dir=tmp_path / "run", device="cpu")
+    return tmp_path / "run"

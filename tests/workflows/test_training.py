@@ -1,10 +1,7 @@
-"""Both training stages as the commands call them: files, resuming, refusals, failures."""
+"""Both training stages as the commands call them: files, refusals, failures."""
 
 import copy
 import json
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,41 +12,16 @@ from paecli.core.flow import LatentFlow
 from paecli.core.normal_reference import NormalReference
 from paecli.core.scores import FAST_SCORES
 from paecli.errors import CheckpointError, ConfigError, TrainingError
-from paecli.progress import NullProgress, NullTask
-from paecli.store.checkpoint import read_header, save_pae
+from paecli.store.checkpoint import save_pae
 from paecli.store.runs import MODEL_FILE, load, load_with_header
-from paecli.workflows.train_autoencoder import settings_of_interrupted_run, train_autoencoder
+from paecli.workflows.train_autoencoder import train_autoencoder
 from paecli.workflows.train_flow import (
     _FlowStage,
     measure_again,
     resolve_flow_settings,
-    settings_of_interrupted_flow,
     train_flow,
 )
-from paecli.workflows.training_loop import TrainingInterruptedError
 from paecli.workflows.training_run import history_file, state_file
-
-
-class InterruptingTask(NullTask):
-    """Sends the signal of Ctrl-C after some steps."""
-
-    def __init__(self, after: int) -> None:
-        self.left = after
-
-    def advance(self, steps: int = 1, **shown: str) -> None:
-        self.left -= steps
-        if self.left == 0:
-            signal.raise_signal(signal.SIGINT)
-
-
-class InterruptingProgress(NullProgress):
-    def __init__(self, after: int) -> None:
-        self.after = after
-
-    @contextmanager
-    def task(self, description: str, total: int) -> Iterator[InterruptingTask]:
-        del description, total
-        yield InterruptingTask(self.after)
 
 
 def with_optimiser(settings: RunSettings, **changes: object) -> RunSettings:
@@ -66,12 +38,6 @@ def with_objective(settings: RunSettings, **changes: object) -> RunSettings:
     return settings.model_copy(
         update={"autoencoder": stage.model_copy(update={"objective": objective})}
     )
-
-
-@pytest.fixture
-def trained_run(small_run: RunSettings, tmp_path: Path) -> Path:
-    train_autoencoder(small_run, run_dir=tmp_path / "run", device="cpu")
-    return tmp_path / "run"
 
 
 def test_measuring_again_restores_what_an_older_file_lacks(
@@ -121,42 +87,6 @@ def test_reported_test_error_is_that_of_the_written_model(trained_run: Path) -> 
     assert header.metrics["test_mse"] == pytest.approx(error, rel=1e-5)
 
 
-@pytest.mark.parametrize("step", [1, 5, 6, 7, 13])
-def test_resumed_autoencoder_equals_an_undisturbed_one(
-    small_run: RunSettings, trained_run: Path, tmp_path: Path, step: int
-) -> None:
-    broken = tmp_path / "broken"
-    with pytest.raises(TrainingInterruptedError, match="--resume"):
-        train_autoencoder(
-            small_run, run_dir=broken, device="cpu", progress=InterruptingProgress(step)
-        )
-    settings = settings_of_interrupted_run(broken, "autoencoder")
-    assert settings == small_run
-    train_autoencoder(settings, run_dir=broken, device="cpu", resume=True)
-    hashes = [
-        read_header(run / "autoencoder.safetensors").autoencoder_hash
-        for run in (trained_run, broken)
-    ]
-    assert hashes[0] == hashes[1]
-
-
-def test_resumed_flow_equals_an_undisturbed_one(small_run: RunSettings, trained_run: Path) -> None:
-    train_flow(small_run.flow, run_dir=trained_run, device="cpu")
-    undisturbed = load(trained_run).state_dict()
-    with pytest.raises(TrainingInterruptedError):
-        train_flow(
-            small_run.flow,
-            run_dir=trained_run,
-            device="cpu",
-            overwrite=True,
-            progress=InterruptingProgress(8),
-        )
-    settings = settings_of_interrupted_flow(trained_run)
-    train_flow(settings, run_dir=trained_run, device="cpu", resume=True)
-    resumed = load(trained_run).state_dict()
-    assert all(torch.equal(undisturbed[name], resumed[name]) for name in undisturbed)
-
-
 def test_same_seed_gives_the_same_weights(
     small_run: RunSettings, trained_run: Path, tmp_path: Path
 ) -> None:
@@ -170,20 +100,6 @@ def test_finished_run_is_not_replaced_by_accident(
 ) -> None:
     with pytest.raises(TrainingError, match="--overwrite"):
         train_autoencoder(small_run, run_dir=trained_run, device="cpu")
-
-
-def test_unfinished_run_is_not_replaced_by_accident(small_run: RunSettings, tmp_path: Path) -> None:
-    with pytest.raises(TrainingInterruptedError):
-        train_autoencoder(
-            small_run, run_dir=tmp_path, device="cpu", progress=InterruptingProgress(2)
-        )
-    with pytest.raises(TrainingError, match="--resume"):
-        train_autoencoder(small_run, run_dir=tmp_path, device="cpu")
-
-
-def test_nothing_to_resume_is_said(small_run: RunSettings, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="no interrupted run"):
-        train_autoencoder(small_run, run_dir=tmp_path, device="cpu", resume=True)
 
 
 def test_diverging_loss_stops_with_a_hint(small_run: RunSettings, tmp_path: Path) -> None:
@@ -271,22 +187,6 @@ def test_train_flow_goes_on_with_the_flow_of_a_flow_vae(
         assert not torch.allclose(fresh.log_prob(z), joint.log_prob(z), atol=0.1)
         # a new flow is whitened by the latents, the joint one never was
         assert not torch.equal(fresh.cholesky, joint.cholesky)
-
-
-def test_resumed_flow_vae_with_map_stage_equals_an_undisturbed_one(
-    small_run: RunSettings, tmp_path: Path
-) -> None:
-    for name, changes in {"flow": {"loss": "flow-vae"}, "map": {"map_stage": 0.5}}.items():
-        settings = with_objective(small_run, **changes)
-        whole, broken = tmp_path / f"{name}-whole", tmp_path / f"{name}-broken"
-        train_autoencoder(settings, run_dir=whole, device="cpu")
-        with pytest.raises(TrainingInterruptedError):
-            train_autoencoder(
-                settings, run_dir=broken, device="cpu", progress=InterruptingProgress(11)
-            )
-        train_autoencoder(settings, run_dir=broken, device="cpu", resume=True)
-        first, second = load(whole).state_dict(), load(broken).state_dict()
-        assert all(torch.equal(first[key], second[key]) for key in first)
 
 
 def test_weights_from_before_beta_has_risen_do_not_win(
