@@ -164,7 +164,7 @@ def mutate_tensors(content: bytes, size: int, seed: int) -> bytes:
         header, rest = json.loads(content[8 : 8 + length]), content[8 + length :]
         key = HEADER_KEY if HEADER_KEY in header["__metadata__"] else STATE_KEY
         inner = header["__metadata__"][key].encode()
-    except (ValueError, KeyError, TypeError, struct.error, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, struct.error, RecursionError):
         return bytes(atheris.Mutate(content, size))
     if seed % 3 == 0:
         return bytes(atheris.Mutate(content, size))
