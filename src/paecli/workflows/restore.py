@@ -16,7 +16,7 @@ from paecli.errors import ImageError, UsageError
 from paecli.progress import NullProgress, Progress
 from paecli.workflows.heap import keep_freed_memory
 
-CHUNK = 16  # images restored as one batch; larger ones only need more memory
+CHUNK = 24  # images restored as one batch; larger ones gain little and need more memory
 NOTHING = "none"  # mask of `pae denoise`
 
 
