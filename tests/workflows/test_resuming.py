@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from paecli.config import RunSettings
+from paecli.config import RunSettings, check, merge
 from paecli.errors import TrainingError
 from paecli.progress import NullProgress, NullTask
 from paecli.store.checkpoint import read_header
@@ -80,10 +80,8 @@ def test_resumed_flow_vae_with_map_stage_equals_an_undisturbed_one(
     small_run: RunSettings, tmp_path: Path
 ) -> None:
     for name, changes in {"flow": {"loss": "flow-vae"}, "map": {"map_stage": 0.5}}.items():
-        stage = small_run.autoencoder
-        objective = stage.objective.model_copy(update=changes)
-        changed = stage.model_copy(update={"objective": objective})
-        settings = small_run.model_copy(update={"autoencoder": changed})
+        fields = merge(small_run.model_dump(), {"autoencoder": {"objective": changes}})
+        settings = check(fields, where="the test")
         whole, broken = tmp_path / f"{name}-whole", tmp_path / f"{name}-broken"
         train_autoencoder(settings, run_dir=whole, device="cpu")
         with pytest.raises(TrainingInterruptedError):
