@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import Tensor
 
-from paecli.core.flow import FLOWS, LatentFlow, standard_normal_log_prob
+from paecli.core.flow import FLOWS, LatentFlow
 from paecli.store.checkpoint import save_tensors
 
 SIZES = (1, 2, 3, 33)
@@ -221,10 +221,22 @@ def test_first_blocks_of_realnvp_may_only_shift() -> None:
     torch.testing.assert_close(log_determinant, whitening.expand(5))
 
 
-def test_standard_normal_log_prob_is_torchs() -> None:
-    u = torch.randn(9, 4)
-    expected = torch.distributions.Normal(0, 1).log_prob(u).sum(1)
-    torch.testing.assert_close(standard_normal_log_prob(u), expected)
+@pytest.mark.parametrize("kind", FLOWS)
+def test_density_is_that_of_the_base_changed_by_the_flow(kind: str, tmp_path: Path) -> None:
+    flow = build(kind, 4, components=3)
+    means = 2 * torch.randn(3, 4).double()
+    flow.base.set(torch.tensor([0.2, 0.3, 0.5]), means, torch.eye(4).repeat(3, 1, 1) * 2)
+    z = correlated_latents(4, 20).double()
+    u, log_determinant = flow.to_base(z)
+    torch.testing.assert_close(flow.log_prob(z), flow.base.log_prob(u) + log_determinant)
+    cold = flow.sample(50, temperature=0.0, generator=torch.Generator().manual_seed(0))
+    assert torch.cdist(cold, flow.from_base(means)).amin(1).max() < 1e-6
+    flow, z = flow.float(), z.float()
+    save_tensors(tmp_path / "flow.safetensors", dict(flow.state_dict()), {})
+    loaded = LatentFlow(kind=kind, latent_size=4, blocks=4, width=16, components=3).eval()
+    loaded.load_state_dict(load_file(tmp_path / "flow.safetensors"))
+    assert torch.equal(loaded.log_prob(z), flow.log_prob(z))
+    assert loaded.base.radius == flow.base.radius
 
 
 def test_unknown_kind_and_affine_flow_over_one_latent_are_refused() -> None:

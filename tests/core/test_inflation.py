@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from paecli.core.base_distribution import StandardNormal
 from paecli.core.calibration import Calibration, fit_calibration
 from paecli.core.inflation import measure_inflation
 
@@ -32,6 +33,7 @@ def inflation(*, correlated: bool) -> float:
     return measure_inflation(
         calibration,
         lambda u: (0.5 + u @ weight).view(-1, 1, 8, 8),
+        base=StandardNormal(LATENT),
         sigma=torch.full((1, 8, 8), 0.02),
         observed=torch.ones(1, 8, 8, dtype=torch.bool),
     )
@@ -47,8 +49,11 @@ def test_nothing_observed_or_not_fitted_means_no_inflation() -> None:
     hidden, seen = torch.zeros(1, 8, 8).bool(), torch.ones(1, 8, 8).bool()
     sigma = torch.ones(1, 8, 8)
     never = lambda u: pytest.fail("not needed")  # noqa: E731
-    assert measure_inflation(calibration, never, sigma=sigma, observed=hidden) == 1.0
-    assert measure_inflation(Calibration(), never, sigma=sigma, observed=seen) == 1.0
+    for empty, observed in ((calibration, hidden), (Calibration(), seen)):
+        factor = measure_inflation(
+            empty, never, base=StandardNormal(LATENT), sigma=sigma, observed=observed
+        )
+        assert factor == 1.0
 
 
 def test_only_directions_that_move_missing_pixels_count() -> None:
@@ -68,6 +73,7 @@ def test_only_directions_that_move_missing_pixels_count() -> None:
         return measure_inflation(
             calibration,
             lambda u: (0.5 + u @ weight).view(-1, 1, 8, 8),
+            base=StandardNormal(2),
             sigma=torch.full((1, 8, 8), 0.02),
             observed=observed.view(1, 8, 8),
         )

@@ -59,7 +59,12 @@ def test_resumed_autoencoder_equals_an_undisturbed_one(
     assert hashes[0] == hashes[1]
 
 
-def test_resumed_flow_equals_an_undisturbed_one(small_run: RunSettings, trained_run: Path) -> None:
+@pytest.mark.parametrize("components", [0, 3])
+def test_resumed_flow_equals_an_undisturbed_one(
+    small_run: RunSettings, trained_run: Path, components: int
+) -> None:
+    chosen = {"flow": {"flow_options": {"components": components}}}
+    small_run = check(merge(small_run.model_dump(), chosen), where="the test")
     train_flow(small_run.flow, run_dir=trained_run, device="cpu")
     undisturbed = load(trained_run).state_dict()
     with pytest.raises(TrainingInterruptedError):

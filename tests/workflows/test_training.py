@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from paecli.config import RunSettings
+from paecli.core.base_distribution import GaussianMixture
 from paecli.core.flow import LatentFlow
 from paecli.core.normal_reference import NormalReference
 from paecli.core.scores import FAST_SCORES
@@ -217,6 +218,29 @@ def test_batch_normalisation_over_one_image_is_refused(
     single = with_optimiser(small_run.model_copy(update={"autoencoder": stage}), batch_size=1)
     with pytest.raises(TrainingError, match="at least 2"):
         train_autoencoder(single, run_dir=tmp_path, device="cpu")
+
+
+def test_base_of_gaussians_is_fitted_and_kept(small_run: RunSettings, trained_run: Path) -> None:
+    settings = small_run.flow.model_copy(update={"flow_options": {"width": 16, "components": 3}})
+    train_flow(settings, run_dir=trained_run, device="cpu")
+    model = load(trained_run)
+    base = model.require_flow().base
+    assert isinstance(base, GaussianMixture)
+    assert torch.cdist(base.means, base.means)[0, 1] > 0.1
+    draws = model.sample(5, generator=torch.Generator().manual_seed(0))
+    assert draws.shape == (5, *model.image_shape)
+    assert set(model.normal_scores) == set(FAST_SCORES)
+    restoration = model.restore(draws[0], mask=torch.ones(28, 28).triu(), starts=4)
+    assert restoration.mean.isfinite().all()
+
+
+def test_too_few_images_for_the_base_are_told_before_training(
+    small_run: RunSettings, trained_run: Path
+) -> None:
+    settings = small_run.flow.model_copy(update={"flow_options": {"components": 100}})
+    with pytest.raises(TrainingError, match="192 images are too few for a base of 100 Gaussians"):
+        train_flow(settings, run_dir=trained_run, device="cpu")
+    assert not (trained_run / MODEL_FILE).exists()
 
 
 def test_noise_of_the_latents_has_their_covariance() -> None:

@@ -12,7 +12,6 @@ from math import log
 import torch
 from torch import Tensor
 
-from paecli.core.flow import standard_normal_log_prob
 from paecli.core.marginal_likelihood import negative_log_evidence
 from paecli.core.normal_reference import NormalReference
 from paecli.core.pae import PAE
@@ -52,7 +51,7 @@ class Evidence:
     def log_prob(self) -> Tensor:
         """`-log p(z)`, `(b,)` nats."""
         u, log_determinant = self.base
-        return -standard_normal_log_prob(u) - log_determinant
+        return -self.model.require_flow().base.log_prob(u) - log_determinant
 
     @cached_property
     def reconstruction_error(self) -> Tensor:

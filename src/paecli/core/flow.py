@@ -1,14 +1,14 @@
-"""Stage 2: the normalizing flow over latents, `z <-> u ~ N(0, I)`."""
+"""Stage 2: the normalizing flow over latents, `z <-> u`, with a simple distribution of `u`."""
 
 from collections import OrderedDict
 from collections.abc import Callable
-from math import log, pi
 
 import torch
 from FrEIA.framework import SequenceINN
 from FrEIA.modules import GLOWCouplingBlock, NICECouplingBlock, RNVPCouplingBlock
 from torch import Tensor, nn
 
+from paecli.core.base_distribution import build_base
 from paecli.core.mixing import LinearLU, Permute
 from paecli.core.spline import SplineCoupling
 
@@ -18,8 +18,8 @@ FLOWS = ("nsf", "realnvp", "glow", "hybrid")
 class LatentFlow(nn.Module):
     """A density over latent vectors: whitening, then an invertible network.
 
-    `u = to_base(z)` is standard normal when `z` follows the learned density;
-    `log_prob(z) = log N(u; 0, I) + log|det du/dz|` in nats, whitening included.
+    `u = to_base(z)` follows the base distribution, N(0, I) by default, when `z` follows the
+    learned density; `log_prob(z) = log base(u) + log|det du/dz|` in nats, whitening included.
 
     Near the data the round trip `u -> z -> u` holds to 1e-4 in float32. With all of `u` three
     (five) times too far out and the subnets' `reach` at 5, to 6e-3 (2e-2) at worst and 5e-5
@@ -29,6 +29,7 @@ class LatentFlow(nn.Module):
 
     Attributes:
         latent_size: length of a latent vector.
+        base: distribution of `u`.
         mean: `(latent_size,)` mean of the latents.
         cholesky: `(latent_size, latent_size)` lower Cholesky factor of their covariance.
     """
@@ -49,6 +50,7 @@ class LatentFlow(nn.Module):
         shift_only_blocks: int = 0,
         dropout: float = 0.0,
         reach: float = 0.0,
+        components: int = 0,
     ) -> None:
         """Builds the flow as the identity after whitening.
 
@@ -68,6 +70,8 @@ class LatentFlow(nn.Module):
             reach: subnets see their inputs clamped to `[-reach, reach]`; 0: as they are. Where
                 there are no data a subnet extrapolates, and the map it shapes may then bend
                 so strongly that float32 cannot invert it.
+            components: Gaussians of the base distribution, see `paecli.core.mixture_fit`;
+                0: the base is N(0, I).
 
         Raises:
             ValueError: unknown kind, or affine couplings over a latent of size 1.
@@ -78,6 +82,7 @@ class LatentFlow(nn.Module):
         if latent_size == 1 and kind != "nsf":
             raise ValueError(f"a latent of size 1 has no halves to couple for {kind!r}; use 'nsf'")
         self.latent_size = latent_size
+        self.base = build_base(components, latent_size)
         self.register_buffer("mean", torch.zeros(latent_size))
         self.register_buffer("cholesky", torch.eye(latent_size))
         subnet = _subnet_constructor(width=width, dropout=dropout, reach=reach)
@@ -146,7 +151,14 @@ class LatentFlow(nn.Module):
     def log_prob(self, z: Tensor) -> Tensor:
         """Returns the log density of latents `(b, latent_size)`: `(b,)` in nats."""
         u, log_determinant = self.to_base(z)
-        return standard_normal_log_prob(u) + log_determinant
+        return self.base.log_prob(u) + log_determinant
+
+    def sample(
+        self, count: int, *, temperature: float = 1.0, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Draws latents `(count, latent_size)`; see `Base.sample`."""
+        u = self.base.sample(count, temperature=temperature, generator=generator)
+        return self.from_base(u.to(self.mean))
 
     def forward(self, z: Tensor) -> Tensor:
         """Same as `log_prob`; lets wrappers for several devices hook in."""
@@ -156,11 +168,6 @@ class LatentFlow(nn.Module):
 def _full_precision(like: Tensor) -> torch.autocast:
     """Switches autocast off: bfloat16's 8 bits would make the inverse miss and densities rough."""
     return torch.autocast(like.device.type, enabled=False)
-
-
-def standard_normal_log_prob(u: Tensor) -> Tensor:
-    """Returns `log N(u; 0, I)` of `(b, n)` vectors: `(b,)` in nats."""
-    return -0.5 * (u.square().sum(1) + u.shape[1] * log(2 * pi))
 
 
 def _subnet_constructor(

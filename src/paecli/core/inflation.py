@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from paecli.core.base_distribution import Base
 from paecli.core.calibration import Calibration
 from paecli.core.posterior.target import Generate, Target
 
@@ -20,7 +21,7 @@ HALVINGS = 20  # of the interval in which the factor is searched; leaves it to 1
 
 
 def measure_inflation(
-    calibration: Calibration, generate: Generate, *, sigma: Tensor, observed: Tensor
+    calibration: Calibration, generate: Generate, *, base: Base, sigma: Tensor, observed: Tensor
 ) -> float:
     """Measures by how much to inflate the model's variance for one mask.
 
@@ -30,6 +31,7 @@ def measure_inflation(
     Args:
         calibration: with held-out images.
         generate: maps base vectors `(b, k)` to images.
+        base: distribution of base vectors.
         sigma: `(c, h, w)` standard deviation of a pixel.
         observed: `(c, h, w)`, True where observed.
 
@@ -38,7 +40,9 @@ def measure_inflation(
     """
     if not calibration.fitted or not observed.any():
         return 1.0
-    posterior = _linearise(calibration, generate, sigma=sigma.flatten(), seen=observed.flatten())
+    posterior = _linearise(
+        calibration, generate, base=base, sigma=sigma.flatten(), seen=observed.flatten()
+    )
     low, high = 1.0, LARGEST
     for _ in range(HALVINGS):
         middle = (low * high) ** 0.5
@@ -51,38 +55,40 @@ class _LinearPosterior:
     """Posteriors of `n` images, linearised at their true base vectors, in float64.
 
     Attributes:
-        u: `(n, k, 1)` true base vectors.
+        prior_precision: `(n, k, k)` of the base at the true base vectors.
+        prior_score: `(n, k, 1)` its gradient there.
         precision: `(n, k, k)` of the likelihood without inflation.
         score: `(n, k, 1)` its gradient.
         metric: `(n, k, k)`; `v' metric v` is the squared change of the wanted pixels by `v`.
     """
 
-    u: Tensor
+    prior_precision: Tensor
+    prior_score: Tensor
     precision: Tensor
     score: Tensor
     metric: Tensor
 
     def is_too_narrow(self, factor: float) -> bool:
         """Tells whether the means are further off than the spread says, over all images."""
-        identity = torch.eye(self.u.shape[1]).to(self.u)
-        covariance = torch.linalg.inv(self.precision / factor + identity)
-        error = covariance @ (self.score / factor - self.u)
+        covariance = torch.linalg.inv(self.precision / factor + self.prior_precision)
+        error = covariance @ (self.score / factor + self.prior_score)
         return bool((error.mT @ self.metric @ error).sum() > (covariance * self.metric).sum())
 
 
 def _linearise(
-    calibration: Calibration, generate: Generate, *, sigma: Tensor, seen: Tensor
+    calibration: Calibration, generate: Generate, *, base: Base, sigma: Tensor, seen: Tensor
 ) -> _LinearPosterior:
     """Linearises; `sigma` and `seen` are `(p,)`."""
     u, data = calibration.u.to(sigma), calibration.images.flatten(1).to(sigma) / 255
     everything = torch.ones_like(data, dtype=torch.bool)
-    target = Target(generate, data, sigma.square().expand_as(data), everything, u.shape[1])
+    target = Target(generate, data, sigma.square().expand_as(data), everything, u.shape[1], base)
     images, jacobian = (each.squeeze(1).double() for each in target.jacobian(u[:, None]))
     wanted = jacobian[..., seen if seen.all() else ~seen]
     informing = jacobian[..., seen]
     weighted = informing / sigma[seen].square().double()
     return _LinearPosterior(
-        u=u.unsqueeze(-1).double(),
+        prior_precision=base.precision(u).double(),
+        prior_score=base.score(u).unsqueeze(-1).double(),
         precision=weighted @ informing.mT,
         score=weighted @ (data.double() - images)[:, seen, None],
         metric=wanted @ wanted.mT,

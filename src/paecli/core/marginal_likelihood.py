@@ -14,8 +14,9 @@ def negative_log_evidence(model: PAE, *, z: Tensor, residual: Tensor, log_prob: 
 
     The decoder and the flow are taken as linear about the encoder's `z`, so that the integral
     of `N(x; decode(z), sigma^2) p(z)` over `z` has a closed form:
-    `log p(x, z) + n/2 log 2 pi - 1/2 log det(J^T J + A^T A)`
-    with `J` the Jacobian of `decode(z) / sigma` and `A` that of `u = to_base(z)`.
+    `log p(x, z) + n/2 log 2 pi - 1/2 log det(J^T J + A^T P A)`
+    with `J` the Jacobian of `decode(z) / sigma`, `A` that of `u = to_base(z)` and `P` the
+    precision of the base, the identity for N(0, I).
 
     Args:
         model: a model with a flow.
@@ -27,7 +28,10 @@ def negative_log_evidence(model: PAE, *, z: Tensor, residual: Tensor, log_prob: 
     """
     sigma = model.sigma
     decoder_jacobian, flow_jacobian = _decoder_jacobian(model, z), _flow_jacobian(model, z)
-    precision = decoder_jacobian.mT @ decoder_jacobian + flow_jacobian.mT @ flow_jacobian
+    flow = model.require_flow()
+    base_precision = flow.base.precision(flow.to_base(z)[0])
+    precision = decoder_jacobian.mT @ decoder_jacobian
+    precision = precision + flow_jacobian.mT @ base_precision @ flow_jacobian
     chi_squared = (residual / sigma).square().flatten(1).sum(1)
     log_likelihood = -0.5 * (chi_squared + sigma.numel() * log(2 * pi)) - sigma.log().sum()
     volume = 0.5 * (z.shape[1] * log(2 * pi) - torch.linalg.slogdet(precision.double())[1])

@@ -121,8 +121,8 @@ class PAE(nn.Module):
         Returns:
             `(count, c, h, w)` in [0, 1].
         """
-        u = torch.randn(count, self.latent_size, generator=generator).to(self.sigma)
-        return self.decode(self.require_flow().from_base(temperature * u))
+        flow = self.require_flow()
+        return self.decode(flow.sample(count, temperature=temperature, generator=generator))
 
     @torch.no_grad()
     def log_prob(self, x: Tensor) -> Tensor:

@@ -102,6 +102,7 @@ def latent_space(model: PAE) -> LatentSpace:
         decode=lambda white: model.autoencoder.decode(flow.unwhiten(white)),
         to_base=flow.white_to_base,
         from_base=flow.base_to_white,
+        base=flow.base,
     )
 
 
@@ -112,6 +113,7 @@ def measured_inflation(model: PAE, observed: Tensor) -> Tensor:
         measure_inflation(
             model.calibration,
             model.generate,
+            base=model.require_flow().base,
             sigma=model.sigma,
             observed=each.reshape(model.image_shape),
         )

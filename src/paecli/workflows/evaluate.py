@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from paecli.core.features import FeatureNetwork, to_8_bit
-from paecli.core.flow import LatentFlow, standard_normal_log_prob
+from paecli.core.flow import LatentFlow
 from paecli.core.latent_quality import base_normality, two_sample_test
 from paecli.core.metrics import mean_with_interval, reconstruction_quality
 from paecli.core.novelty import (
@@ -126,14 +126,14 @@ def _open_network(model: PAE, compare: SampleQualityOptions, progress: Progress)
 @torch.no_grad()
 def _flow_quality(flow: LatentFlow, z: Tensor, *, seed: int) -> FlowQuality:
     u, log_determinant = flow.to_base(z)
-    log_prob = standard_normal_log_prob(u) + log_determinant
-    samples = flow.from_base(torch.randn(z.shape, generator=_generator(seed)).to(z))
+    log_prob = flow.base.log_prob(u) + log_determinant
+    samples = flow.sample(len(z), generator=_generator(seed))
     nll, nll_ci = mean_with_interval(-log_prob.double())
     return FlowQuality(
         nll=nll,
         nll_ci=nll_ci,
         two_sample=two_sample_test(z, samples, seed=seed),
-        base=base_normality(u),
+        base=base_normality(flow.base.standardise(u, _generator(seed))),
     )
 
 

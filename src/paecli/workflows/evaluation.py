@@ -19,7 +19,7 @@ class FlowQuality:
         nll: mean negative log density, nats per image.
         nll_ci: 95 % interval of `nll` from the spread between images.
         two_sample: can a classifier tell the flow's samples from encoded test images?
-        base: are base vectors of test images standard normal?
+        base: do base vectors of test images follow the base, once standardised?
     """
 
     nll: float

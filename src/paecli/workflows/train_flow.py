@@ -17,7 +17,9 @@ from paecli.config import (
     to_yaml,
     without_none,
 )
+from paecli.core.base_distribution import GaussianMixture
 from paecli.core.flow import LatentFlow
+from paecli.core.mixture_fit import fit_mixture
 from paecli.core.objectives import FlowObjective
 from paecli.core.pae import PAE
 from paecli.data import ImageDataset
@@ -83,6 +85,8 @@ def train_flow(
     kept, held_out = split_data(run_settings.autoencoder, data)
     latents = model.encode(kept.images)
     flow, arguments = _first_flow(settings, model, header, latents, progress)
+    if resumed is None:  # else the state of the interrupted run holds the base
+        _fit_base(flow, latents, seed=settings.seed, progress=progress)
     accelerator = open_accelerator(device)
     loop = run_loop(
         _FlowStage(flow, settings.latent_noise, latents, model.encode(held_out.images)),
@@ -188,6 +192,14 @@ def _first_flow(
         progress.say("starting a new flow: the one trained with the autoencoder is of another kind")
     flow.fit_whitening(latents)
     return flow, arguments
+
+
+@torch.no_grad()
+def _fit_base(flow: LatentFlow, latents: Tensor, *, seed: int, progress: Progress) -> None:
+    """Fits the base, if it can be, to where the untrained flow sends the latents."""
+    if isinstance(flow.base, GaussianMixture):
+        progress.say(f"fitting {len(flow.base.means)} Gaussians to {len(latents)} latents")
+        fit_mixture(flow.base, flow.to_base(latents)[0], seed=seed)
 
 
 def _trained_autoencoder(run_dir: Path) -> tuple[PAE, Header]:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from paecli.core.base_distribution import StandardNormal
 from paecli.core.posterior.latents import LatentSpace
 from paecli.core.posterior.restore import Damage
 
@@ -32,6 +33,7 @@ class LinearCase:
             decode=self.generate,
             to_base=lambda w: (w, w.new_zeros(len(w))),
             from_base=lambda u: u,
+            base=StandardNormal(LATENT),
         )
 
     def pixel_mean(self) -> Tensor:

@@ -18,7 +18,7 @@ def flow_space() -> LatentSpace:
         if parameter.is_floating_point():
             parameter.data += 0.2 * torch.randn_like(parameter)
     decode = lambda w: w.view(-1, 1, 1, LATENT)  # noqa: E731
-    return LatentSpace(decode, flow.white_to_base, flow.base_to_white)
+    return LatentSpace(decode, flow.white_to_base, flow.base_to_white, flow.base)
 
 
 def base_target(space: LatentSpace) -> Target:
@@ -29,6 +29,7 @@ def base_target(space: LatentSpace) -> Target:
         variance=torch.full_like(data, 0.5),
         observed=torch.ones_like(data, dtype=torch.bool),
         latent_size=LATENT,
+        base=space.base,
     )
 
 

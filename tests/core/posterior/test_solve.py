@@ -4,6 +4,7 @@ import torch
 from scipy.stats import chisquare
 from torch import Tensor
 
+from paecli.core.base_distribution import StandardNormal
 from paecli.core.posterior.draws import draw_by_chains, draw_by_importance
 from paecli.core.posterior.solve import find_modes
 from paecli.core.posterior.target import Target
@@ -30,6 +31,7 @@ def target_for(decoder: object, data: Tensor, sigma: float) -> Target:
         variance=torch.full_like(data, sigma**2),
         observed=torch.ones_like(data, dtype=torch.bool),
         latent_size=2,
+        base=StandardNormal(2),
     )
 
 

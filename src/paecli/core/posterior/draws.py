@@ -75,7 +75,7 @@ def draw_from_prior(target: Target, space: LatentSpace, generator: torch.Generat
         generator: source of randomness.
     """
     n, k = len(target.data), target.latent_size
-    u = torch.randn(n * KEPT, k, generator=generator).to(target.data)
+    u = space.base.sample(n * KEPT, generator=generator).to(target.data)
     points = space.from_base(u).detach().view(n, KEPT, k)
     ess = torch.full((n,), float(KEPT))
     return _draws(target, points, target.score(points)[1], ess=ess)

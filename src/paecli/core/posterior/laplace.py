@@ -1,4 +1,4 @@
-"""Gaussian approximation of the posterior over base vectors, prior N(0, I), about a mode."""
+"""Gaussian approximation of the posterior over base vectors about a mode."""
 
 from typing import Literal
 
@@ -37,13 +37,14 @@ def hessian(target: Target, u: Tensor) -> Tensor:
     """Returns minus the second derivative of the log posterior: `(n, s, k, k)` in float64.
 
     Args:
-        target: the posterior over base vectors, whose prior is N(0, I).
+        target: the posterior over base vectors.
         u: points `(n, s, k)`.
     """
 
     def energy(point: Tensor, data: Tensor, weight: Tensor) -> Tensor:
         misfit = target.generate(point[None]).flatten() - data
-        return 0.5 * (point.square().sum() + (weight * misfit.square()).sum())
+        prior = target.base.log_prob(point[None]).squeeze()
+        return 0.5 * (weight * misfit.square()).sum() - prior
 
     second = torch.func.hessian(energy)
     of_points = torch.vmap(second, in_dims=(0, None, None))

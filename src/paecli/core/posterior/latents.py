@@ -1,6 +1,6 @@
 """The coordinates that draws are made in: whitened latents rather than base vectors.
 
-Both describe the same posterior. In base space its prior is a plain Gaussian, but a trained
+Both describe the same posterior. In base space its prior is a plain one, but a trained
 flow bends and stretches that space so much that the likelihood is rough there: on held-out
 Fashion-MNIST images the log density of the posterior differs from that of its Laplace mixture
 by a standard deviation of 100 nats in base space, and of 4 in whitened latents.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from paecli.core.flow import standard_normal_log_prob
+from paecli.core.base_distribution import Base
 from paecli.core.posterior.mixture import Mixture
 from paecli.core.posterior.target import Generate, Target
 
@@ -25,16 +25,18 @@ class LatentSpace:
         decode: `w` to images `(b, c, h, w)`; differentiable.
         to_base: `w` to base vectors and `log|det du/dw|` `(b,)`; differentiable.
         from_base: its inverse.
+        base: distribution of base vectors.
     """
 
     decode: Generate
     to_base: Callable[[Tensor], tuple[Tensor, Tensor]]
     from_base: Callable[[Tensor], Tensor]
+    base: Base
 
     def log_prob(self, w: Tensor) -> Tensor:
         """Returns the flow's log density of whitened latents: `(b,)` in nats."""
         u, log_determinant = self.to_base(w)
-        return standard_normal_log_prob(u) + log_determinant
+        return self.base.log_prob(u) + log_determinant
 
     def target(self, base: Target) -> Target:
         """Returns the posterior `base`, given over base vectors, over whitened latents."""

@@ -1,10 +1,8 @@
 """Maximum a posteriori points: many starts of many images climb at once.
 
-All of it is over base vectors: starts, bounds and curvatures take the prior to be N(0, I).
+All of it is over base vectors: starts, bounds and curvatures come from the flow's base.
 Tempered Adam brings the starts near modes; Levenberg-Marquardt steps finish there.
 """
-
-from math import sqrt
 
 import torch
 from torch import Tensor
@@ -37,9 +35,10 @@ def draw_starts(
         `(n, min(count, 4 * survivors(k)) + g, k)`.
     """
     n, k = len(target.data), target.latent_size
-    starts = torch.randn(n, count, k, generator=generator).to(target.data)
-    starts = best(target, _bounded(starts), 4 * survivors(k), temper=FIRST_TEMPER)
-    return starts if guesses is None else torch.cat((_bounded(guesses), starts), dim=1)
+    starts = target.base.sample(n * count, generator=generator).to(target.data)
+    starts = _bounded(target, starts.view(n, count, k))
+    starts = best(target, starts, 4 * survivors(k), temper=FIRST_TEMPER)
+    return starts if guesses is None else torch.cat((_bounded(target, guesses), starts), dim=1)
 
 
 def survivors(latent_size: int) -> int:
@@ -83,7 +82,7 @@ def finish(target: Target, u: Tensor, *, steps: int = FINAL_STEPS) -> tuple[Tens
         curvature, slope = gauss_newton(target, u)
         scale = curvature.diagonal(dim1=-2, dim2=-1) * damping[..., None]
         step = torch.linalg.solve(curvature + torch.diag_embed(scale), slope.unsqueeze(-1))
-        proposal = _bounded(u + step.squeeze(-1).to(u))
+        proposal = _bounded(target, u + step.squeeze(-1).to(u))
         new = target.log_prob(proposal)
         better = new >= log_prob
         u = torch.where(better[..., None], proposal, u)
@@ -93,10 +92,12 @@ def finish(target: Target, u: Tensor, *, steps: int = FINAL_STEPS) -> tuple[Tens
 
 
 def gauss_newton(target: Target, u: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the Gauss-Newton precision `I + J' W J` and the gradient of the log posterior.
+    """Returns the Gauss-Newton precision `P + J' W J` and the gradient of the log posterior.
+
+    `P` is the precision of the base, the identity for N(0, I).
 
     Args:
-        target: the posterior over base vectors, whose prior is N(0, I).
+        target: the posterior over base vectors.
         u: points `(n, s, k)`.
 
     Returns:
@@ -104,10 +105,12 @@ def gauss_newton(target: Target, u: Tensor) -> tuple[Tensor, Tensor]:
     """
     images, jacobian = target.jacobian(u)
     weighted = jacobian * target.precision[:, None, None]
-    identity = torch.eye(target.latent_size, dtype=torch.float64, device=u.device)
-    curvature = (weighted @ jacobian.transpose(-1, -2)).double() + identity
+    points = u.flatten(0, 1)
+    prior = target.base.precision(points).double().view(*u.shape, -1)
+    curvature = (weighted @ jacobian.transpose(-1, -2)).double() + prior
     misfit = target.data[:, None] - images
-    slope = torch.einsum("nskp,nsp->nsk", weighted, misfit).double() - u.double()
+    pull = target.base.score(points).double().view(u.shape)
+    slope = torch.einsum("nskp,nsp->nsk", weighted, misfit).double() + pull
     return curvature, slope
 
 
@@ -118,15 +121,15 @@ def _adam(target: Target, u: Tensor, tempers: list[float], *, rate: float) -> Te
         first = 0.9 * first + 0.1 * slope
         second = 0.95 * second + 0.05 * slope.square()
         moved = (first / (1 - 0.9**step)) / ((second / (1 - 0.95**step)).sqrt() + 1e-8)
-        u = _bounded(u + rate * moved)
+        u = _bounded(target, u + rate * moved)
     return u
 
 
-def _bounded(u: Tensor) -> Tensor:
+def _bounded(target: Target, u: Tensor) -> Tensor:
     """Pulls points back into the ball that holds nearly all of the prior.
 
     A trained flow sends points far outside it to absurd latents.
     """
-    radius = sqrt(u.shape[-1]) + 4.0
+    radius = target.base.radius
     shrink: Tensor = radius / u.norm(dim=-1, keepdim=True).clamp_min(radius)
     return u * shrink

@@ -103,6 +103,7 @@ def build_target(
         variance=variance,
         observed=observed,
         latent_size=latent_size,
+        base=space.base,
     )
 
 

@@ -8,7 +8,7 @@ from math import pi
 import torch
 from torch import Tensor
 
-from paecli.core.flow import standard_normal_log_prob
+from paecli.core.base_distribution import Base
 
 Generate = Callable[[Tensor], Tensor]
 LogDensity = Callable[[Tensor], Tensor]
@@ -29,8 +29,9 @@ class Target:
         data: `(n, p)` observed values; anything finite where missing.
         variance: `(n, p)` variance of `data` about `g(u)`: model error and noise.
         observed: `(n, p)`, True where observed.
-        latent_size: `k`.
-        log_prior: log density of `(b, k)` points, `(b,)` in nats; differentiable.
+        base: distribution of base vectors.
+        log_prior: log density of `(b, k)` points, `(b,)` in nats; differentiable. None: that
+            of the base, whose vectors the points are.
     """
 
     generate: Generate
@@ -38,7 +39,8 @@ class Target:
     variance: Tensor
     observed: Tensor
     latent_size: int
-    log_prior: LogDensity = standard_normal_log_prob
+    base: Base
+    log_prior: LogDensity | None = None
 
     @property
     def precision(self) -> Tensor:
@@ -56,7 +58,8 @@ class Target:
 
     def log_prob(self, u: Tensor, *, temper: float = 1.0) -> Tensor:
         """Returns `log prior + temper * log likelihood` at points `(n, s, k)`: `(n, s)`."""
-        prior = self.log_prior(u.flatten(0, 1)).view(u.shape[:2])
+        log_prior = self.log_prior or self.base.log_prob
+        prior = log_prior(u.flatten(0, 1)).view(u.shape[:2])
         return prior + temper * self.log_likelihood(self.images(u))
 
     def log_likelihood(self, images: Tensor) -> Tensor:
