@@ -205,8 +205,9 @@ def test_seed_fixes_the_whole_flow(kind: str) -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_autocast_does_not_touch_the_flow() -> None:
-    flow = build("nsf", 8).float()
+@pytest.mark.parametrize("components", [0, 3])
+def test_autocast_does_not_touch_the_flow(components: int) -> None:
+    flow = build("nsf", 8, components=components).float()
     z = correlated_latents(8, 10)
     with torch.autocast("cpu", torch.bfloat16):
         inside, back = flow.log_prob(z), flow.from_base(z)

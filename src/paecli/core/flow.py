@@ -150,8 +150,9 @@ class LatentFlow(nn.Module):
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Returns the log density of latents `(b, latent_size)`: `(b,)` in nats."""
-        u, log_determinant = self.to_base(z)
-        return self.base.log_prob(u) + log_determinant
+        with _full_precision(z):
+            u, log_determinant = self.to_base(z)
+            return self.base.log_prob(u) + log_determinant
 
     def sample(
         self, count: int, *, temperature: float = 1.0, generator: torch.Generator | None = None

@@ -1,11 +1,12 @@
 """From a target to modes and draws: the methods, and how `auto` chooses among them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from paecli.core.base_distribution import StandardNormal, standard_normal_log_prob
 from paecli.core.posterior.draws import (
     PARETO_LIMIT,
     RHAT_LIMIT,
@@ -97,7 +98,12 @@ def find_modes(
     Arguments as of `solve`; `target` is the posterior over base vectors, and so is the mixture.
     """
     first = draw_starts(target, count=starts, generator=generator, guesses=guesses)
-    modes, log_posteriors = finish(target, climb(target, first))
+    near = climb(target, first)
+    if not isinstance(target.base, StandardNormal):
+        # each start stays in the cluster it began in; without clusters it finds the right one
+        plain = replace(target, log_prior=standard_normal_log_prob)
+        near = torch.cat((near, climb(plain, first)), dim=1)
+    modes, log_posteriors = finish(target, near)
     return build_mixture(modes, log_posteriors, precision(target, modes))
 
 
