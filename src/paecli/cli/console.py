@@ -47,7 +47,7 @@ def print_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, words: bool = False
 ) -> None:
     """Prints a table; columns after the first align right, as numbers do, unless they are words."""
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
     for index, column in enumerate(columns):
         left = words or index == 0
         table.add_column(column, justify="left" if left else "right", overflow="fold")

@@ -49,4 +49,5 @@ def image_row(image: ScoredImage, folder: Path) -> tuple[str, ...]:
 
 def _with_margin(value: float, interval: Interval) -> str:
     low, high = interval
-    return f"{value:.4f} ±{max(high - value, value - low):.4f}"
+    margin = f"{max(high - value, value - low):.4f}".removeprefix("0")
+    return f"{value:.4f}±{margin}"  # as narrow as it gets: five columns must fit on 80 characters
