@@ -24,12 +24,14 @@ class Case:
     """One damaged image that both clusters explain equally well.
 
     Attributes:
-        means: `(2, k)` of the posterior's two Gaussians, of equal weight.
+        means: `(2, k)` of the posterior's two Gaussians.
+        shares: `(2,)` their weights, which are those of the clusters.
     """
 
     weight: Tensor
     damage: Damage
     means: Tensor
+    shares: Tensor
 
     def decode(self, u: Tensor) -> Tensor:
         return (0.5 + u @ self.weight).view(-1, 1, 3, 3)
@@ -37,15 +39,15 @@ class Case:
     def space(self) -> LatentSpace:
         base = GaussianMixture(2, LATENT).double()
         factors = torch.eye(LATENT).double().repeat(2, 1, 1) / SPREAD
-        base.set(torch.ones(2) / 2, CENTRES, factors)
+        base.set(self.shares, CENTRES, factors)
         return LatentSpace(self.decode, lambda w: (w, w.new_zeros(len(w))), lambda u: u, base)
 
     def mean(self) -> Tensor:
-        return self.decode(self.means.mean(0, keepdim=True))[0]
+        return self.decode(self.shares[None] @ self.means)[0]
 
 
-@pytest.fixture
-def case() -> Case:
+@pytest.fixture(params=[0.5, 0.2])
+def case(request: pytest.FixtureRequest) -> Case:
     weight = torch.zeros(LATENT, PIXELS).double()
     weight[0, :4], weight[1, 4:] = 0.08, 0.06
     observed = torch.arange(PIXELS) >= 3  # one pixel is left that tells of the first latent
@@ -56,7 +58,8 @@ def case() -> Case:
     covariance = torch.linalg.inv(precision + torch.eye(LATENT) / SPREAD**2)
     means = (pull + CENTRES / SPREAD**2) @ covariance
     damage = Damage(data.view(1, 1, 3, 3), observed.view(1, 1, 3, 3), 0.0)
-    return Case(weight, damage, means)
+    shares = torch.tensor([request.param, 1 - request.param]).double()
+    return Case(weight, damage, means, shares)
 
 
 def test_modes_and_their_weights_are_exact(case: Case) -> None:
@@ -70,7 +73,7 @@ def test_modes_and_their_weights_are_exact(case: Case) -> None:
     mixture = find_modes(target, starts=64, generator=torch.Generator().manual_seed(0))
     order = mixture.means[0, :, 0].argsort()
     torch.testing.assert_close(mixture.means[0, order], case.means, atol=1e-3, rtol=0)
-    torch.testing.assert_close(mixture.weights, torch.full((1, 2), 0.5).double())
+    torch.testing.assert_close(mixture.weights[0, order], case.shares, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("method", ["mixture", "is", "hmc"])
@@ -85,7 +88,7 @@ def test_nothing_observed_gives_the_base(case: Case) -> None:
     blank = Damage(case.damage.data, torch.zeros(1, 1, 3, 3, dtype=torch.bool), 0.0)
     (result,) = restore_images(blank, samples=256, starts=8, method="auto", **arguments(case))
     left = (result.samples_u[:, 0] < 0).double().mean()
-    assert abs(left - 0.5) < 0.1
+    assert abs(left - case.shares[0]) < 0.1
 
 
 def restored(case: Case, method: str) -> list[Restoration]:

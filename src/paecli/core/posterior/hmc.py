@@ -3,7 +3,7 @@
 Each chain carries the index of a mixture component. Inside a component's own units
 (Neal, "MCMC using Hamiltonian dynamics", arXiv:1206.1901, section 4.1) trajectories see a
 posterior of about unit scale. A jump maps a chain from one component's ellipsoid onto
-another's and is accepted with the ratio of densities and volumes (Tjelmeland & Hegstad,
+another's and is accepted with the ratio of densities, volumes and proposals (Tjelmeland & Hegstad,
 Scandinavian Journal of Statistics 28 (2001) 205). Both leave the posterior invariant.
 """
 
@@ -148,8 +148,10 @@ def _jump(target: Target, mixture: Mixture, chains: Chains, generator: torch.Gen
     standard = mixture.standardise_in(chains.u, chains.component)
     u = mixture.place(standard, component).to(chains.u)
     log_prob, score = target.score(u)
-    volumes = mixture.log_volumes()
-    growth = volumes.gather(1, component) - volumes.gather(1, chains.component)
+    # a chain seldom leaves its component's mode otherwise, so the shares of the modes are right
+    # only if there and back balance between the modes alone: hence the weights of the proposal
+    levels = mixture.log_volumes() - mixture.log_weights
+    growth = levels.gather(1, component) - levels.gather(1, chains.component)
     log_ratio = log_prob - chains.log_prob + growth
     uniform = torch.rand(n, c, generator=generator).to(chains.u)
     accepted = uniform.log() < log_ratio.nan_to_num(nan=-torch.inf)

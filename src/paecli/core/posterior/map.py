@@ -4,6 +4,8 @@ All of it is over base vectors: starts, bounds and curvatures come from the flow
 Tempered Adam brings the starts near modes; Levenberg-Marquardt steps finish there.
 """
 
+from math import sqrt
+
 import torch
 from torch import Tensor
 
@@ -16,6 +18,7 @@ ADAM_RATE = 0.15  # in prior standard deviations
 FINAL_STEPS = 5
 JACOBIAN_BUDGET = 128  # latents times starts that Levenberg-Marquardt finishes for an image
 FEWEST, MOST = 4, 16  # of those starts; four times as many climb
+CLOSE = 0.25  # distance in a latent, in prior standard deviations, within which starts are one
 FIRST_DAMPING = 0.1
 EASIER, HARDER = 0.2, 8.0  # change of the damping after a good and a bad step
 
@@ -63,10 +66,16 @@ def climb(target: Target, u: Tensor) -> Tensor:
 
 @torch.no_grad()
 def best(target: Target, u: Tensor, count: int, *, temper: float = 1.0) -> Tensor:
-    """Returns the `count` points of highest posterior density of each image, best first."""
+    """Returns the `count` points of highest posterior density of each image, best first.
+
+    Points close to a better one come after all others: many starts at one mode would else push
+    a second, lower mode out.
+    """
     log_prob = target.log_prob(u, temper=temper).nan_to_num(nan=-torch.inf)
-    order = log_prob.argsort(dim=1, descending=True)[:, :count]
-    return u.gather(1, order[..., None].expand(-1, -1, u.shape[2]))
+    u = _in_order(u, log_prob.argsort(dim=1, descending=True))
+    close = torch.cdist(u, u) < CLOSE * sqrt(u.shape[2])
+    repeats = close.tril(-1).any(2).int()
+    return _in_order(u, repeats.argsort(dim=1, stable=True)[:, :count])
 
 
 @torch.no_grad()
@@ -123,6 +132,11 @@ def _adam(target: Target, u: Tensor, tempers: list[float], *, rate: float) -> Te
         moved = (first / (1 - 0.9**step)) / ((second / (1 - 0.95**step)).sqrt() + 1e-8)
         u = _bounded(target, u + rate * moved)
     return u
+
+
+def _in_order(u: Tensor, order: Tensor) -> Tensor:
+    """Picks points `(n, s, k)` by an index `(n, m)`."""
+    return u.gather(1, order[..., None].expand(-1, -1, u.shape[2]))
 
 
 def _bounded(target: Target, u: Tensor) -> Tensor:
