@@ -143,11 +143,13 @@ class GaussianMixture(nn.Module):
         weights = self.log_weights.exp().cpu()
         chosen = torch.multinomial(weights, count, replacement=True, generator=generator)
         standard = torch.randn(count, self.means.shape[1], generator=generator)
-        factors = self.factors.cpu()[chosen]
-        offset = torch.linalg.solve_triangular(
-            factors, standard.to(factors).unsqueeze(1), upper=True, left=False
-        )
-        drawn: Tensor = self.means.cpu()[chosen] + temperature * offset.squeeze(1)
+        means, factors = self.means.cpu(), self.factors.cpu()
+        drawn = means[chosen]
+        for index in chosen.unique():  # a factor for each draw would take gigabytes
+            rows = chosen == index
+            drawn[rows] += temperature * torch.linalg.solve_triangular(
+                factors[index], standard[rows].to(factors), upper=True, left=False
+            )
         return drawn
 
     def standardise(self, u: Tensor, generator: torch.Generator | None = None) -> Tensor:
