@@ -89,7 +89,7 @@ class GaussianMixture(nn.Module):
         log_weights: `(m,)` in nats.
         means: `(m, k)`.
         factors: `(m, k, k)` upper triangular Cholesky factors `F` of the precisions.
-        extent: `()` the radius.
+        extent: `()` the radius; kept, since every step of a search for modes asks for it.
     """
 
     log_weights: Tensor

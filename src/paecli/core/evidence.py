@@ -109,7 +109,11 @@ class Evidence:
     def marginal_likelihood(self) -> Tensor:
         """Minus the Laplace estimate of `log p(x)`, `(b,)` nats; see `negative_log_evidence`."""
         return negative_log_evidence(
-            self.model, z=self.z, residual=self.residual, log_prob=-self.log_prob
+            self.model,
+            z=self.z,
+            u=self.base[0],
+            residual=self.residual,
+            log_prob=-self.log_prob,
         )
 
     @cached_property

@@ -56,9 +56,9 @@ class _LinearPosterior:
 
     Attributes:
         prior_precision: `(n, k, k)` of the base at the true base vectors.
-        prior_score: `(n, k, 1)` its gradient there.
+        prior_score: `(n, k, 1)` gradient of the base's log density there.
         precision: `(n, k, k)` of the likelihood without inflation.
-        score: `(n, k, 1)` its gradient.
+        score: `(n, k, 1)` gradient of its logarithm.
         metric: `(n, k, k)`; `v' metric v` is the squared change of the wanted pixels by `v`.
     """
 

@@ -9,7 +9,9 @@ from torch import Tensor
 from paecli.core.pae import PAE
 
 
-def negative_log_evidence(model: PAE, *, z: Tensor, residual: Tensor, log_prob: Tensor) -> Tensor:
+def negative_log_evidence(
+    model: PAE, *, z: Tensor, u: Tensor, residual: Tensor, log_prob: Tensor
+) -> Tensor:
     """Returns minus the Laplace estimate of `log p(x)`: `(b,)` nats.
 
     The decoder and the flow are taken as linear about the encoder's `z`, so that the integral
@@ -21,6 +23,7 @@ def negative_log_evidence(model: PAE, *, z: Tensor, residual: Tensor, log_prob: 
     Args:
         model: a model with a flow.
         z: `(b, latent_size)` latents of the images.
+        u: `(b, latent_size)` their base vectors.
         residual: `(b, c, h, w)` images minus their reconstructions.
         log_prob: `(b,)` log density of the latents in nats.
 
@@ -28,8 +31,7 @@ def negative_log_evidence(model: PAE, *, z: Tensor, residual: Tensor, log_prob: 
     """
     sigma = model.sigma
     decoder_jacobian, flow_jacobian = _decoder_jacobian(model, z), _flow_jacobian(model, z)
-    flow = model.require_flow()
-    base_precision = flow.base.precision(flow.to_base(z)[0])
+    base_precision = model.require_flow().base.precision(u)
     precision = decoder_jacobian.mT @ decoder_jacobian
     precision = precision + flow_jacobian.mT @ base_precision @ flow_jacobian
     chi_squared = (residual / sigma).square().flatten(1).sum(1)

@@ -158,4 +158,4 @@ def _resample(points: Tensor, weights: Tensor, generator: torch.Generator) -> Te
     edges = weights.cumsum(1)
     ticks = (start + torch.arange(KEPT)) / KEPT * edges[:, -1:]
     chosen = torch.searchsorted(edges, ticks).clamp_max(points.shape[1] - 1)
-    return points.gather(1, chosen.unsqueeze(-1).expand(-1, -1, points.shape[2]))
+    return torch.take_along_dim(points, chosen.unsqueeze(-1), dim=1)

@@ -65,7 +65,7 @@ def start_chains(
     weights = log_ratios(target, mixture, candidates).softmax(1)
     # a little of each, so that there are always enough
     chosen = torch.multinomial(weights + 1e-9, chains, generator=generator)
-    u = candidates.gather(1, chosen.unsqueeze(-1).expand(-1, -1, shape[-1])).to(target.data)
+    u = torch.take_along_dim(candidates, chosen.unsqueeze(-1), dim=1).to(target.data)
     log_prob, score = target.score(u)
     step = torch.full((len(u), 1), LONGEST_STEP / 2).to(target.data)
     return Chains(u, log_prob, score, component.gather(1, chosen), step)

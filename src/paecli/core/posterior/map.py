@@ -52,7 +52,8 @@ def survivors(latent_size: int) -> int:
 def climb(target: Target, u: Tensor) -> Tensor:
     """Moves starts `(n, s, k)` uphill by Adam while the likelihood's temper rises to 1.
 
-    The worse half of the starts is dropped after each third, but never below `survivors`.
+    The worse half of the starts, as `best` ranks them, is dropped after each third, but never
+    below `survivors`.
 
     Returns:
         `(n, min(s, survivors(k)), k)`, best first.
@@ -72,10 +73,11 @@ def best(target: Target, u: Tensor, count: int, *, temper: float = 1.0) -> Tenso
     a second, lower mode out.
     """
     log_prob = target.log_prob(u, temper=temper).nan_to_num(nan=-torch.inf)
-    u = _in_order(u, log_prob.argsort(dim=1, descending=True))
+    order = log_prob.argsort(dim=1, descending=True)
+    u = torch.take_along_dim(u, order.unsqueeze(-1), dim=1)
     close = torch.cdist(u, u) < CLOSE * sqrt(u.shape[2])
-    repeats = close.tril(-1).any(2).int()
-    return _in_order(u, repeats.argsort(dim=1, stable=True)[:, :count])
+    repeats_last = close.tril(-1).any(2).int().argsort(dim=1, stable=True)
+    return torch.take_along_dim(u, repeats_last[:, :count].unsqueeze(-1), dim=1)
 
 
 @torch.no_grad()
@@ -132,11 +134,6 @@ def _adam(target: Target, u: Tensor, tempers: list[float], *, rate: float) -> Te
         moved = (first / (1 - 0.9**step)) / ((second / (1 - 0.95**step)).sqrt() + 1e-8)
         u = _bounded(target, u + rate * moved)
     return u
-
-
-def _in_order(u: Tensor, order: Tensor) -> Tensor:
-    """Picks points `(n, s, k)` by an index `(n, m)`."""
-    return u.gather(1, order[..., None].expand(-1, -1, u.shape[2]))
 
 
 def _bounded(target: Target, u: Tensor) -> Tensor:
