@@ -1,5 +1,6 @@
 """What tests share: a small model, trained in about a second, and the folder it is saved in."""
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -20,7 +21,9 @@ FLOW = {"kind": "nsf", "latent_size": 4, "blocks": 2, "width": 16}
 
 
 def pytest_configure() -> None:
-    torch.set_num_threads(1)  # tests run in a process a core
+    # tests run in a process a core, and commands in them choose no other number
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

@@ -14,13 +14,23 @@ PACKAGE = Path(paecli.__file__).parent
 ROOT = Path(__file__).parent.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-LEAVES = {"errors", "limits", "yaml_text", "config", "progress", "files", "folders", "locks"}
+LEAVES = {
+    "errors",
+    "limits",
+    "yaml_text",
+    "config",
+    "progress",
+    "files",
+    "folders",
+    "locks",
+    "system",
+}
 MAY_IMPORT = {
     "cli": {"cli", "workflows", "report", "core", "data", "store", *LEAVES},
     "workflows": {"workflows", "core", "data", "store", *LEAVES},
     "report": {"report", "workflows", "core", "data", "store", *LEAVES},
     "store": {"store", "core", *LEAVES},
-    "core": {"core", "errors", "progress"},
+    "core": {"core", "errors", "progress", "system"},
     "data": {"data", *LEAVES},
     "errors": set(),
     "limits": set(),
@@ -30,9 +40,10 @@ MAY_IMPORT = {
     "files": {"errors"},
     "folders": set(),
     "locks": {"errors", "folders", "progress"},
+    "system": {"system"},
 }
 FORBIDDEN_IN_CORE = {"typer", "rich", "yaml", "pathlib", "os", "sys", "pydantic"}
-LONGEST_FILE = 300
+LONGEST_FILE = 400
 
 
 def name_of(file: Path) -> str:
@@ -73,7 +84,7 @@ def test_imports_run_one_way(file: Path) -> None:
     assert used <= MAY_IMPORT[layer]
 
 
-@pytest.mark.parametrize("leaf", sorted(LEAVES))
+@pytest.mark.parametrize("leaf", sorted(LEAVES - {"system"}))
 def test_leaves_import_no_layer(leaf: str) -> None:
     modules = imported_modules(ast.parse((PACKAGE / f"{leaf}.py").read_text()))
     used = {module.split(".")[1] for module in modules if module.startswith("paecli.")}
@@ -117,7 +128,7 @@ def test_no_source_file_unpickles() -> None:
 
 
 def test_public_names() -> None:
-    assert paecli.__all__ == ["PAE", "PaeError", "__version__", "load"]
+    assert paecli.__all__ == ["PAE", "PaeError", "__version__", "load", "use_threads"]
     assert all(getattr(paecli, name) for name in paecli.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'lode'"):
         paecli.lode  # noqa: B018

@@ -9,12 +9,13 @@ torch.Size([16, 1, 28, 28])
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["PAE", "PaeError", "__version__", "load"]
+__all__ = ["PAE", "PaeError", "__version__", "load", "use_threads"]
 
 if TYPE_CHECKING:
     from paecli.core.pae import PAE
     from paecli.errors import PaeError
     from paecli.store.runs import load
+    from paecli.system.threads import use_threads
 
 
 def __getattr__(name: str) -> Any:
@@ -31,4 +32,8 @@ def __getattr__(name: str) -> Any:
         from paecli.errors import PaeError
 
         return PaeError
+    if name == "use_threads":
+        from paecli.system.threads import use_threads
+
+        return use_threads
     raise AttributeError(f"module 'paecli' has no attribute {name!r}")

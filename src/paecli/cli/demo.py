@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from paecli.cli.console import RichProgress, print_json, say
-from paecli.cli.options import Json, Out
+from paecli.cli.options import Json, Out, Threads
 
 
 def demo(
@@ -32,6 +32,7 @@ def demo(
             show_default=False,
         ),
     ] = None,
+    threads: Threads = "auto",
     json: Json = False,
 ) -> None:
     """Trains a small model on bundled images, uses it for everything, and shows it on a web page.

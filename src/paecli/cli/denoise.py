@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from paecli.cli.options import Json, ModelOption, Out, Seed
+from paecli.cli.options import Json, ModelOption, Out, Seed, Threads
 from paecli.cli.restore_options import ImageArgument, MethodOption, Samples, Starts, Truth, run
 
 
@@ -22,6 +22,7 @@ def denoise(
     truth: Truth = None,
     out: Out = Path("restored"),
     seed: Seed = 0,
+    threads: Threads = "auto",
     json: Json = False,
 ) -> None:
     """Removes Gaussian noise from an image, with samples and an uncertainty map.

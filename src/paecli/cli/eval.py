@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from paecli.cli.console import RichProgress, print_json, print_table, say
-from paecli.cli.options import DataDir, Json, Model, Report, Seed
+from paecli.cli.options import DataDir, Json, Model, Report, Seed, Threads
 from paecli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def evaluate(
     data_dir: DataDir = None,
     report: Report = None,
     seed: Seed = 0,
+    threads: Threads = "auto",
     json: Json = False,
 ) -> None:
     """Tells how good a model is, on test images it has not seen.

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from paecli.cli.console import RichProgress, print_json, say
-from paecli.cli.options import DataDir, Json, ModelOption, Out
+from paecli.cli.options import DataDir, Json, ModelOption, Out, Threads
 
 End = Annotated[
     str,
@@ -27,6 +27,7 @@ def interpolate(
     ] = False,
     data_dir: DataDir = None,
     out: Out = Path("interpolation"),
+    threads: Threads = "auto",
     json: Json = False,
 ) -> None:
     """Goes from image A to image B through images that the model finds as typical.

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from paecli.cli.console import RichProgress, print_json, say
-from paecli.cli.options import DataDir, Json, ModelOption, Report, Seed
+from paecli.cli.options import DataDir, Json, ModelOption, Report, Seed, Threads
 from paecli.errors import UsageError
 
 FOUND_OUTLIER = 3  # exit code of --fail-on-outlier
@@ -85,6 +85,7 @@ def ood(
     ] = None,
     data_dir: DataDir = None,
     seed: Seed = 0,
+    threads: Threads = "auto",
     json: Json = False,
 ) -> None:
     """Tells how unusual images are.

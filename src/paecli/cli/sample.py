@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from paecli.cli.console import print_json, say
-from paecli.cli.options import Json, Model, Out, Seed
+from paecli.cli.options import Json, Model, Out, Seed, Threads
 
 
 def sample(
@@ -21,6 +21,7 @@ def sample(
     ] = False,
     out: Out = Path("samples"),
     seed: Seed = 0,
+    threads: Threads = "auto",
     json: Json = False,
 ) -> None:
     """Draws new images from a model.

@@ -7,7 +7,7 @@ import typer
 
 from paecli.cli import training_options as options
 from paecli.cli.console import RichProgress
-from paecli.cli.options import DataDir, Json
+from paecli.cli.options import DataDir, Json, Threads
 from paecli.errors import UsageError
 
 
@@ -74,6 +74,7 @@ def train_ae(
     overwrite: options.Overwrite = False,
     seed: options.Seed = None,
     device: options.Device = "auto",
+    threads: Threads = "auto",
     json: Json = False,
     list_presets: Annotated[
         bool,

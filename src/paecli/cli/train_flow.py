@@ -7,7 +7,7 @@ import typer
 
 from paecli.cli import training_options as options
 from paecli.cli.console import RichProgress, print_json, say
-from paecli.cli.options import DataDir, Json
+from paecli.cli.options import DataDir, Json, Threads
 
 
 def train_flow(
@@ -56,6 +56,7 @@ def train_flow(
     ] = False,
     seed: options.Seed = None,
     device: options.Device = "auto",
+    threads: Threads = "auto",
     json: Json = False,
 ) -> None:
     """Trains a flow (stage 2) on the latents of a trained autoencoder.

@@ -12,6 +12,7 @@ from paecli.core.calibration import Calibration, fit_calibration
 from paecli.core.flow import LatentFlow
 from paecli.core.normal_reference import NormalReference
 from paecli.errors import CheckpointError, UsageError
+from paecli.system.threads import fitting
 
 if TYPE_CHECKING:
     from paecli.core.posterior import Method, Restoration
@@ -90,13 +91,19 @@ class PAE(nn.Module):
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
         """Maps images `(b, c, h, w)`, uint8 or float in [0, 1], to latents `(b, latent_size)`."""
-        parts = [self.autoencoder.encode(self.as_images(part)) for part in x.split(BATCH)]
+        parts = []
+        for part in x.split(BATCH):
+            with fitting("encoding", len(part)):
+                parts.append(self.autoencoder.encode(self.as_images(part)))
         return torch.cat(parts) if parts else self.sigma.new_zeros(0, self.latent_size)
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
         """Maps latents `(b, latent_size)` to images `(b, c, h, w)` in [0, 1]."""
-        parts = [self.autoencoder.decode(part) for part in z.split(BATCH)]
+        parts = []
+        for part in z.split(BATCH):
+            with fitting("decoding", len(part)):
+                parts.append(self.autoencoder.decode(part))
         return torch.cat(parts) if parts else self.sigma.new_zeros(0, *self.image_shape)
 
     def reconstruct(self, x: Tensor) -> Tensor:

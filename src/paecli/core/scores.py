@@ -14,6 +14,7 @@ from paecli.core.objectives import SMALLEST_SIGMA
 from paecli.core.pae import BATCH, PAE
 from paecli.errors import UsageError
 from paecli.progress import NullProgress, Progress
+from paecli.system.threads import fitting
 
 Score = Callable[[PAE, Tensor], Tensor]
 
@@ -62,9 +63,10 @@ def measure_scores(
     parts: dict[str, list[Tensor]] = {name: [torch.zeros(0)] for name in names}
     with progress.task(description, len(images)) as task, torch.no_grad():
         for batch in images.split(BATCH) if len(images) else ():
-            evidence = Evidence(model, model.as_images(batch))
-            for name in names:
-                parts[name].append(_finite(getattr(evidence, name)))
+            with fitting(f"scores {names}", len(batch)):
+                evidence = Evidence(model, model.as_images(batch))
+                for name in names:
+                    parts[name].append(_finite(getattr(evidence, name)))
             task.advance(len(batch))
     return {name: torch.cat(values) for name, values in parts.items()}
 

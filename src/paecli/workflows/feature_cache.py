@@ -13,6 +13,7 @@ from paecli.data.dataset import hash_images
 from paecli.folders import cache_folder
 from paecli.progress import NullProgress, Progress
 from paecli.store.checkpoint import save_tensors
+from paecli.system.threads import fitting
 
 CHUNK = 500  # images in a file: what an interruption can cost
 
@@ -64,6 +65,10 @@ def _chunk_features(file: Path, images: Tensor, network: FeatureNetwork) -> Tens
         return load_file(file)["features"]
     except (OSError, KeyError, SafetensorError):
         pass  # not computed yet, or damaged: compute it
-    features = torch.cat([network(batch) for batch in images.split(network.batch)])
+    parts = []
+    for batch in images.split(network.batch):
+        with fitting(f"features {network.name}", len(batch)):
+            parts.append(network(batch))
+    features = torch.cat(parts)
     save_tensors(file, {"features": features}, {})
     return features

@@ -19,6 +19,7 @@ from paecli.progress import NullProgress, Progress
 from paecli.store.checkpoint import Header, hash_tensors, save_pae
 from paecli.store.header import Architecture
 from paecli.store.runs import AUTOENCODER_FILE
+from paecli.system.threads import fitting
 from paecli.workflows.build_networks import build_autoencoder, build_flow
 from paecli.workflows.normal_images import measure_normal_images
 from paecli.workflows.training_run import (
@@ -192,8 +193,9 @@ def reconstruction_mse(autoencoder: Autoencoder, images: Tensor) -> float:
     device = next(autoencoder.parameters()).device
     total = 0.0
     for part in images.split(BATCH):
-        x = part.to(device).float() / 255
-        total += F.mse_loss(autoencoder(x), x, reduction="sum").item()
+        with fitting("reconstructing", len(part)):
+            x = part.to(device).float() / 255
+            total += F.mse_loss(autoencoder(x), x, reduction="sum").item()
     return total / images.numel()
 
 

@@ -14,6 +14,7 @@ from paecli.config import OptimiserSettings
 from paecli.core.averaging import WeightAverage
 from paecli.errors import TrainingError
 from paecli.progress import Progress, Task
+from paecli.system.threads import fitting, keep_threads, threads_in_use
 from paecli.workflows.interruption import StopRequest
 from paecli.workflows.optimisers import build_optimisers, learning_rate_at, restore_moments
 from paecli.workflows.training_state import TrainingState
@@ -65,6 +66,7 @@ class TrainingLoop:
         self,
         stage: Stage,
         *,
+        name: str,
         settings: OptimiserSettings,
         seed: int,
         state_file: Path,
@@ -77,6 +79,7 @@ class TrainingLoop:
 
         Args:
             stage: what to train.
+            name: of the stage.
             settings: how.
             seed: of everything random.
             state_file: where to keep the state for `--resume`.
@@ -89,6 +92,7 @@ class TrainingLoop:
             TrainingError: the batch does not divide over the processes.
         """
         self.stage = stage
+        self.work = f"training {name}"
         self.settings = settings
         self.seed = seed
         self.state_file = state_file
@@ -138,6 +142,8 @@ class TrainingLoop:
 
     def _restore(self, state: TrainingState) -> None:
         self.state = state
+        if state.threads is not None:
+            keep_threads(state.threads)
         if state.best_metric is not None:
             self.stage.module.load_state_dict(state.part(BEST))  # only to see that it can be
         self.stage.module.load_state_dict(state.part(MODULE))
@@ -160,7 +166,8 @@ class TrainingLoop:
         self.module.train()
         for position in range(done, self.steps_per_epoch):
             index = order[position * self.batch_size : (position + 1) * self.batch_size]
-            state.loss_sum += self._step(index)
+            with fitting(self.work):
+                state.loss_sum += self._step(index)
             state.seconds = seconds_before + time.perf_counter() - started
             task.advance(
                 epoch=f"{state.epoch + 1}/{self.settings.epochs}",
@@ -215,6 +222,7 @@ class TrainingLoop:
             "learning_rate": self.optimisers[0].param_groups[0]["lr"],
             "images_per_second": self._rate(),
             "seconds": state.seconds,
+            "threads": threads_in_use(self.work),
         }
         state.history.append(row)
         state.loss_sum = 0.0
@@ -239,6 +247,7 @@ class TrainingLoop:
                 prefix = f"{OPTIMISER}{number}.{index}."
                 tensors |= {prefix + key: value for key, value in moments.items()}
         state.averaged_steps = self.average.steps
+        state.threads = threads_in_use(self.work)
         state.tensors = tensors
         state.save(self.state_file)
 

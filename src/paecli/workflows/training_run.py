@@ -75,6 +75,7 @@ class TrainingReport:
             "epochs": self.epochs,
             "seconds": round(self.seconds, 3),
             "images_per_second": round(self.images_per_second, 1),
+            "threads": self.history[-1].get("threads") if self.history else None,
             "metrics": self.metrics,
         }
 
@@ -137,6 +138,7 @@ def run_loop(
     keep_freed_memory()
     loop = TrainingLoop(
         stage,
+        name=name,
         settings=settings,
         seed=seed,
         state_file=state_file(run_dir, name),

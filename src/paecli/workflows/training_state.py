@@ -30,6 +30,7 @@ class _Fields(BaseModel):
     best_metric: float | None
     averaged_steps: int = Field(ge=0)
     history: list[dict[str, int | float]]
+    threads: int | None = Field(None, ge=1)  # 0.1.0 did not record it
 
 
 @dataclass
@@ -47,6 +48,7 @@ class TrainingState:
     best_metric: float | None = None
     averaged_steps: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
+    threads: int | None = None  # that computed the last step
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:

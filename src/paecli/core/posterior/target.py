@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from paecli.core.base_distribution import Base
+from paecli.system.threads import fitting
 
 Generate = Callable[[Tensor], Tensor]
 LogDensity = Callable[[Tensor], Tensor]
@@ -69,7 +70,7 @@ class Target:
 
     def score(self, u: Tensor, *, temper: float = 1.0) -> tuple[Tensor, Tensor]:
         """Returns `log_prob` `(n, s)` and its gradient `(n, s, k)`."""
-        with torch.enable_grad():
+        with fitting(f"gradients {_size_class(u)}", u.shape[0] * u.shape[1]), torch.enable_grad():
             u = u.detach().requires_grad_(True)
             log_prob = self.log_prob(u, temper=temper)
             (gradient,) = torch.autograd.grad(log_prob.sum(), u)
@@ -91,7 +92,8 @@ class Target:
             return change
 
         directions = torch.eye(u.shape[1], dtype=u.dtype, device=u.device)
-        with warnings.catch_warnings(action="ignore"):  # torch's own, on first use
+        # the warning is torch's own, on first use
+        with fitting("jacobians", len(u)), warnings.catch_warnings(action="ignore"):
             columns = torch.vmap(push)(directions)
         return self.generate(u).flatten(1), columns.flatten(2).transpose(0, 1)
 
@@ -103,3 +105,8 @@ class Target:
             variance=self.variance[images],
             observed=self.observed[images],
         )
+
+
+def _size_class(u: Tensor) -> int:
+    """Returns a number that points `(n, s, k)` of about the same count share."""
+    return (u.shape[0] * u.shape[1]).bit_length()

@@ -1,0 +1,1 @@
+"""What the machine gives: cores and threads."""
