@@ -41,11 +41,11 @@ def interpolate(
 
         pae interpolate test:3 test:12 --model runs/fmnist --steps 12
     """
+    from paecli import sampling
     from paecli.data import write_image
-    from paecli.files import write_atomically
     from paecli.report.pictures import path_picture
     from paecli.store.runs import load_with_header
-    from paecli.workflows import sample
+    from paecli.system.files import write_atomically
 
     pae, header = load_with_header(model)
     start, end = (

@@ -1,1 +1,1 @@
-"""What the machine gives: cores and threads."""
+"""Leaves: files, locks, folders, YAML, limits, progress, errors. They import nothing of the package."""
