@@ -15,10 +15,10 @@ import pytest
 from paecli.cli.app import main
 from paecli.cli.train_ae import parse_augment
 from paecli.cli.training_options import difference
-from paecli.data import places
-from paecli.errors import UsageError
+from paecli.data.sets import places
 from paecli.store.checkpoint import read_header
-from paecli.workflows.training_run import state_file
+from paecli.system.errors import UsageError
+from paecli.training.run import state_file
 
 QUICK = """
 autoencoder:

@@ -44,9 +44,9 @@ def demo(
 
         pae demo --model fmnist-32 --out tour
     """
-    from paecli.config import resolve
+    from paecli.demo import PRESET, run_demo
     from paecli.report.demo_page import write_demo
-    from paecli.workflows.demo import PRESET, run_demo
+    from paecli.training.settings import resolve
 
     settings = resolve(preset=PRESET, file=config, flags={})
     report = run_demo(settings, out, model_name=model, progress=RichProgress())

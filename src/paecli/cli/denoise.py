@@ -32,7 +32,7 @@ def denoise(
 
         pae denoise photos/ --noise 0.1 --model runs/fmnist --json
     """
-    from paecli.workflows.restore import RestoreSettings
+    from paecli.restoration.files import RestoreSettings
 
     settings = RestoreSettings(
         noise=noise, method=method, samples=samples, starts=starts, seed=seed

@@ -10,10 +10,10 @@ import typer
 
 from paecli.cli.console import RichProgress, print_json, print_table, say
 from paecli.cli.options import DataDir, Json, Model, Report, Seed
-from paecli.errors import UsageError
+from paecli.system.errors import UsageError
 
 if TYPE_CHECKING:
-    from paecli.workflows.evaluation import Evaluation
+    from paecli.evaluation.result import Evaluation
 
 
 class Features(StrEnum):
@@ -73,7 +73,7 @@ def evaluate(
 
         pae eval runs/fmnist --fid --samples 10000 --json
     """
-    from paecli.workflows.evaluate import SampleQualityOptions, evaluate
+    from paecli.evaluation.evaluate import SampleQualityOptions, evaluate
 
     if inception_weights and not (fid or kid):
         raise UsageError("--inception-weights needs --fid or --kid")

@@ -49,7 +49,7 @@ def inpaint(
 
         pae inpaint photos/ --mask random:0.95 --noise 0.1 --out restored
     """
-    from paecli.workflows.restore import RestoreSettings
+    from paecli.restoration.files import RestoreSettings
 
     settings = RestoreSettings(
         mask=mask,

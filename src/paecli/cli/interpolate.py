@@ -40,18 +40,20 @@ def interpolate(
 
         pae interpolate test:3 test:12 --model runs/fmnist --steps 12
     """
+    from paecli import sampling
     from paecli.data import write_image
-    from paecli.files import write_atomically
     from paecli.report.pictures import path_picture
     from paecli.store.runs import load_with_header
-    from paecli.workflows import sample
+    from paecli.system.files import write_atomically
 
     pae, header = load_with_header(model)
     start, end = (
-        sample.read_end(text, model=pae, header=header, data_dir=data_dir, progress=RichProgress())
+        sampling.read_end(
+            text, model=pae, header=header, data_dir=data_dir, progress=RichProgress()
+        )
         for text in (a, b)
     )
-    way = sample.interpolate(pae, start, end, steps=steps)
+    way = sampling.interpolate(pae, start, end, steps=steps)
     grid = out / "grid.png"
     write_atomically(grid, path_picture(way.ends, way.frames))
     digits = len(str(steps))

@@ -8,7 +8,7 @@ import typer
 
 from paecli.cli.console import RichProgress, print_json, say
 from paecli.cli.options import DataDir, Json, ModelOption, Report, Seed
-from paecli.errors import UsageError
+from paecli.system.errors import UsageError
 
 FOUND_OUTLIER = 3  # exit code of --fail-on-outlier
 DEFAULT_SCORE = "combined"  # of the p-values
@@ -148,7 +148,7 @@ def split_arguments(arguments: Sequence[str], model: str | None) -> tuple[str | 
 
 
 def _is_model(argument: str) -> bool:
-    from paecli.data.image_files import IMAGE_SUFFIXES
+    from paecli.data.images.files import IMAGE_SUFFIXES
     from paecli.store.runs import AUTOENCODER_FILE, MODEL_FILE
 
     path = Path(argument)
@@ -177,9 +177,9 @@ def _compare(
     as_json: bool,
 ) -> None:
     from paecli.cli.ood_output import comparison_fields, print_comparison
-    from paecli.core.scores import FAST_SCORES
+    from paecli.outliers.compare_sets import compare_sets
+    from paecli.outliers.scores import FAST_SCORES
     from paecli.store.runs import load_with_header
-    from paecli.workflows.compare_sets import compare_sets
 
     model, header = load_with_header(name)
     comparison = compare_sets(
@@ -214,8 +214,8 @@ def _flag(
 ) -> int:
     """Scores images, prints and writes what was asked for; returns how many are flagged."""
     from paecli.cli.ood_output import flag_fields, print_flags, write_files
+    from paecli.outliers.flag_images import flag_images
     from paecli.store.runs import load_with_header
-    from paecli.workflows.flag_images import flag_images
 
     model, _ = load_with_header(name)
     result = flag_images(

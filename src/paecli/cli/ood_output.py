@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from paecli.cli.console import print_table, say
-from paecli.files import write_atomically
+from paecli.outliers.compare_sets import SetComparison, SetResult
+from paecli.outliers.flag_images import FlagReport, ScoredImage
 from paecli.report.ood_tables import (
     COMPARISON_COLUMNS,
     IMAGE_COLUMNS,
@@ -16,8 +17,7 @@ from paecli.report.ood_tables import (
     comparison_rows,
     image_row,
 )
-from paecli.workflows.compare_sets import SetComparison, SetResult
-from paecli.workflows.flag_images import FlagReport, ScoredImage
+from paecli.system.files import write_atomically
 
 CSV_COLUMNS = ("path", "p_value", "outlier", "score", "log_prob", "reconstruction_error")
 

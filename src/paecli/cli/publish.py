@@ -45,8 +45,8 @@ def publish(
 
         pae download fmnist-32 --registry registry
     """
+    from paecli.store import publish as workflow
     from paecli.store.runs import find_model
-    from paecli.workflows import publish as workflow
 
     published = workflow.publish(
         find_model(model),

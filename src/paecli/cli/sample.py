@@ -34,10 +34,10 @@ def sample(
         pae sample runs/fmnist -n 10000 --files --out drawn --json
     """
     from paecli.data import write_image
-    from paecli.files import write_atomically
     from paecli.report.pictures import image_grid
+    from paecli.sampling import draw_samples
     from paecli.store.runs import load
-    from paecli.workflows.sample import draw_samples
+    from paecli.system.files import write_atomically
 
     drawn = draw_samples(load(model), count=count, temperature=temperature, seed=seed)
     grid = out / "grid.png"

@@ -8,13 +8,13 @@ import typer
 from paecli.cli import training_options as options
 from paecli.cli.console import RichProgress
 from paecli.cli.options import DataDir, Json
-from paecli.errors import UsageError
+from paecli.system.errors import UsageError
 
 
 def _list_presets(wanted: bool) -> None:
     if wanted:
         from paecli.cli.console import print_table
-        from paecli.config import preset_names, read_preset
+        from paecli.training.settings import preset_names, read_preset
 
         rows = [(name, read_preset(name).get("description", "")) for name in preset_names()]
         print_table("Presets", ("name", "what for"), rows, words=True)
@@ -100,12 +100,12 @@ def train_ae(
         pae train-ae fmnist --resume
     """
     del list_presets
-    from paecli.config import resolve
-    from paecli.workflows.train_autoencoder import (
+    from paecli.training.autoencoder import (
         STAGE,
         settings_of_interrupted_run,
         train_autoencoder,
     )
+    from paecli.training.settings import resolve
 
     name = Path(dataset).name if Path(dataset).is_dir() else dataset
     run_dir = out or Path("runs") / name

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from paecli.core.pae import PAE
-from paecli.errors import CheckpointError
+from paecli.model.model import PAE
 from paecli.store.checkpoint import Header, load_pae, read_header
+from paecli.system.errors import CheckpointError
 
 AUTOENCODER_FILE = "autoencoder.safetensors"  # stage 1
 MODEL_FILE = "model.safetensors"  # both stages; what is published
