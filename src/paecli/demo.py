@@ -1,4 +1,4 @@
-"""`pae demo`: the main job end to end on the bundled images, by the commands' own workflows."""
+"""`pae demo`: the main job end to end on the bundled images, by the commands' own jobs."""
 
 import time
 from collections.abc import Iterator

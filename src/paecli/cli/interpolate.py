@@ -49,10 +49,12 @@ def interpolate(
 
     pae, header = load_with_header(model)
     start, end = (
-        sample.read_end(text, model=pae, header=header, data_dir=data_dir, progress=RichProgress())
+        sampling.read_end(
+            text, model=pae, header=header, data_dir=data_dir, progress=RichProgress()
+        )
         for text in (a, b)
     )
-    way = sample.interpolate(pae, start, end, steps=steps)
+    way = sampling.interpolate(pae, start, end, steps=steps)
     grid = out / "grid.png"
     write_atomically(grid, path_picture(way.ends, way.frames))
     digits = len(str(steps))

@@ -196,7 +196,7 @@ def check(settings: Settings, *, where: str) -> RunSettings:
 
 def preset_names() -> list[str]:
     """Lists the presets that ship with the tool."""
-    folder = resources.files("paecli") / "presets"
+    folder = resources.files("paecli.training") / "presets"
     return sorted(
         entry.name.removesuffix(".yaml")
         for entry in folder.iterdir()
@@ -212,7 +212,7 @@ def read_preset(name: str) -> Settings:
     """
     if name not in preset_names():
         raise ConfigError(f"no preset {name!r}; there are: {', '.join(preset_names())}")
-    text = (resources.files("paecli") / "presets" / f"{name}.yaml").read_text("utf-8")
+    text = (resources.files("paecli.training") / "presets" / f"{name}.yaml").read_text("utf-8")
     return dict(yaml.safe_load(text))
 
 
