@@ -12,19 +12,18 @@ __version__ = "0.1.0"
 __all__ = ["PAE", "PaeError", "__version__", "load"]
 
 if TYPE_CHECKING:
-    from paecli.model.model import PAE
-    from paecli.store.runs import load
+    from paecli.api import PAE, load
     from paecli.system.errors import PaeError
 
 
 def __getattr__(name: str) -> Any:
     """Imports torch only when the library is used, so that `pae --help` stays quick."""
     if name == "load":
-        from paecli.store.runs import load
+        from paecli.api import load
 
         return load
     if name == "PAE":
-        from paecli.model.model import PAE
+        from paecli.api import PAE
 
         return PAE
     if name == "PaeError":
