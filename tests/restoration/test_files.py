@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from paecli.api import PAE
 from paecli.data import write_image
-from paecli.model.model import PAE
 from paecli.restoration.files import RestoredFile, RestoreSettings, restore_files
 from paecli.system.errors import DataError, ImageError, PaeError, UsageError
 

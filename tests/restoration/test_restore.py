@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from paecli.restoration.laplace import hessian, precision
+from paecli.restoration.modes import hessian, precision
 from paecli.restoration.pixel_model import GaussianPixels
 from paecli.restoration.restore import build_target, restore_images
 from paecli.restoration.result import Restoration

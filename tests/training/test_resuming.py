@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from paecli.api import load
 from paecli.store.checkpoint import read_header
-from paecli.store.runs import load
 from paecli.system.errors import TrainingError
 from paecli.system.progress import NullProgress, NullTask
-from paecli.training.autoencoder import settings_of_interrupted_run, train_autoencoder
-from paecli.training.flow import settings_of_interrupted_flow, train_flow
+from paecli.train import train_autoencoder, train_flow
+from paecli.training.autoencoder import settings_of_interrupted_run
+from paecli.training.flow import settings_of_interrupted_flow
 from paecli.training.loop import TrainingInterruptedError
 from paecli.training.settings import RunSettings, check, merge
 

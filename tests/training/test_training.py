@@ -7,20 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from paecli.api import load
 from paecli.model.base_distribution import GaussianMixture
 from paecli.model.flow import LatentFlow
 from paecli.model.normal_reference import NormalReference
 from paecli.outliers.scores import FAST_SCORES
 from paecli.store.checkpoint import save_pae
-from paecli.store.runs import MODEL_FILE, load, load_with_header
+from paecli.store.runs import MODEL_FILE, load_with_header
 from paecli.system.errors import CheckpointError, ConfigError, TrainingError
-from paecli.training.autoencoder import train_autoencoder
-from paecli.training.flow import (
-    _FlowStage,
-    measure_again,
-    resolve_flow_settings,
-    train_flow,
-)
+from paecli.train import measure_again, train_autoencoder, train_flow
+from paecli.training.flow import _FlowStage, resolve_flow_settings
 from paecli.training.run import history_file, state_file
 from paecli.training.settings import RunSettings
 

@@ -51,11 +51,11 @@ def run(
     """Restores, and prints a JSON line for each image or a table of them all."""
     from paecli.report.restore_plots import write_pictures
     from paecli.restoration.files import restore_files
-    from paecli.store.runs import load
+    from paecli.store.runs import load_with_header
 
     rows = []
     restored = restore_files(
-        load(model), image, settings, out=out, truth=truth, progress=RichProgress()
+        load_with_header(model)[0], image, settings, out=out, truth=truth, progress=RichProgress()
     )
     for each in restored:
         write_pictures(each)

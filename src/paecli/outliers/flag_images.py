@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from paecli.data.images.files import find_images, read_image
-from paecli.model.model import PAE
+from paecli.model.model import Model
 from paecli.outliers.conformal import benjamini_hochberg, p_values
 from paecli.outliers.scores import measure_scores
 from paecli.system.errors import ImageError, UsageError
@@ -80,7 +80,7 @@ class FlagReport:
 
 
 def flag_images(
-    model: PAE,
+    model: Model,
     paths: Sequence[Path],
     *,
     score: str,
@@ -156,7 +156,7 @@ def _check_rate(rate: float, normal_count: int) -> None:
 
 
 def _score_files(
-    model: PAE, paths: Sequence[Path], names: Sequence[str], progress: Progress
+    model: Model, paths: Sequence[Path], names: Sequence[str], progress: Progress
 ) -> tuple[list[Path], dict[str, Tensor], list[tuple[Path, str]]]:
     """Reads and scores files chunk by chunk; what cannot be read comes last."""
     readable: list[Path] = []

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from paecli.data.images.files import ImageFile, find_images, read_image
 from paecli.data.images.pixels import open_image, oriented_size
-from paecli.model.model import PAE
+from paecli.model.model import Model
 from paecli.restoration.masks import missing_pixels
+from paecli.restoration.restore import restore_with
 from paecli.restoration.result import Restoration
 from paecli.restoration.solve import Method
 from paecli.system.errors import ImageError, UsageError
@@ -73,7 +74,7 @@ class RestoredFile:
 
 
 def restore_files(
-    model: PAE,
+    model: Model,
     source: Path,
     settings: RestoreSettings,
     *,
@@ -158,7 +159,7 @@ def _readable(
 
 
 def _restore_chunk(
-    model: PAE,
+    model: Model,
     images: Sequence[ImageFile],
     source: Path,
     settings: RestoreSettings,
@@ -171,7 +172,8 @@ def _restore_chunk(
     if settings.noise == 0 and not missing.any():
         raise UsageError("no pixel is missing and there is no noise: nothing to restore")
     pixels = torch.stack([image.pixels for image in images])
-    restorations = model.restore_batch(
+    restorations = restore_with(
+        model,
         pixels,
         mask=~missing,
         noise=settings.noise,

@@ -9,8 +9,7 @@ from torch.nn import functional as F
 from paecli.data import ImageDataset, ImageSplit, hold_out, load_dataset
 from paecli.model.autoencoder import Autoencoder
 from paecli.model.flow import LatentFlow
-from paecli.model.model import BATCH, PAE
-from paecli.outliers.scores import fit_sigma
+from paecli.model.model import BATCH, Model
 from paecli.store.checkpoint import Header, hash_tensors, save_pae
 from paecli.store.header import Architecture
 from paecli.store.runs import AUTOENCODER_FILE
@@ -19,10 +18,10 @@ from paecli.system.progress import NullProgress, Progress
 from paecli.system.threads import fitting
 from paecli.training.augmentation import augment
 from paecli.training.build_networks import build_autoencoder, build_flow
-from paecli.training.normal_images import measure_normal_images
 from paecli.training.objectives import AutoencoderObjective
 from paecli.training.run import (
     CONFIG_FILE,
+    Measure,
     TrainingReport,
     begin,
     library_versions,
@@ -41,6 +40,7 @@ def train_autoencoder(
     settings: RunSettings,
     *,
     run_dir: Path,
+    measure: Measure,
     data_dir: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -54,6 +54,7 @@ def train_autoencoder(
     Args:
         settings: the run; with `resume` they must be the ones it was started with.
         run_dir: where everything is written.
+        measure: sets in a model with a flow what later jobs compare with.
         data_dir: where to look for data sets first.
         resume: go on with the interrupted run in `run_dir`.
         overwrite: replace what `run_dir` holds.
@@ -87,8 +88,10 @@ def train_autoencoder(
         resumed=resumed,
         progress=progress,
     )
-    model = PAE(autoencoder.cpu(), None if prior is None else prior.cpu()).eval()
-    metrics = _measure(model, training=kept.images, held_out=held_out.images, test=data.test.images)
+    model = Model(autoencoder.cpu(), None if prior is None else prior.cpu()).eval()
+    metrics = _measure(
+        model, measure, training=kept.images, held_out=held_out.images, test=data.test.images
+    )
     header = _describe(model, settings, data, metrics, autoencoder=arguments, flow=flow_arguments)
     on_main_process(accelerator, lambda: _write(result_file, model, header))
     return TrainingReport.of(
@@ -136,16 +139,18 @@ def _build_prior(settings: RunSettings) -> tuple[LatentFlow | None, Architecture
     return build_flow(settings.flow, settings.autoencoder.latent_size)
 
 
-def _measure(model: PAE, *, training: Tensor, held_out: Tensor, test: Tensor) -> dict[str, float]:
+def _measure(
+    model: Model, measure: Measure, *, training: Tensor, held_out: Tensor, test: Tensor
+) -> dict[str, float]:
     """Measures errors, and sets in the model what later jobs need."""
     metrics = {
         "held_out_mse": reconstruction_mse(model.autoencoder, held_out),
         "test_mse": reconstruction_mse(model.autoencoder, test),
     }
     if model.flow is None:
-        fit_sigma(model, held_out)
+        model.fit_sigma(held_out)
         return metrics
-    measure_normal_images(model, training=training, held_out=held_out)
+    measure(model, training=training, held_out=held_out)
     return metrics | {
         "held_out_nll": -model.log_prob(held_out).mean().item(),
         "test_nll": -model.log_prob(test).mean().item(),
@@ -153,7 +158,7 @@ def _measure(model: PAE, *, training: Tensor, held_out: Tensor, test: Tensor) ->
 
 
 def _describe(
-    model: PAE,
+    model: Model,
     settings: RunSettings,
     data: ImageDataset,
     metrics: dict[str, float],
@@ -181,7 +186,7 @@ def _describe(
     )
 
 
-def _write(path: Path, model: PAE, header: Header) -> None:
+def _write(path: Path, model: Model, header: Header) -> None:
     save_pae(path, model, header)
     state_file(path.parent, STAGE).unlink(missing_ok=True)
 

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from accelerate import Accelerator
+from torch import Tensor
 
+from paecli.model.model import Model
 from paecli.system.errors import TrainingError, UsageError
 from paecli.system.files import write_atomically
 from paecli.system.heap import keep_freed_memory
@@ -19,6 +21,13 @@ from paecli.training.settings import OptimiserSettings
 from paecli.training.state import TrainingState
 
 CONFIG_FILE = "config.yaml"
+
+
+class Measure(Protocol):
+    """Sets in a trained model what later jobs compare with; see `paecli.train`."""
+
+    def __call__(self, model: Model, *, training: Tensor, held_out: Tensor) -> None:
+        """Takes images `(n, c, h, w)`: those trained on, and others that no stage has seen."""
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from typer.testing import CliRunner, Result
 
+from paecli.api import PAE
 from paecli.cli.app import app
-from paecli.cli.ood import split_arguments
+from paecli.cli.commands.ood import split_arguments
 from paecli.data import write_image
-from paecli.model.model import PAE
-from paecli.outliers.scores import fit_normal_scores, fit_sigma
+from paecli.outliers.scores import fit_normal_scores
 from paecli.store.checkpoint import Header, read_header, save_pae
 
 
@@ -22,7 +22,7 @@ def run_folder(
 ) -> Path:
     """A run folder with a calibrated model of the bundled Fashion-MNIST sample."""
     model = copy.deepcopy(trained_pae)
-    fit_sigma(model, blobs[400:])
+    model.fit_sigma(blobs[400:])
     fit_normal_scores(model, blobs[400:], training=blobs[:400])
     folder = tmp_path_factory.mktemp("ood-run")
     fields = read_header(model_file).model_dump() | {"data": {"dataset": "fmnist-mini"}}
