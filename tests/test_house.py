@@ -14,7 +14,17 @@ PACKAGE = Path(paecli.__file__).parent
 ROOT = Path(__file__).parent.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-LEAVES = {"errors", "limits", "yaml_text", "config", "progress", "files", "folders", "locks"}
+LEAVES = {
+    "errors",
+    "limits",
+    "yaml_text",
+    "config",
+    "progress",
+    "files",
+    "folders",
+    "locks",
+    "outputs",
+}
 MAY_IMPORT = {
     "cli": {"cli", "workflows", "report", "core", "data", "store", *LEAVES},
     "workflows": {"workflows", "core", "data", "store", *LEAVES},
@@ -29,6 +39,7 @@ MAY_IMPORT = {
     "progress": set(),
     "files": {"errors"},
     "folders": set(),
+    "outputs": set(),
     "locks": {"errors", "folders", "progress"},
 }
 FORBIDDEN_IN_CORE = {"typer", "rich", "yaml", "pathlib", "os", "sys", "pydantic"}

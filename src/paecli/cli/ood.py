@@ -8,7 +8,7 @@ import typer
 
 from paecli.cli.console import RichProgress, print_json, say
 from paecli.cli.options import DataDir, Json, ModelOption, Report, Seed
-from paecli.errors import UsageError
+from paecli.errors import ImageError, UsageError
 
 FOUND_OUTLIER = 3  # exit code of --fail-on-outlier
 DEFAULT_SCORE = "combined"  # of the p-values
@@ -62,7 +62,11 @@ def ood(
         ),
     ] = None,
     fail_on_outlier: Annotated[
-        bool, typer.Option("--fail-on-outlier", help="Exit with code 3 if an image is flagged.")
+        bool,
+        typer.Option(
+            "--fail-on-outlier",
+            help="Exit with code 3 if an image is flagged, and with 1 if one cannot be read.",
+        ),
     ] = False,
     csv_file: Annotated[
         Path | None,
@@ -105,7 +109,7 @@ def ood(
         raise UsageError("give images or --against, not both")
     if images:
         _one_score_only(score)
-        flagged = _flag(
+        flagged, unreadable = _flag(
             name,
             images,
             score=(score or [DEFAULT_SCORE])[0],
@@ -117,6 +121,11 @@ def ood(
         )
         if flagged and fail_on_outlier:
             raise typer.Exit(FOUND_OUTLIER)
+        if unreadable and fail_on_outlier:
+            raise ImageError(
+                f"{unreadable} of the images could not be looked at, so they may be outliers; "
+                "mend or remove them"
+            )
         return
     if fail_on_outlier or csv_file or json_lines or picture or fdr is not None:
         raise UsageError(
@@ -148,7 +157,7 @@ def split_arguments(arguments: Sequence[str], model: str | None) -> tuple[str | 
 
 
 def _is_model(argument: str) -> bool:
-    from paecli.data.image_files import IMAGE_SUFFIXES
+    from paecli.data.listing import image_endings
     from paecli.store.runs import AUTOENCODER_FILE, MODEL_FILE
 
     path = Path(argument)
@@ -157,7 +166,7 @@ def _is_model(argument: str) -> bool:
     if path.suffix == ".safetensors":
         return True
     # what does not exist and is not called like an image can only be a registry name
-    return not path.exists() and path.suffix.lower() not in IMAGE_SUFFIXES
+    return not path.exists() and path.suffix.lower() not in image_endings()
 
 
 def _one_score_only(score: Sequence[str] | None) -> None:
@@ -211,8 +220,12 @@ def _flag(
     files: tuple[Path | None, Path | None, Path | None],
     report: Path | None,
     as_json: bool,
-) -> int:
-    """Scores images, prints and writes what was asked for; returns how many are flagged."""
+) -> tuple[int, int]:
+    """Scores images, prints and writes what was asked for.
+
+    Returns:
+        How many are flagged, and how many could not be looked at.
+    """
     from paecli.cli.ood_output import flag_fields, print_flags, write_files
     from paecli.store.runs import load_with_header
     from paecli.workflows.flag_images import flag_images
@@ -234,4 +247,4 @@ def _flag(
         say(f"Report: {write_flags(result, report)}")
     if as_json:
         print_json(flag_fields(result))
-    return result.flagged
+    return result.flagged, len(result.unreadable)

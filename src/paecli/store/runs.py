@@ -4,10 +4,9 @@ from pathlib import Path
 
 from paecli.core.pae import PAE
 from paecli.errors import CheckpointError
+from paecli.outputs import AUTOENCODER_FILE as AUTOENCODER_FILE
+from paecli.outputs import MODEL_FILE as MODEL_FILE
 from paecli.store.checkpoint import Header, load_pae, read_header
-
-AUTOENCODER_FILE = "autoencoder.safetensors"  # stage 1
-MODEL_FILE = "model.safetensors"  # both stages; what is published
 
 
 def find_model(model: str | Path | None) -> Path:

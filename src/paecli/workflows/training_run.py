@@ -13,12 +13,12 @@ from accelerate import Accelerator
 from paecli.config import OptimiserSettings
 from paecli.errors import TrainingError, UsageError
 from paecli.files import write_atomically
+from paecli.outputs import CONFIG_FILE as CONFIG_FILE
+from paecli.outputs import STATE_ENDING
 from paecli.progress import NullProgress, Progress
 from paecli.workflows.heap import keep_freed_memory
 from paecli.workflows.training_loop import LoopResult, Stage, TrainingLoop, choose_bfloat16
 from paecli.workflows.training_state import TrainingState
-
-CONFIG_FILE = "config.yaml"
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class TrainingReport:
 
 def state_file(run_dir: Path, stage: str) -> Path:
     """Returns where the state of an unfinished stage is kept."""
-    return run_dir / f"{stage}-state.safetensors"
+    return run_dir / f"{stage}{STATE_ENDING}"
 
 
 def history_file(run_dir: Path, stage: str) -> Path:
