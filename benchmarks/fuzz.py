@@ -49,7 +49,7 @@ with atheris.instrument_imports(include=PARSERS, enable_loader_override=False):
     from paecli.store.checkpoint import load_pae
     from paecli.store.header import HEADER_KEY
     from paecli.store.index import index_to_yaml, parse_index
-    from paecli.workflows.restore import RestoreSettings, read_mask
+    from paecli.workflows.mask_files import read_mask
     from paecli.workflows.training_state import STATE_KEY, TrainingState
 
 ROOT = Path(__file__).parent.parent
@@ -105,7 +105,7 @@ def image(folder: Path, content: bytes) -> None:
     read = read_image(path, image_shape=SHAPE)
     assert read.pixels.isfinite().all()
     assert 0 <= read.pixels.min() <= read.pixels.max() <= 1
-    read_mask(RestoreSettings(mask=str(path)), read)
+    read_mask(str(path), read)
 
 
 def archive(folder: Path, content: bytes) -> None:
