@@ -1,5 +1,6 @@
 """What tests share: a small model, trained in about a second, and the folder it is saved in."""
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -8,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from paecli.core.autoencoder import Autoencoder
-from paecli.core.flow import LatentFlow
-from paecli.core.pae import PAE
+from paecli.api import PAE
+from paecli.model.autoencoder import Autoencoder
+from paecli.model.flow import LatentFlow
 from paecli.store.checkpoint import Header, hash_tensors, save_pae
 
 from .faulty_disk import FullDisk, full_disk_at
@@ -20,7 +21,9 @@ FLOW = {"kind": "nsf", "latent_size": 4, "blocks": 2, "width": 16}
 
 
 def pytest_configure() -> None:
-    torch.set_num_threads(1)  # tests run in a process a core
+    # tests run in a process a core, and commands in them choose no other number
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

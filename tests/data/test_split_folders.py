@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from paecli.data.split_folders import Parts, find_parts, role_of
-from paecli.errors import DataError
+from paecli.system.errors import DataError
 
 ROOT = Path("d")
 

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from paecli.limits import LARGEST_SEED
+from paecli.system.limits import LARGEST_SEED
+from paecli.system.threads import parse_threads, use_threads
 
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg")
 
@@ -18,6 +19,15 @@ def _folder(out: Path) -> Path:
             f"{out} looks like one picture; give a folder for the files, such as {folder}"
         )
     return out
+
+
+def _use_threads(text: str) -> str:
+    """Takes the number of threads for the whole process."""
+    try:
+        use_threads(parse_threads(text))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    return text
 
 
 Model = Annotated[
@@ -70,5 +80,16 @@ RegistryAddress = Annotated[
         help="A folder, https://, file://, doi: or hf://organisation/repository@revision. "
         "Default: the user's config file, then the bundled registry.",
         show_default=False,
+    ),
+]
+Threads = Annotated[
+    str,
+    typer.Option(
+        "--threads",
+        envvar="PAE_THREADS",
+        metavar="N|auto",
+        callback=_use_threads,
+        help="Processor threads. auto: as many as are fastest now, timed while it works; results "
+        "are the same to the bit for the same number only.",
     ),
 ]

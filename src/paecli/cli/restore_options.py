@@ -10,7 +10,7 @@ import typer
 from paecli.cli.console import RichProgress, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from paecli.workflows.restore import RestoredFile, RestoreSettings
+    from paecli.restoration.files import RestoredFile, RestoreSettings
 
 Method = Literal["auto", "map", "laplace", "mixture", "is", "hmc"]
 
@@ -50,12 +50,12 @@ def run(
 ) -> None:
     """Restores, and prints a JSON line for each image or a table of them all."""
     from paecli.report.restore_plots import write_pictures
-    from paecli.store.runs import load
-    from paecli.workflows.restore import restore_files
+    from paecli.restoration.files import restore_files
+    from paecli.store.runs import load_with_header
 
     rows = []
     restored = restore_files(
-        load(model), image, settings, out=out, truth=truth, progress=RichProgress()
+        load_with_header(model)[0], image, settings, out=out, truth=truth, progress=RichProgress()
     )
     for each in restored:
         write_pictures(each)

@@ -2,8 +2,8 @@
 
 from paecli.data.dataset import ImageDataset, ImageSplit, hold_out
 from paecli.data.datasets import load_dataset
-from paecli.data.downloads import download_dataset
-from paecli.data.image_files import ImageFile, find_images, read_image, read_images, write_image
+from paecli.data.images.files import ImageFile, find_images, read_image, read_images, write_image
+from paecli.data.sets.downloads import download_dataset
 
 __all__ = [
     "ImageDataset",

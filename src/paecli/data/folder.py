@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from paecli.data.dataset import ImageDataset, ImageSplit, hold_out, make_dataset
-from paecli.data.decoded import Recipe, decode_files
-from paecli.data.image_files import find_images
-from paecli.data.pixels import has_colour, open_image, oriented_size
+from paecli.data.images.decoded import Recipe, decode_files
+from paecli.data.images.files import find_images
+from paecli.data.images.pixels import has_colour, open_image, oriented_size
 from paecli.data.split_folders import Part, find_parts
-from paecli.errors import DataError
-from paecli.progress import Progress
+from paecli.system.errors import DataError
+from paecli.system.progress import Progress
 
 TEST_FRACTION = 0.1  # of a folder without a test sub-folder
 MAX_SIDE = 1024  # pixels; larger images need --image-size

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from paecli.errors import DataError
-from paecli.folders import cache_folder
+from paecli.system.errors import DataError
+from paecli.system.folders import cache_folder
 
 COMFORTABLE_FRACTION = 4  # one set may take a fourth of the machine's memory
 FALLBACK_BYTES = 2 << 30  # where the system does not tell its memory

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from paecli.errors import DataError
+from paecli.system.errors import DataError
 
 ROLES = {
     "train": "train",

@@ -3,11 +3,11 @@
 from functools import partial
 from pathlib import Path
 
-from paecli.data.bundled_samples import BUNDLED
 from paecli.data.dataset import ImageDataset
 from paecli.data.datasets import load_dataset
-from paecli.errors import DataError
-from paecli.progress import NullProgress, Progress
+from paecli.data.sets.bundled_samples import BUNDLED
+from paecli.system.errors import DataError
+from paecli.system.progress import NullProgress, Progress
 
 
 def load_or_stand_in(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from paecli.data.image_files import own_mark
+from paecli.data.images.files import own_mark
 from paecli.report.plots import to_png
 
 MISSING = (86, 180, 233)  # colour of pixels that are NaN: sky blue, which no grey image has

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from paecli.errors import CheckpointError
-from paecli.limits import LARGEST, LARGEST_BLOCKS
+from paecli.system.errors import CheckpointError
+from paecli.system.limits import LARGEST, LARGEST_BLOCKS
 
 FORMAT_VERSION = 1
 HEADER_KEY = "pae"  # the one metadata entry; its value is the header as JSON
@@ -50,6 +50,12 @@ class Header(BaseModel):
     preprocessing: dict[str, Any] = {"pixels": "uint8 / 255"}
     versions: dict[str, str] = {}
     metrics: dict[str, float] = {}
+
+    @property
+    def training_set(self) -> str:
+        """Name or folder of the training data, empty when unknown."""
+        settings = self.config.get("autoencoder", {}).get("data", {})
+        return str(settings.get("dataset") or self.data.get("dataset", ""))
 
     @field_validator("autoencoder", "flow")
     @classmethod

@@ -1,0 +1,60 @@
+"""`pae demo`: the main job end to end, in minutes, without downloading anything."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from paecli.cli.console import RichProgress, print_json, say
+from paecli.cli.options import Json, Out, Threads
+
+
+def demo(
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            show_default=False,
+            help="Show this model of Fashion-MNIST instead of training one: a registry name, a "
+            "run folder or a .safetensors file.",
+        ),
+    ] = None,
+    out: Out = Path("demo"),
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            help="YAML file with changes to the recipe.",
+            exists=True,
+            dir_okay=False,
+            show_default=False,
+        ),
+    ] = None,
+    threads: Threads = "auto",
+    json: Json = False,
+) -> None:
+    """Trains a small model on bundled images, uses it for everything, and shows it on a web page.
+
+    It takes a few minutes, and nothing is downloaded. The page tells what was measured.
+
+    Examples:
+
+        pae demo
+
+        pae demo --model fmnist-32 --out tour
+    """
+    from paecli.demo import PRESET, run_demo
+    from paecli.report.demo_page import write_demo
+    from paecli.training.settings import resolve
+
+    settings = resolve(preset=PRESET, file=config, flags={})
+    report = run_demo(settings, out, model_name=model, progress=RichProgress())
+    page = write_demo(report, out)
+    if json:
+        print_json(report.as_json() | {"report_file": str(page)})
+        return
+    total = sum(report.seconds.values())
+    say(f"done in {total:.0f} s; open {page.resolve().as_uri()} in a browser")
+    say("next: pae train-ae fmnist (all of Fashion-MNIST), or pae train-ae FOLDER (your images)")

@@ -1,0 +1,41 @@
+"""`pae denoise`: removes noise, with uncertainty."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from paecli.cli.options import Json, ModelOption, Out, Seed, Threads
+from paecli.cli.restore_options import ImageArgument, MethodOption, Samples, Starts, Truth, run
+
+
+def denoise(
+    image: ImageArgument,
+    noise: Annotated[
+        float,
+        typer.Option("--noise", min=0, help="Standard deviation of the noise, pixels in [0, 1]."),
+    ],
+    model: ModelOption = None,
+    starts: Starts = 64,
+    samples: Samples = 64,
+    method: MethodOption = "auto",
+    truth: Truth = None,
+    out: Out = Path("restored"),
+    seed: Seed = 0,
+    threads: Threads = "auto",
+    json: Json = False,
+) -> None:
+    """Removes Gaussian noise from an image, with samples and an uncertainty map.
+
+    Examples:
+
+        pae denoise shoe.png --noise 0.2
+
+        pae denoise photos/ --noise 0.1 --model runs/fmnist --json
+    """
+    from paecli.restoration.files import RestoreSettings
+
+    settings = RestoreSettings(
+        noise=noise, method=method, samples=samples, starts=starts, seed=seed
+    )
+    run(image, model, settings, out=out, truth=truth, as_json=json)

@@ -1,0 +1,146 @@
+"""`pae download`: fetches and verifies what the registry has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from paecli.cli.console import RichProgress, print_json, print_table, say
+from paecli.cli.options import Json, RegistryAddress
+from paecli.system.errors import RegistryError, UsageError
+
+if TYPE_CHECKING:
+    from paecli.store.index import Entry
+
+MEGABYTE = 1e6
+
+
+def download(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME",
+            help="A model, data set or feature network. Default: the default model.",
+            show_default=False,
+        ),
+    ] = None,
+    registry: RegistryAddress = None,
+    revision: Annotated[
+        int | None, typer.Option(help="Which revision. Default: the newest.", show_default=False)
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Use only what is on this machine already.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check every file in the cache against its hash.")
+    ] = False,
+    list_: Annotated[
+        bool, typer.Option("--list", "-l", help="Show what the registry has.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Fetches a model, data set or feature network, and verifies it.
+
+    Interrupted downloads go on where they stopped. What is here already is only checked.
+
+    Examples:
+
+        pae download --list
+
+        pae download fmnist-32
+
+        pae download inception-fid
+
+        pae download my-model --registry https://example.org/models
+    """
+    if verify and not name:
+        return _verify(json)
+    if list_:
+        return _list(registry, offline, json)
+    return _fetch(name, registry, revision, offline, json)
+
+
+def _fetch(
+    name: str | None, registry: str | None, revision: int | None, offline: bool, json: bool
+) -> None:
+    from paecli.data.sets.named_sets import NAMED_SETS
+    from paecli.store.registry import DEFAULT_MODEL, fetch
+
+    if name in NAMED_SETS:
+        return _fetch_dataset(name, offline, json)
+    progress = RichProgress()
+    fetched = fetch(
+        name or DEFAULT_MODEL,
+        registry=registry,
+        revision=revision,
+        offline=offline,
+        progress=progress,
+    )
+    if json:
+        fields: dict[str, object] = {"name": fetched.entry.name, "kind": fetched.entry.kind}
+        fields |= {"revision": fetched.entry.revision, "origin": fetched.origin, "verified": True}
+        return print_json(fields | {"files": [str(path) for path in fetched.files]})
+    for path in fetched.files:
+        say(f"{fetched.entry.name}, revision {fetched.entry.revision}, verified: {path}")
+    return None
+
+
+def _fetch_dataset(name: str, offline: bool, json: bool) -> None:
+    from paecli.data import download_dataset
+
+    if offline:
+        raise UsageError(f"{name} is fetched from its makers; leave --offline out")
+    folder = download_dataset(name, progress=RichProgress())
+    if json:
+        fields = {"name": name, "kind": "data", "origin": "download"}
+        return print_json(fields | {"files": [str(folder)]})
+    return say(f"{name}: {folder}")
+
+
+def _list(registry: str | None, offline: bool, json: bool) -> None:
+    from paecli.store.registry import open_registry
+
+    opened = open_registry(registry, offline=offline, progress=RichProgress())
+    entries = opened.index.entries
+    if json:
+        return print_json(
+            {"registry": opened.source.address, "entries": [_fields(e) for e in entries]}
+        )
+    columns = ["name", "description", "kind", "revision", "size", "licence"]
+    rows = [_row(entry) for entry in entries]
+    return print_table(f"Registry {opened.source.address}", columns, rows)
+
+
+def _fields(entry: Entry) -> dict[str, object]:
+    return entry.model_dump(mode="json", exclude_none=True)
+
+
+def _row(entry: Entry) -> list[str]:
+    size = sum(file.size for file in entry.files) / MEGABYTE
+    return [
+        entry.name,
+        entry.description,
+        entry.kind,
+        str(entry.revision),
+        f"{size:.1f} MB",
+        entry.licence,
+    ]
+
+
+def _verify(json: bool) -> None:
+    from paecli.store.cache import cached_files, damaged_files
+    from paecli.system.folders import cache_folder
+
+    count, damaged = len(cached_files()), damaged_files()
+    for path in damaged:
+        path.unlink(missing_ok=True)
+    if json:
+        print_json({"checked": count, "damaged": [str(path) for path in damaged]})
+    if damaged:
+        raise RegistryError(
+            f"{len(damaged)} of {count} files in {cache_folder()} were damaged and are removed "
+            f"({', '.join(path.name for path in damaged)}); download them again"
+        )
+    if not json:
+        say(f"{count} files in {cache_folder()}, all as they should be.")

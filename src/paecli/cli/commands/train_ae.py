@@ -1,0 +1,181 @@
+"""`pae train-ae`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from paecli.cli import training_options as options
+from paecli.cli.console import RichProgress
+from paecli.cli.options import DataDir, Json, Threads
+from paecli.system.errors import UsageError
+
+
+def _list_presets(wanted: bool) -> None:
+    if wanted:
+        from paecli.cli.console import print_table
+        from paecli.training.settings import preset_names, read_preset
+
+        rows = [(name, read_preset(name).get("description", "")) for name in preset_names()]
+        print_table("Presets", ("name", "what for"), rows, words=True)
+        raise typer.Exit
+
+
+def train_ae(
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            help="A data set (fmnist, mnist, kmnist, cifar10, celeba, omniglot, "
+            "fmnist-mini, mnist-mini) or a folder of images."
+        ),
+    ],
+    preset: options.Preset = None,
+    config: options.Config = None,
+    latent_size: Annotated[
+        int | None, typer.Option(help="Length of a latent vector.", min=1, show_default="preset")
+    ] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            help="ae, vae, beta-vae or flow-vae (trains the flow along).", show_default="preset"
+        ),
+    ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(help="infogan (the paper's), conv, resnet or mlp.", show_default="preset"),
+    ] = None,
+    augment: Annotated[
+        str | None,
+        typer.Option(
+            help="Random changes, e.g. shift:1,hflip:0.5,rotate:10,brightness:0.2,"
+            "noise:0.05; `none` switches them off.",
+            show_default="preset",
+        ),
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Folders: pixels a side.", min=1, show_default=False)
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(help="Folders: 1 (grey) or 3 (RGB).", show_default=False)
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Train on so many images only.", min=1, show_default=False)
+    ] = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    learning_rate: options.LearningRate = None,
+    optimiser: options.Method = None,
+    precision: options.Precision = None,
+    data_dir: DataDir = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Run folder.", show_default="runs/DATASET")
+    ] = None,
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
+    seed: options.Seed = None,
+    device: options.Device = "auto",
+    threads: Threads = "auto",
+    json: Json = False,
+    list_presets: Annotated[
+        bool,
+        typer.Option(
+            "--list-presets",
+            callback=_list_presets,
+            is_eager=True,
+            help="Show the presets and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Trains an autoencoder (stage 1) and writes a run folder.
+
+    Examples:
+
+        pae train-ae fmnist
+
+        pae train-ae mnist --latent-size 8 --epochs 20
+
+        pae train-ae fmnist --loss flow-vae --out runs/flow-vae
+
+        pae train-ae holiday-photos/ --image-size 64 --out runs/photos
+
+        pae train-ae fmnist --resume
+    """
+    del list_presets
+    from paecli.train import train_autoencoder
+    from paecli.training.autoencoder import STAGE, settings_of_interrupted_run
+    from paecli.training.settings import resolve
+
+    name = Path(dataset).name if Path(dataset).is_dir() else dataset
+    run_dir = out or Path("runs") / name
+    flags = {
+        "autoencoder": {
+            "data": {
+                "dataset": dataset,
+                "image_size": image_size,
+                "channels": channels,
+                "limit": limit,
+            },
+            "network": network,
+            "latent_size": latent_size,
+            "objective": {"loss": loss},
+            "augment": parse_augment(augment),
+            "optimiser": options.optimiser_flags(
+                epochs=epochs,
+                batch_size=batch_size,
+                optimiser=optimiser,
+                learning_rate=learning_rate,
+                precision=precision,
+            ),
+            "seed": seed,
+        }
+    }
+    if resume:
+        settings = settings_of_interrupted_run(run_dir, STAGE)
+        options.refuse_other_settings(settings, flags, run_dir=run_dir, stage=STAGE)
+    else:
+        settings = resolve(preset=preset, file=config, flags=flags, fallback=name)
+    report = train_autoencoder(
+        settings,
+        run_dir=run_dir,
+        data_dir=data_dir,
+        resume=resume,
+        overwrite=overwrite,
+        device=device,
+        progress=RichProgress(),
+    )
+    whole = settings.autoencoder.objective.loss == "flow-vae"  # its flow is trained already
+    following = f"pae {'eval' if whole else 'train-flow'} {run_dir}"
+    options.show_training_report(report, next_command=following, as_json=json)
+
+
+AUGMENT_NAMES = {
+    "shift": "shift",
+    "hflip": "horizontal_flip",
+    "rotate": "rotation",
+    "brightness": "brightness",
+    "noise": "noise",
+}
+
+
+def parse_augment(text: str | None) -> dict[str, float]:
+    """Reads `shift:1,hflip:0.5` into settings; `none` switches everything off.
+
+    Raises:
+        UsageError: a name or number that is not understood.
+    """
+    if text is None:
+        return {}
+    values: dict[str, float] = dict.fromkeys(AUGMENT_NAMES.values(), 0)
+    if text == "none":
+        return values
+    for part in text.split(","):
+        name, _, number = part.strip().partition(":")
+        try:
+            value = float(number)
+            values[AUGMENT_NAMES[name]] = int(value) if value.is_integer() else value
+        except (KeyError, ValueError) as error:
+            raise UsageError(
+                f"--augment: cannot read {part!r}; write NAME:NUMBER with a name of "
+                f"{', '.join(AUGMENT_NAMES)}"
+            ) from error
+    return values

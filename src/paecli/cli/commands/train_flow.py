@@ -1,0 +1,117 @@
+"""`pae train-flow`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from paecli.cli import training_options as options
+from paecli.cli.console import RichProgress, print_json, say
+from paecli.cli.options import DataDir, Json, Threads
+
+
+def train_flow(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A run folder that `pae train-ae` wrote.")
+    ],
+    preset: options.Preset = None,
+    config: options.Config = None,
+    flow: Annotated[
+        str | None,
+        typer.Option(
+            help="nsf (splines), realnvp (the paper's), glow or hybrid.", show_default="preset"
+        ),
+    ] = None,
+    blocks: Annotated[
+        int | None, typer.Option(help="Coupling blocks.", min=1, show_default="preset")
+    ] = None,
+    latent_noise: Annotated[
+        float | None,
+        typer.Option(
+            help="Noise added to whitened latents while training.", min=0, show_default="preset"
+        ),
+    ] = None,
+    from_scratch: Annotated[
+        bool,
+        typer.Option(
+            "--from-scratch",
+            help="After `--loss flow-vae`: start a new flow, not from the one trained along.",
+        ),
+    ] = False,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    learning_rate: options.LearningRate = None,
+    optimiser: options.Method = None,
+    precision: options.Precision = None,
+    data_dir: DataDir = None,
+    resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
+    measure_only: Annotated[
+        bool,
+        typer.Option(
+            "--measure-only",
+            help="Train nothing: measure again what the model stores about normal images. "
+            "For models of an older version; other options but --data-dir are not used.",
+        ),
+    ] = False,
+    seed: options.Seed = None,
+    device: options.Device = "auto",
+    threads: Threads = "auto",
+    json: Json = False,
+) -> None:
+    """Trains a flow (stage 2) on the latents of a trained autoencoder.
+
+    It writes `model.safetensors`, the whole model, into the same run folder.
+
+    Examples:
+
+        pae train-flow runs/fmnist
+
+        pae train-flow runs/fmnist --flow realnvp --blocks 18
+
+        pae train-flow runs/fmnist --resume
+    """
+    if measure_only:
+        _measure(model, data_dir, as_json=json)
+        return
+    from paecli.train import train_flow
+    from paecli.training.flow import STAGE, resolve_flow_settings, settings_of_interrupted_flow
+
+    flags = {
+        "flow": flow,
+        "blocks": blocks,
+        "latent_noise": latent_noise,
+        "warm_start": False if from_scratch else None,
+        "optimiser": options.optimiser_flags(
+            epochs=epochs,
+            batch_size=batch_size,
+            optimiser=optimiser,
+            learning_rate=learning_rate,
+            precision=precision,
+        ),
+        "seed": seed,
+    }
+    if resume:
+        settings = settings_of_interrupted_flow(model)
+        options.refuse_other_settings(settings, flags, run_dir=model, stage=STAGE)
+    else:
+        settings = resolve_flow_settings(model, preset=preset, file=config, flags=flags)
+    report = train_flow(
+        settings,
+        run_dir=model,
+        data_dir=data_dir,
+        resume=resume,
+        overwrite=overwrite,
+        device=device,
+        progress=RichProgress(),
+    )
+    options.show_training_report(report, next_command=f"pae eval {model}", as_json=json)
+
+
+def _measure(run_dir: Path, data_dir: Path | None, *, as_json: bool) -> None:
+    from paecli.train import measure_again
+
+    path = measure_again(run_dir, data_dir=data_dir, progress=RichProgress())
+    say(f"measured normal images again: {path}")
+    if as_json:
+        print_json({"model_file": str(path)})

@@ -1,0 +1,111 @@
+"""`pae ood IMAGES`: images scored and flagged, printed and written."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from paecli.cli.console import RichProgress, print_json, print_table, say
+from paecli.outliers.flag_images import FlagReport, ScoredImage, flag_images
+from paecli.report.ood_tables import IMAGE_COLUMNS, common_folder, image_row
+from paecli.store.runs import load_with_header
+from paecli.system.files import write_atomically
+
+CSV_COLUMNS = ("path", "p_value", "outlier", "score", "log_prob", "reconstruction_error")
+
+
+def flag(
+    name: str | None,
+    images: Sequence[str],
+    *,
+    score: str,
+    fpr: float,
+    fdr: float | None,
+    files: tuple[Path | None, Path | None, Path | None],
+    report: Path | None,
+    as_json: bool,
+) -> tuple[int, int]:
+    """Scores images, prints and writes what was asked for.
+
+    Returns:
+        How many are flagged, and how many could not be looked at.
+    """
+    model, _ = load_with_header(name)
+    result = flag_images(
+        model,
+        [Path(image) for image in images],
+        score=score,
+        fpr=fpr,
+        fdr=fdr,
+        progress=RichProgress(),
+    )
+    print_flags(result)
+    write_files(result, *files)
+    if report:
+        from paecli.report.ood_plots import write_flags
+
+        say(f"Report: {write_flags(result, report)}")
+    if as_json:
+        print_json(flag_fields(result))
+    return result.flagged, len(result.unreadable)
+
+
+def print_flags(result: FlagReport) -> None:
+    """Prints the most unusual images, what could not be read, and how many are flagged."""
+    folder = common_folder(result.images)
+    rows = [image_row(image, folder) for image in result.unusual]
+    print_table("Most unusual images", IMAGE_COLUMNS, rows)
+    say(f"The images are in {folder}.")
+    for _, message in result.unreadable:
+        say(f"Skipped: {message}")
+    total = len(result.images)
+    meaning = (
+        f"if all were normal, about {result.fpr * total:.3g} would be"
+        if result.fdr is None
+        else f"on average at most {result.fdr:.3g} of the flagged are normal"
+    )
+    say(f"{result.flagged:,} of {total:,} images flagged; {meaning}.")
+
+
+def write_files(
+    result: FlagReport, csv_file: Path | None, json_lines: Path | None, picture: Path | None
+) -> None:
+    """Writes the files that were asked for.
+
+    Raises:
+        CheckpointError: one cannot be written.
+    """
+    rows = [_image_fields(image) for image in result.images]
+    if csv_file:
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, CSV_COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(csv_file, text.getvalue().encode())
+    if json_lines:
+        write_atomically(json_lines, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    if picture:
+        from paecli.report.ood_plots import unusual_picture
+
+        write_atomically(picture, unusual_picture(result))
+
+
+def flag_fields(result: FlagReport) -> dict[str, Any]:
+    """Returns the JSON object of `pae ood IMAGES`."""
+    return {
+        "images": [_image_fields(image) for image in result.images],
+        "unreadable": [{"path": str(path), "reason": reason} for path, reason in result.unreadable],
+        "flagged": result.flagged,
+        "score": result.score,
+        "fpr": result.fpr if result.fdr is None else None,
+        "fdr": result.fdr,
+        "normal_images": result.normal_count,
+        "seconds": round(result.seconds, 3),
+    }
+
+
+def _image_fields(image: ScoredImage) -> dict[str, Any]:
+    return asdict(image) | {"path": str(image.path)}

@@ -1,1 +1,0 @@
-"""The mathematics: pure torch, keyword arguments, no files and no printing."""

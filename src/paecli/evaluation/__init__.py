@@ -1,0 +1,1 @@
+"""How good a model is: reconstruction, the fit of the flow, samples compared with images."""

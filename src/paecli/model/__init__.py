@@ -1,0 +1,1 @@
+"""The model: what is trained and saved."""

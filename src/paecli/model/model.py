@@ -1,0 +1,178 @@
+"""The probabilistic auto-encoder: autoencoder, flow and pixel noise as one model."""
+
+import torch
+from torch import Tensor, nn
+
+from paecli.model.autoencoder import Autoencoder
+from paecli.model.calibration import Calibration, fit_calibration, fitting_part
+from paecli.model.flow import LatentFlow
+from paecli.model.normal_reference import NormalReference
+from paecli.system.errors import CheckpointError, UsageError
+from paecli.system.threads import fitting
+
+SMALLEST_SIGMA = 1 / 255  # one grey level: finer errors of an 8-bit pixel are rounding
+BATCH = 200  # images that pass through the networks at once; larger ones miss the CPU's cache
+
+
+class Model(nn.Module):
+    """What is trained and saved: both stages and what was measured on held-out images.
+
+    The probabilistic auto-encoder (Boehm & Seljak, arXiv:2006.05479); `paecli.PAE` adds scores and
+    restorations.
+
+    Attributes:
+        autoencoder: stage 1.
+        flow: stage 2, or None when only stage 1 is trained.
+        sigma: `(channels, height, width)` standard deviation of a pixel about its
+            reconstruction, measured on held-out images.
+        calibration: what restorations know of the model's errors; empty until `calibrate`.
+        normal_reference: training images that others are compared with.
+        normal_scores: for each score, its values on held-out images, `(n,)` ascending;
+            what p-values are measured against.
+    """
+
+    sigma: Tensor
+
+    def __init__(self, autoencoder: Autoencoder, flow: LatentFlow | None = None) -> None:
+        """Joins the two stages; `sigma` and `normal_scores` are set after training."""
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.flow = flow
+        self.register_buffer("sigma", torch.ones(autoencoder.image_shape))
+        self.calibration = Calibration()
+        self.normal_reference = NormalReference(autoencoder.latent_size)
+        self.normal_scores: dict[str, Tensor] = {}
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """`(channels, height, width)` of the images."""
+        return self.autoencoder.image_shape
+
+    @property
+    def latent_size(self) -> int:
+        """Length of a latent vector."""
+        return self.autoencoder.latent_size
+
+    def require_flow(self) -> LatentFlow:
+        """Returns the flow.
+
+        Raises:
+            CheckpointError: only stage 1 is trained.
+        """
+        if self.flow is None:
+            raise CheckpointError(
+                "this model has no flow yet; train it with `pae train-flow RUN_FOLDER`"
+            )
+        return self.flow
+
+    def as_images(self, x: Tensor) -> Tensor:
+        """Checks images and makes them float in [0, 1].
+
+        Args:
+            x: `(b, c, h, w)`, uint8 in [0, 255] or float in [0, 1].
+
+        Raises:
+            UsageError: another shape, or values outside the range.
+        """
+        if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape:
+            raise UsageError(
+                f"images have shape {tuple(x.shape)}, the model takes (n, "
+                f"{', '.join(map(str, self.image_shape))}); resize or convert them first"
+            )
+        if x.dtype == torch.uint8:
+            return x.to(self.sigma.device).to(self.sigma.dtype) / 255
+        if x.numel() and not (x.min() >= 0 and x.max() <= 1):
+            raise UsageError("image values lie outside [0, 1] or are NaN; divide 8-bit ones by 255")
+        return x.to(self.sigma)
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """Maps images `(b, c, h, w)`, uint8 or float in [0, 1], to latents `(b, latent_size)`."""
+        parts = []
+        for part in x.split(BATCH):
+            with fitting("encoding", len(part)):
+                parts.append(self.autoencoder.encode(self.as_images(part)))
+        return torch.cat(parts) if parts else self.sigma.new_zeros(0, self.latent_size)
+
+    @torch.no_grad()
+    def decode(self, z: Tensor) -> Tensor:
+        """Maps latents `(b, latent_size)` to images `(b, c, h, w)` in [0, 1]."""
+        parts = []
+        for part in z.split(BATCH):
+            with fitting("decoding", len(part)):
+                parts.append(self.autoencoder.decode(part))
+        return torch.cat(parts) if parts else self.sigma.new_zeros(0, *self.image_shape)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Returns `decode(encode(x))`, `(b, c, h, w)` in [0, 1]."""
+        return self.decode(self.encode(x))
+
+    def generate(self, u: Tensor) -> Tensor:
+        """Maps base vectors `(b, latent_size)` to images in [0, 1]; differentiable."""
+        return self.autoencoder.decode(self.require_flow().from_base(u))
+
+    @torch.no_grad()
+    def sample(
+        self, count: int, *, temperature: float = 1.0, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Draws images from the model.
+
+        Args:
+            count: how many.
+            temperature: scale of the base vectors; below 1 nearer to the typical image.
+            generator: source of randomness; torch's global one by default.
+
+        Returns:
+            `(count, c, h, w)` in [0, 1].
+        """
+        flow = self.require_flow()
+        return self.decode(flow.sample(count, temperature=temperature, generator=generator))
+
+    @torch.no_grad()
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Returns the log density of the images' latents, `(b,)` in nats."""
+        parts = [self.require_flow().log_prob(z) for z in self.encode(x).split(10 * BATCH)]
+        return torch.cat(parts) if parts else self.sigma.new_zeros(0)
+
+    def require_normal_scores(self, score: str) -> Tensor:
+        """Returns how normal images score, `(n,)` ascending.
+
+        Raises:
+            CheckpointError: this score was not measured on normal images.
+        """
+        if score not in self.normal_scores:
+            known = ", ".join(self.normal_scores) or "none"
+            raise CheckpointError(
+                f"this model has no normal scores of {score!r} for p-values, it has: {known}; "
+                "`pae train-flow RUN_FOLDER --measure-only` stores those of all fast scores"
+            )
+        return self.normal_scores[score]
+
+    @torch.no_grad()
+    def fit_sigma(self, held_out: Tensor) -> None:
+        """Sets `sigma`, the root mean squared residual of each pixel.
+
+        Pixels that are nearly always black reconstruct almost perfectly; they get a floor of one
+        grey level of 8-bit images, below which differences are rounding.
+
+        Args:
+            held_out: `(n, c, h, w)`, uint8 or float in [0, 1]; one half of them is used.
+        """
+        total = torch.zeros_like(self.sigma)
+        part = fitting_part(held_out)
+        for batch in part.split(BATCH):
+            x = self.as_images(batch)
+            total += (x - self.autoencoder(x)).square().sum(0)
+        self.sigma.copy_((total / max(len(part), 1)).sqrt().clamp_min(SMALLEST_SIGMA))
+
+    @torch.no_grad()
+    def calibrate(self, held_out: Tensor) -> None:
+        """Measures the errors that restorations must allow for; see `paecli.model.calibration`.
+
+        Args:
+            held_out: `(n, c, h, w)`, uint8 or float in [0, 1], which no stage was trained on.
+        """
+        x = self.as_images(held_out)
+        z = self.encode(x)
+        u, _ = self.require_flow().to_base(z)
+        fit_calibration(self.calibration, u=u, images=x, decoded=self.decode(z))

@@ -1,0 +1,130 @@
+"""`pae publish`: adds a model to a registry folder that any static host can serve."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from paecli.store.checkpoint import Header, load_pae, save_pae
+from paecli.store.index import INDEX_FILE, Entry, Index, IndexFile, index_to_yaml
+from paecli.store.model_card import write_card
+from paecli.store.registry import read_folder_index
+from paecli.system.errors import UsageError
+from paecli.system.files import hash_file, write_atomically
+from paecli.system.locks import only_process
+from paecli.system.progress import NullProgress, Progress
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What was published.
+
+    Attributes:
+        entry: the new entry of the index.
+        model_file: the model in the registry folder.
+        card_file: its model card, Markdown.
+        index_file: the index.
+    """
+
+    entry: Entry
+    model_file: Path
+    card_file: Path
+    index_file: Path
+
+
+def publish(
+    model_file: Path,
+    *,
+    folder: Path,
+    name: str | None = None,
+    licence: str = "",
+    description: str = "",
+    half: bool = False,
+    replace: bool = False,
+    progress: Progress = NullProgress(),
+) -> Publication:
+    """Adds a model to a registry folder as the next revision of its name.
+
+    The index is written last and atomically: whoever reads it meanwhile, and a crash, finds
+    the registry as it was.
+
+    Args:
+        model_file: the model.
+        folder: the registry; made if need be.
+        name: what to call it; by default `DATASET-LATENT_SIZE`.
+        licence: SPDX identifier.
+        description: one line.
+        half: whether to store the autoencoder's weights as float16.
+        replace: whether to remove earlier revisions of that name.
+        progress: told when this has to wait for another process.
+
+    Raises:
+        CheckpointError: the model is damaged.
+        WriteError: the folder cannot be written.
+        RegistryError: the folder holds a damaged index.
+        UsageError: a name that cannot be used.
+    """
+    model, header = load_pae(model_file)
+    name = name or default_name(header)
+    key = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()
+    with only_process(key, f"publishing to {folder}", progress):
+        index = _existing_index(folder)
+        newest = index.find(name)
+        revision = newest.revision + 1 if newest else 1
+        # also checks the name, before it becomes part of a path
+        stem = f"{_checked_name(name, index)}-r{revision}"
+        target = folder / f"{stem}.safetensors"
+        if half:
+            save_pae(target, model, header, half=True)
+        else:
+            write_atomically(target, model_file.read_bytes())
+        entry = Entry(
+            name=name,
+            kind="model",
+            revision=revision,
+            description=description,
+            licence=licence,
+            metrics=header.metrics,
+            files=(
+                IndexFile(path=target.name, size=target.stat().st_size, sha256=hash_file(target)),
+            ),
+        )
+        card = folder / f"{stem}.md"
+        write_atomically(card, write_card(entry, header).encode())
+        _write_index(folder, index, entry, replace=replace)
+    return Publication(entry, target, card, folder / INDEX_FILE)
+
+
+def default_name(header: Header) -> str:
+    """Returns `DATASET-LATENT_SIZE`, as the published models are called."""
+    data = Path(str(header.data.get("dataset") or "model")).name.lower()
+    return f"{re.sub(r'[^a-z0-9]+', '-', data).strip('-')}-{header.autoencoder['latent_size']}"
+
+
+def _existing_index(folder: Path) -> Index:
+    return read_folder_index(folder) if (folder / INDEX_FILE).exists() else Index()
+
+
+def _checked_name(name: str, index: Index) -> str:
+    taken = index.find(name)
+    if taken is not None and taken.kind != "model":
+        raise UsageError(f"{name} is the name of a {taken.kind} entry there; choose another --name")
+    try:
+        blank = IndexFile(path="model", size=1, sha256="0" * 64)
+        return Entry(name=name, kind="model", files=(blank,)).name
+    except ValidationError as error:
+        raise UsageError(
+            f"{name!r:.80} cannot be a name; use lower-case letters, digits, '.', '-' and '_'"
+        ) from error
+
+
+def _write_index(folder: Path, index: Index, entry: Entry, *, replace: bool) -> None:
+    old = [other for other in index.entries if replace and other.name == entry.name]
+    kept = [other for other in index.entries if other not in old]
+    text = index_to_yaml(Index(entries=(*kept, entry)))
+    write_atomically(folder / INDEX_FILE, text.encode())
+    for file in (file for other in old for file in other.files):
+        (folder / file.path).unlink(missing_ok=True)
+        (folder / file.path).with_suffix(".md").unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Leaves: files, locks, folders, YAML, limits, progress, errors; nothing else of the package."""

@@ -1,1 +1,0 @@
-"""One file per job; each takes settings and returns a frozen report."""

@@ -1,0 +1,52 @@
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from paecli.cli.app import app
+from paecli.store.publish import publish
+from paecli.system.errors import RegistryError
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def registry(model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PAE_CACHE", str(tmp_path / "cache"))
+    publish(model_file, folder=tmp_path / "registry", name="blobs", licence="MIT")
+    return tmp_path / "registry"
+
+
+def test_a_model_is_fetched_and_named(registry: Path) -> None:
+    result = runner.invoke(app, ["download", "blobs", "--registry", str(registry), "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == {
+        "name": "blobs",
+        "kind": "model",
+        "revision": 1,
+        "origin": "folder",
+        "verified": True,
+        "files": [str(registry / "blobs-r1.safetensors")],
+    }
+
+
+def test_the_list_is_a_table_and_json(registry: Path) -> None:
+    arguments = ["download", "--list", "--registry", str(registry)]
+    table = runner.invoke(app, arguments)
+    assert table.stdout == ""
+    assert "blobs" in table.stderr
+    assert "MIT" in table.stderr
+    listed = json.loads(runner.invoke(app, [*arguments, "--json"]).stdout)
+    assert [entry["name"] for entry in listed["entries"]] == ["blobs"]
+
+
+def test_verify_finds_and_removes_damage(registry: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "cache" / "files" / ("0" * 64) / "model.safetensors"
+    assert runner.invoke(app, ["download", "--verify"]).exit_code == 0
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"rot")
+    result = runner.invoke(app, ["download", "--verify", "--json"])
+    assert json.loads(result.stdout) == {"checked": 1, "damaged": [str(damaged)]}
+    assert isinstance(result.exception, RegistryError)
+    assert not damaged.exists()

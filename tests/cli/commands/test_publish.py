@@ -1,0 +1,88 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from paecli.api import load
+from paecli.cli.app import app
+from paecli.store.registry import fetch_model, list_entries
+from paecli.system.errors import CheckpointError, UsageError, WriteError
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PAE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "registry"
+
+
+def publish(model: Path, folder: Path, *more: str) -> dict[str, object]:
+    result = runner.invoke(app, ["publish", str(model), "--to", str(folder), "--json", *more])
+    if result.exception is not None:
+        raise result.exception
+    return json.loads(result.stdout)  # type: ignore[no-any-return]
+
+
+def test_file_card_and_entry_are_written(model_file: Path, folder: Path) -> None:
+    answer = publish(model_file, folder, "--name", "blobs", "--licence", "CC-BY-4.0")
+    assert (answer["name"], answer["revision"]) == ("blobs", 1)
+    published = folder / "blobs-r1.safetensors"
+    assert published.read_bytes() == model_file.read_bytes()
+    card = (folder / "blobs-r1.md").read_text()
+    assert "CC-BY-4.0" in card
+    assert str(answer["sha256"]) in card
+    assert fetch_model("blobs", registry=str(folder)) == published
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "blobs-r1.md", "blobs-r1.safetensors", "index.yaml",
+    ]  # fmt: skip
+
+
+def test_publishing_again_makes_a_revision_or_replaces(model_file: Path, folder: Path) -> None:
+    for _ in range(2):
+        publish(model_file, folder, "--name", "blobs")
+    revisions = [entry.revision for entry in list_entries(str(folder))]
+    assert revisions == [1, 2]
+    assert fetch_model("blobs", registry=str(folder), revision=1).name == "blobs-r1.safetensors"
+    publish(model_file, folder, "--name", "blobs", "--replace")
+    assert [entry.revision for entry in list_entries(str(folder))] == [3]
+    assert not (folder / "blobs-r1.safetensors").exists()
+
+
+def test_half_is_smaller_and_loads(model_file: Path, folder: Path) -> None:
+    answer = publish(model_file, folder, "--name", "blobs", "--half")
+    assert int(str(answer["size"])) < 0.6 * model_file.stat().st_size
+    model = load(str(answer["model_file"]))
+    assert torch.isfinite(model.log_prob(torch.rand(2, *model.image_shape))).all()
+
+
+@pytest.mark.parametrize("name", ["../evil", "UPPER", "a b", ".hidden", "a" * 65])
+def test_bad_names_write_nothing(model_file: Path, folder: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="cannot be a name"):
+        publish(model_file, folder, "--name", name)
+    assert not folder.exists()
+
+
+def test_a_damaged_model_is_not_published(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(CheckpointError):
+        publish(tmp_path / "model.safetensors", folder)
+    assert not folder.exists()
+
+
+def test_a_full_disk_leaves_the_registry_as_it_was(
+    model_file: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(model_file, folder, "--name", "blobs")
+    before = (folder / "index.yaml").read_bytes()
+
+    def no_space(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", no_space)
+    with pytest.raises(WriteError, match="No space left on device"):
+        publish(model_file, folder, "--name", "blobs")
+    assert (folder / "index.yaml").read_bytes() == before
+    assert len(list(folder.iterdir())) == 3

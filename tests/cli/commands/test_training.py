@@ -1,0 +1,154 @@
+"""`pae train-ae` and `pae train-flow` as a user types them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from paecli.cli.app import main
+from paecli.cli.commands.train_ae import parse_augment
+from paecli.cli.training_options import difference
+from paecli.data.sets import places
+from paecli.store.checkpoint import read_header
+from paecli.system.errors import UsageError
+from paecli.training.run import state_file
+
+QUICK = """
+autoencoder:
+  network: mlp
+  network_options: {width: 32, blocks: 1}
+  latent_size: 4
+  optimiser: {epochs: 2, batch_size: 32, precision: fp32}
+flow:
+  blocks: 2
+  flow_options: {width: 16}
+  optimiser: {epochs: 2, batch_size: 32}
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PAE_CACHE", str(tmp_path / "cache"))
+    # a machine without data sets, even if this one has some
+    monkeypatch.delenv(places.DATA_VARIABLE, raising=False)
+    monkeypatch.setattr(places, "SYSTEM_FOLDER", tmp_path / "system")
+    return tmp_path
+
+
+@pytest.fixture
+def pae(
+    folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Outcome]:
+    """Runs the command in this process, errors mapped as at the shell."""
+
+    def run(*arguments: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["pae", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Outcome(int(ended.value.code or 0), *capfd.readouterr())
+
+    return run
+
+
+def test_both_stages_from_the_command_line(folder: Path, pae: Callable[..., Outcome]) -> None:
+    first = pae("train-ae", "mnist-mini", "--config", "quick.yaml", "--limit", "128", "--json")
+    assert first.code == 0, first.err
+    report = json.loads(first.out)
+    assert report["run_dir"] == "runs/mnist-mini"
+    assert report["epochs"] == 2
+    assert {"seconds", "images_per_second", "metrics"} <= report.keys()
+    second = pae("train-flow", "runs/mnist-mini")
+    assert second.code == 0, second.err
+    assert "next: pae eval runs/mnist-mini" in second.err.replace("\n", " ")
+    written = {path.name for path in (folder / "runs/mnist-mini").iterdir()}
+    assert {"autoencoder.safetensors", "model.safetensors", "config.yaml",
+            "autoencoder-loss.png", "flow-loss.png"} <= written  # fmt: skip
+    third = pae("train-flow", "runs/mnist-mini", "--measure-only", "--json")
+    assert json.loads(third.out) == {"model_file": "runs/mnist-mini/model.safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "error"),
+    [
+        (["train-ae", "fmnist", "--data-dir", "nowhere"], 1, "fmnist"),
+        (["train-ae", "mnist-mini", "--preset", "nosuch"], 1, "no preset 'nosuch'"),
+        (["train-ae", "mnist-mini", "--network", "lstm"], 1, "autoencoder.network"),
+        (["train-ae", "mnist-mini", "--augment", "spin:3"], 2, "--augment"),
+        (["train-ae", "mnist-mini", "--resume"], 1, "no interrupted run"),
+        (["train-ae", "mnist-mini", "--device", "abacus"], 2, "--device"),
+        (["train-flow", "nowhere"], 1, "pae train-ae"),
+    ],
+)
+def test_errors_are_one_line(
+    pae: Callable[..., Outcome],
+    arguments: list[str],
+    code: int,
+    error: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("PAE_DATA", raising=False)
+    # no network: a download attempt must end in the same one line
+    for proxy in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(proxy, "http://127.0.0.1:9")
+    result = pae(*arguments)
+    assert result.code == code, result.err
+    assert error in result.err
+    lines = result.err.splitlines()
+    assert [line.startswith("Error: ") for line in lines] == [False] * (len(lines) - 1) + [True]
+
+
+def test_killed_run_resumes_to_the_same_weights(folder: Path, pae: Callable[..., Outcome]) -> None:
+    options = ["--config", "quick.yaml", "--limit", "256", "--epochs", "6"]
+    assert pae("train-ae", "mnist-mini", *options, "--out", "whole").code == 0
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "paecli", "train-ae", "mnist-mini", *options, "--out", "killed"],
+        cwd=folder, stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    state = state_file(folder / "killed", "autoencoder")
+    while killed.poll() is None and not state.exists():
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    if state.exists():  # else it was quicker than the kill, and there is nothing to resume
+        assert pae("train-ae", "mnist-mini", "--resume", "--out", "killed").code == 0
+    hashes = {
+        read_header(folder / run / "autoencoder.safetensors").autoencoder_hash
+        for run in ("whole", "killed")
+    }
+    assert len(hashes) == 1
+
+
+def test_augment_is_read() -> None:
+    assert parse_augment("shift:2, hflip:0.5") == {
+        "shift": 2, "horizontal_flip": 0.5, "rotation": 0, "brightness": 0, "noise": 0,
+    }  # fmt: skip
+    assert set(parse_augment("none").values()) == {0}
+    assert parse_augment(None) == {}
+
+
+@pytest.mark.parametrize("text", ["shift", "shift:much", "wings:1", ""])
+def test_bad_augment_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--augment"):
+        parse_augment(text)
+
+
+def test_difference_names_the_first_changed_setting() -> None:
+    started = {"a": {"b": 1, "c": 2}, "d": 3}
+    assert difference(started, {"a": {"b": None, "c": 2}}) is None
+    assert difference(started, {"a": {"c": 5}, "d": 3}) == "a.c (started with 2, now 5)"
