@@ -40,6 +40,8 @@ MAY_TOUCH_THE_DISK = {
     "api.py", "demo.py", "diagnosis.py", "sampling.py",
     "data/datasets.py", "data/folder.py", "data/memory.py", "data/model_data.py",
     "data/stand_in.py", "data/images/decoded.py", "data/images/files.py", "data/images/pixels.py",
+    "data/images/deep_pixels.py", "data/images/listing.py", "data/split_folders.py",
+    "restoration/mask_files.py", "system/outputs.py",
     "data/sets/archives.py", "data/sets/bundled_samples.py", "data/sets/downloads.py",
     "data/sets/idx.py", "data/sets/places.py", "data/sets/readers.py",
     "evaluation/evaluate.py", "evaluation/sample_quality.py", "evaluation/features/cache.py",

@@ -27,8 +27,12 @@ def flag(
     files: tuple[Path | None, Path | None, Path | None],
     report: Path | None,
     as_json: bool,
-) -> int:
-    """Scores images, prints and writes what was asked for; returns how many are flagged."""
+) -> tuple[int, int]:
+    """Scores images, prints and writes what was asked for.
+
+    Returns:
+        How many are flagged, and how many could not be looked at.
+    """
     model, _ = load_with_header(name)
     result = flag_images(
         model,
@@ -46,7 +50,7 @@ def flag(
         say(f"Report: {write_flags(result, report)}")
     if as_json:
         print_json(flag_fields(result))
-    return result.flagged
+    return result.flagged, len(result.unreadable)
 
 
 def print_flags(result: FlagReport) -> None:

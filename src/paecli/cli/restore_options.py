@@ -75,6 +75,8 @@ def json_fields(restored: RestoredFile) -> dict[str, Any]:
     return {
         "path": str(restored.path),
         **{key: str(path) for key, path in restored.files.items()},
+        "missing_pixels": restored.missing_pixels,
+        "mask_notes": list(restored.mask_notes),
         "modes": [
             {"log_posterior": mode.log_posterior, "weight": mode.weight} for mode in result.modes
         ],

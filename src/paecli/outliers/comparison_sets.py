@@ -99,7 +99,8 @@ def _other_set(
     if not Path(name).is_dir():
         known = ", ".join([*TRANSFORMS, *NAMED_SETS, *BUNDLED])
         raise UsageError(f"--against {name}: neither a folder nor one of {known}")
-    images, failures = read_images(find_images([Path(name)]), image_shape=shape, progress=progress)
+    files = find_images([Path(name)], progress=progress)
+    images, failures = read_images(files, image_shape=shape, progress=progress)
     for _, message in failures:
         progress.say(f"skipped: {message}")
     return ComparisonSet(name, torch.stack([to_bytes(image.pixels) for image in images]))

@@ -6,9 +6,8 @@ from paecli.model.model import Model
 from paecli.store.checkpoint import Header, load_pae, read_header
 from paecli.store.registry import fetch_model
 from paecli.system.errors import CheckpointError
-
-AUTOENCODER_FILE = "autoencoder.safetensors"  # stage 1
-MODEL_FILE = "model.safetensors"  # both stages; what is published
+from paecli.system.outputs import AUTOENCODER_FILE as AUTOENCODER_FILE
+from paecli.system.outputs import MODEL_FILE as MODEL_FILE
 
 
 def find_model(model: str | Path | None) -> Path:

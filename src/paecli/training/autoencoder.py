@@ -13,6 +13,7 @@ from paecli.model.model import BATCH, Model
 from paecli.store.checkpoint import Header, hash_tensors, save_pae
 from paecli.store.header import Architecture
 from paecli.store.runs import AUTOENCODER_FILE
+from paecli.system.errors import DataError
 from paecli.system.files import write_atomically
 from paecli.system.progress import NullProgress, Progress
 from paecli.system.threads import fitting
@@ -70,8 +71,9 @@ def train_autoencoder(
     result_file = run_dir / AUTOENCODER_FILE
     resumed = begin(run_dir, STAGE, result_file, resume=resume, overwrite=overwrite)
     own = settings.autoencoder
-    data = read_data(own, data_dir=data_dir, progress=progress)
+    data = read_data(own, data_dir=data_dir, leave_out=run_dir, progress=progress)
     kept, held_out = split_data(own, data)
+    progress.say(describe_split(data, kept, held_out))
     autoencoder, arguments = build_autoencoder(own, kept)
     prior, flow_arguments = _build_prior(settings)
     accelerator = open_accelerator(device)
@@ -110,7 +112,11 @@ def settings_of_interrupted_run(run_dir: Path, stage: str) -> RunSettings:
 
 
 def read_data(
-    settings: AutoencoderSettings, *, data_dir: Path | None, progress: Progress
+    settings: AutoencoderSettings,
+    *,
+    data_dir: Path | None,
+    leave_out: Path | None = None,
+    progress: Progress,
 ) -> ImageDataset:
     """Loads the data set that the settings name."""
     data = settings.data
@@ -120,16 +126,41 @@ def read_data(
         image_size=data.image_size,
         channels=data.channels,
         split_seed=data.split_seed,
+        leave_out=leave_out,
         progress=progress,
     )
 
 
 def split_data(settings: AutoencoderSettings, data: ImageDataset) -> tuple[ImageSplit, ImageSplit]:
-    """Splits the training images into those trained on and those held out for tuning."""
-    kept, held_out = hold_out(
-        data.train, fraction=settings.data.held_out, seed=settings.data.split_seed
-    )
+    """Returns the images trained on and those held out for tuning: the user's own, or drawn.
+
+    Raises:
+        DataError: too few images.
+    """
+    if data.validation is not None:
+        kept, held_out = data.train, data.validation
+    elif len(data.train) < 2:
+        total = len(data.train) + len(data.test)
+        raise DataError(
+            f"{data.name} has {total} images; give at least 3: one to train on, one to hold out "
+            "for tuning, one to test on"
+        )
+    else:
+        kept, held_out = hold_out(
+            data.train, fraction=settings.data.held_out, seed=settings.data.split_seed
+        )
     return (kept.take(settings.data.limit) if settings.data.limit else kept), held_out
+
+
+def describe_split(data: ImageDataset, kept: ImageSplit, held_out: ImageSplit) -> str:
+    """Says in one line how many images are used for what."""
+    channels, height, width = kept.image_shape
+    kind = "grey" if channels == 1 else "colour"
+    classes = f", {len(data.train.classes)} classes" if data.train.classes else ""
+    return (
+        f"{data.name}: {len(kept):,} images to train on, {len(held_out):,} held out, "
+        f"{len(data.test):,} test; {kind}, {width} x {height} pixels{classes}"
+    )
 
 
 def _build_prior(settings: RunSettings) -> tuple[LatentFlow | None, Architecture | None]:

@@ -10,7 +10,8 @@ from paecli.data import write_image
 
 KEYS = {
     "path", "map_file", "mean_file", "std_file", "samples_file", "overview_file", "modes", "chi2",
-    "degrees_of_freedom", "coverage", "method", "note", "diagnostics", "seconds",
+    "degrees_of_freedom", "missing_pixels", "mask_notes", "coverage", "method",
+    "note", "diagnostics", "seconds",
 }  # fmt: skip
 QUICK = ["--method", "laplace", "--starts", "8", "--samples", "4"]
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from paecli.cli.options import DataDir, Json, ModelOption, Report, Seed, Threads
-from paecli.system.errors import UsageError
+from paecli.system.errors import ImageError, UsageError
 
 FOUND_OUTLIER = 3  # exit code of --fail-on-outlier
 DEFAULT_SCORE = "combined"  # of the p-values
@@ -61,7 +61,11 @@ def ood(
         ),
     ] = None,
     fail_on_outlier: Annotated[
-        bool, typer.Option("--fail-on-outlier", help="Exit with code 3 if an image is flagged.")
+        bool,
+        typer.Option(
+            "--fail-on-outlier",
+            help="Exit with code 3 if an image is flagged, and with 1 if one cannot be read.",
+        ),
     ] = False,
     csv_file: Annotated[
         Path | None,
@@ -107,7 +111,7 @@ def ood(
         from paecli.cli.outlier_images import flag
 
         _one_score_only(score)
-        flagged = flag(
+        flagged, unreadable = flag(
             name,
             images,
             score=(score or [DEFAULT_SCORE])[0],
@@ -119,6 +123,11 @@ def ood(
         )
         if flagged and fail_on_outlier:
             raise typer.Exit(FOUND_OUTLIER)
+        if unreadable and fail_on_outlier:
+            raise ImageError(
+                f"{unreadable} of the images could not be looked at, so they may be outliers; "
+                "mend or remove them"
+            )
         return
     if fail_on_outlier or csv_file or json_lines or picture or fdr is not None:
         raise UsageError(
@@ -152,7 +161,7 @@ def split_arguments(arguments: Sequence[str], model: str | None) -> tuple[str | 
 
 
 def _is_model(argument: str) -> bool:
-    from paecli.data.images.files import IMAGE_SUFFIXES
+    from paecli.data.images.listing import image_endings
     from paecli.store.runs import AUTOENCODER_FILE, MODEL_FILE
 
     path = Path(argument)
@@ -161,7 +170,7 @@ def _is_model(argument: str) -> bool:
     if path.suffix == ".safetensors":
         return True
     # what does not exist and is not called like an image can only be a registry name
-    return not path.exists() and path.suffix.lower() not in IMAGE_SUFFIXES
+    return not path.exists() and path.suffix.lower() not in image_endings()
 
 
 def _one_score_only(score: Sequence[str] | None) -> None:

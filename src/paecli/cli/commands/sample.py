@@ -48,7 +48,7 @@ def sample(
     digits = len(str(count))
     written = [out / f"sample-{n:0{digits}}.png" for n in range(1, count + 1)] if files else []
     for path, image in zip(written, drawn.images, strict=False):
-        write_image(path, image)
+        write_image(path, image, own=True)
     if json:
         fields = {"count": count, "temperature": temperature, "seed": seed, "grid_file": str(grid)}
         print_json(fields | {"files": [str(path) for path in written]})
