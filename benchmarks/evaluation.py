@@ -33,7 +33,8 @@ from paecli.core.features import FeatureNetwork, to_8_bit
 from paecli.core.fid import frechet_distance, gaussian_statistics
 from paecli.core.kid import kernel_distance
 from paecli.data import load_dataset
-from paecli.data.image_files import find_images, read_images
+from paecli.data.image_files import read_images
+from paecli.data.image_paths import find_images
 from paecli.data.pixels import to_bytes
 from paecli.files import hash_file
 from paecli.store.index import INDEX_FILE, Entry, Index, IndexFile, index_to_yaml

@@ -50,7 +50,8 @@ with atheris.instrument_imports(include=PARSERS, enable_loader_override=False):
     from paecli.store.header import HEADER_KEY
     from paecli.store.index import index_to_yaml, parse_index
     from paecli.workflows.restore import RestoreSettings, read_mask
-    from paecli.workflows.training_state import STATE_KEY, TrainingState
+    from paecli.workflows.run_folder import STATE_KEY
+    from paecli.workflows.training_state import TrainingState
 
 ROOT = Path(__file__).parent.parent
 MODEL = ROOT / "tests" / "store" / "fixtures" / "version-1.safetensors"

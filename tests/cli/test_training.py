@@ -18,7 +18,7 @@ from paecli.cli.training_options import difference
 from paecli.data import places
 from paecli.errors import UsageError
 from paecli.store.checkpoint import read_header
-from paecli.workflows.training_run import state_file
+from paecli.workflows.run_folder import state_file
 
 QUICK = """
 autoencoder:

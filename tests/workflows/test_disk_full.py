@@ -17,9 +17,9 @@ from paecli.errors import PaeError
 from paecli.store.registry import fetch
 from paecli.store.runs import load
 from paecli.workflows.publish import publish
+from paecli.workflows.run_folder import state_file
 from paecli.workflows.train_autoencoder import train_autoencoder
 from paecli.workflows.train_flow import train_flow
-from paecli.workflows.training_run import state_file
 
 Job = Callable[[], object]
 

@@ -13,8 +13,9 @@ from paecli.errors import TrainingError
 from paecli.progress import NullProgress, NullTask
 from paecli.store.checkpoint import read_header
 from paecli.store.runs import load
-from paecli.workflows.train_autoencoder import settings_of_interrupted_run, train_autoencoder
-from paecli.workflows.train_flow import settings_of_interrupted_flow, train_flow
+from paecli.workflows.run_folder import settings_of_interrupted_flow, settings_of_interrupted_run
+from paecli.workflows.train_autoencoder import train_autoencoder
+from paecli.workflows.train_flow import train_flow
 from paecli.workflows.training_loop import TrainingInterruptedError
 
 
@@ -49,7 +50,7 @@ def test_resumed_autoencoder_equals_an_undisturbed_one(
         train_autoencoder(
             small_run, run_dir=broken, device="cpu", progress=InterruptingProgress(step)
         )
-    settings = settings_of_interrupted_run(broken, "autoencoder")
+    settings = settings_of_interrupted_run(broken)
     assert settings == small_run
     train_autoencoder(settings, run_dir=broken, device="cpu", resume=True)
     hashes = [

@@ -14,15 +14,16 @@ from paecli.core.normal_reference import NormalReference
 from paecli.core.scores import FAST_SCORES
 from paecli.errors import CheckpointError, ConfigError, TrainingError
 from paecli.store.checkpoint import save_pae
-from paecli.store.runs import MODEL_FILE, load, load_with_header
+from paecli.store.find_model import MODEL_FILE
+from paecli.store.runs import load, load_with_header
+from paecli.workflows.run_folder import resolve_flow_settings, state_file
 from paecli.workflows.train_autoencoder import train_autoencoder
 from paecli.workflows.train_flow import (
     _FlowStage,
     measure_again,
-    resolve_flow_settings,
     train_flow,
 )
-from paecli.workflows.training_run import history_file, state_file
+from paecli.workflows.training_run import history_file
 
 
 def with_optimiser(settings: RunSettings, **changes: object) -> RunSettings:

@@ -22,7 +22,7 @@ def info(model: Model = None, json: Json = False) -> None:
 
         pae info runs/fmnist --json
     """
-    from paecli.store.runs import find_model
+    from paecli.store.find_model import find_model
     from paecli.workflows.describe_model import describe_model
 
     description = describe_model(find_model(model))

@@ -148,8 +148,8 @@ def split_arguments(arguments: Sequence[str], model: str | None) -> tuple[str | 
 
 
 def _is_model(argument: str) -> bool:
-    from paecli.data.image_files import IMAGE_SUFFIXES
-    from paecli.store.runs import AUTOENCODER_FILE, MODEL_FILE
+    from paecli.data.image_paths import IMAGE_SUFFIXES
+    from paecli.store.find_model import AUTOENCODER_FILE, MODEL_FILE
 
     path = Path(argument)
     if path.is_dir():
@@ -177,7 +177,7 @@ def _compare(
     as_json: bool,
 ) -> None:
     from paecli.cli.ood_output import comparison_fields, print_comparison
-    from paecli.core.scores import FAST_SCORES
+    from paecli.core.requirements import FAST_SCORES
     from paecli.store.runs import load_with_header
     from paecli.workflows.compare_sets import compare_sets
 

@@ -1,11 +1,13 @@
 """What `pae ood` prints and writes."""
 
+from __future__ import annotations
+
 import csv
 import io
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paecli.cli.console import print_table, say
 from paecli.files import write_atomically
@@ -16,8 +18,10 @@ from paecli.report.ood_tables import (
     comparison_rows,
     image_row,
 )
-from paecli.workflows.compare_sets import SetComparison, SetResult
-from paecli.workflows.flag_images import FlagReport, ScoredImage
+
+if TYPE_CHECKING:
+    from paecli.workflows.compare_sets import SetComparison, SetResult
+    from paecli.workflows.flag_images import FlagReport, ScoredImage
 
 CSV_COLUMNS = ("path", "p_value", "outlier", "score", "log_prob", "reconstruction_error")
 

@@ -45,7 +45,7 @@ def publish(
 
         pae download fmnist-32 --registry registry
     """
-    from paecli.store.runs import find_model
+    from paecli.store.find_model import find_model
     from paecli.workflows import publish as workflow
 
     published = workflow.publish(

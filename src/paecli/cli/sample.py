@@ -35,7 +35,7 @@ def sample(
     """
     from paecli.data import write_image
     from paecli.files import write_atomically
-    from paecli.report.pictures import image_grid
+    from paecli.report.grid import image_grid
     from paecli.store.runs import load
     from paecli.workflows.sample import draw_samples
 

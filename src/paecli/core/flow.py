@@ -4,11 +4,15 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 import torch
-from FrEIA.framework import SequenceINN
-from FrEIA.modules import GLOWCouplingBlock, NICECouplingBlock, RNVPCouplingBlock
 from torch import Tensor, nn
 
 from paecli.core.base_distribution import build_base
+from paecli.core.freia import (
+    GLOWCouplingBlock,
+    NICECouplingBlock,
+    RNVPCouplingBlock,
+    SequenceINN,
+)
 from paecli.core.mixing import LinearLU, Permute
 from paecli.core.spline import SplineCoupling
 

@@ -6,8 +6,9 @@ Kingma & Dhariwal, "Glow", arXiv:1807.03039, section 3.2.
 from collections.abc import Iterable
 
 import torch
-from FrEIA.modules import InvertibleModule
 from torch import Tensor, nn
+
+from paecli.core.freia import InvertibleModule
 
 
 class LinearLU(InvertibleModule):  # type: ignore[misc]

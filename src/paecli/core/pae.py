@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,8 @@ from paecli.core.autoencoder import Autoencoder
 from paecli.core.calibration import Calibration, fit_calibration
 from paecli.core.flow import LatentFlow
 from paecli.core.normal_reference import NormalReference
-from paecli.errors import CheckpointError, UsageError
+from paecli.core.requirements import require_flow, require_normal_scores
+from paecli.errors import UsageError
 
 if TYPE_CHECKING:
     from paecli.core.posterior import Method, Restoration
@@ -61,11 +62,8 @@ class PAE(nn.Module):
         Raises:
             CheckpointError: only stage 1 is trained.
         """
-        if self.flow is None:
-            raise CheckpointError(
-                "this model has no flow yet; train it with `pae train-flow RUN_FOLDER`"
-            )
-        return self.flow
+        require_flow(self.flow is not None)
+        return cast(LatentFlow, self.flow)
 
     def as_images(self, x: Tensor) -> Tensor:
         """Checks images and makes them float in [0, 1].
@@ -136,12 +134,7 @@ class PAE(nn.Module):
         Raises:
             CheckpointError: this score was not measured on normal images.
         """
-        if score not in self.normal_scores:
-            known = ", ".join(self.normal_scores) or "none"
-            raise CheckpointError(
-                f"this model has no normal scores of {score!r} for p-values, it has: {known}; "
-                "`pae train-flow RUN_FOLDER --measure-only` stores those of all fast scores"
-            )
+        require_normal_scores(score, self.normal_scores)
         return self.normal_scores[score]
 
     def score(self, x: Tensor, score: str = "log_prob") -> Tensor:

@@ -12,23 +12,10 @@ from paecli.core.evidence import Evidence
 from paecli.core.normal_reference import IMAGES
 from paecli.core.objectives import SMALLEST_SIGMA
 from paecli.core.pae import BATCH, PAE
-from paecli.errors import UsageError
+from paecli.core.requirements import FAST_SCORES, SCORE_NAMES, require_scores
 from paecli.progress import NullProgress, Progress
 
 Score = Callable[[PAE, Tensor], Tensor]
-
-FAST_SCORES = (
-    "log_prob",
-    "local_log_prob",
-    "nearest_distance",
-    "orientation",
-    "typicality",
-    "reconstruction_error",
-    "weighted_error",
-    "cycle_distance",
-    "combined",
-)
-SCORE_NAMES = (*FAST_SCORES, "marginal_likelihood")
 
 
 def measure_scores(
@@ -56,9 +43,7 @@ def measure_scores(
         CheckpointError: the score needs a flow and the model has none.
     """
     names = tuple(dict.fromkeys(names))
-    for name in names:
-        if name not in SCORE_NAMES:
-            raise UsageError(f"no score {name!r}; choose one of {', '.join(SCORE_NAMES)}")
+    require_scores(names)
     parts: dict[str, list[Tensor]] = {name: [torch.zeros(0)] for name in names}
     with progress.task(description, len(images)) as task, torch.no_grad():
         for batch in images.split(BATCH) if len(images) else ():

@@ -1,9 +1,14 @@
 """Data sets and image files: names and paths in, 8-bit tensors and splits out."""
 
-from paecli.data.dataset import ImageDataset, ImageSplit, hold_out
-from paecli.data.datasets import load_dataset
-from paecli.data.downloads import download_dataset
-from paecli.data.image_files import ImageFile, find_images, read_image, read_images, write_image
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from paecli.data.dataset import ImageDataset, ImageSplit, hold_out
+    from paecli.data.datasets import load_dataset
+    from paecli.data.downloads import download_dataset
+    from paecli.data.image_files import ImageFile, read_image, read_images, write_image
+    from paecli.data.image_paths import find_images
 
 __all__ = [
     "ImageDataset",
@@ -17,3 +22,23 @@ __all__ = [
     "read_images",
     "write_image",
 ]
+
+_HOMES = {
+    "ImageDataset": "dataset",
+    "ImageFile": "image_files",
+    "ImageSplit": "dataset",
+    "download_dataset": "downloads",
+    "find_images": "image_paths",
+    "hold_out": "dataset",
+    "load_dataset": "datasets",
+    "read_image": "image_files",
+    "read_images": "image_files",
+    "write_image": "image_files",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports torch only for what needs it: names and paths are checked without."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'paecli.data' has no attribute {name!r}")
+    return getattr(import_module(f"paecli.data.{_HOMES[name]}"), name)

@@ -1,6 +1,5 @@
 """The samples of Fashion-MNIST and MNIST inside the package; see bundled/README.md."""
 
-from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 
@@ -9,25 +8,10 @@ import torch
 from PIL import Image
 
 from paecli.data.dataset import ImageSplit
-from paecli.data.named_sets import NAMED_SETS
+from paecli.data.named_sets import BUNDLED, NAMED_SETS
 
 TILES_PER_ROW = 100
 TILE = 28  # pixels a side
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """A sample: which set it was drawn from, and how many images of it."""
-
-    original: str
-    train_count: int
-    test_count: int
-
-
-BUNDLED = {
-    "fmnist-mini": Bundle("fmnist", train_count=6000, test_count=1000),
-    "mnist-mini": Bundle("mnist", train_count=3000, test_count=500),
-}
 
 
 def load_bundled(name: str) -> tuple[ImageSplit, ImageSplit]:

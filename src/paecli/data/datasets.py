@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from paecli.data.archives import unpack_archives
-from paecli.data.bundled_samples import BUNDLED, load_bundled
+from paecli.data.bundled_samples import load_bundled
 from paecli.data.dataset import ImageDataset, ImageSplit, make_dataset
 from paecli.data.downloads import download_dataset
 from paecli.data.folder import load_folder
-from paecli.data.named_sets import NAMED_SETS
+from paecli.data.named_sets import BUNDLED, NAMED_SETS
 from paecli.data.pixels import resize, set_channels, to_bytes
 from paecli.data.places import DATA_VARIABLE, find_place, search_folders
 from paecli.data.readers import Splits, read_named

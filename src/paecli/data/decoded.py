@@ -12,7 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from paecli.data.memory import comfortable_bytes, require_space
-from paecli.data.pixels import centre_crop, decode, has_colour, open_image, oriented_size, to_bytes
+from paecli.data.opening import has_colour, open_image, oriented_size
+from paecli.data.pixels import centre_crop, decode, to_bytes
 from paecli.data.places import dataset_cache
 from paecli.errors import DataError, ImageError
 from paecli.files import replacing

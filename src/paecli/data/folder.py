@@ -8,8 +8,8 @@ from torch import Tensor
 
 from paecli.data.dataset import ImageDataset, ImageSplit, hold_out, make_dataset
 from paecli.data.decoded import Recipe, decode_files
-from paecli.data.image_files import images_below
-from paecli.data.pixels import has_colour, open_image, oriented_size
+from paecli.data.image_paths import images_below
+from paecli.data.opening import has_colour, open_image, oriented_size
 from paecli.errors import DataError
 from paecli.progress import Progress
 

@@ -1,4 +1,4 @@
-"""Single image files: found, read as the model wants them, and written."""
+"""Single image files: read as the model wants them, and written."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,14 +8,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from paecli.data.pixels import decode, open_image, oriented_size, to_bytes
-from paecli.errors import DataError, ImageError
+from paecli.data.opening import open_image, oriented_size
+from paecli.data.pixels import decode, to_bytes
+from paecli.errors import ImageError
 from paecli.files import replacing
 from paecli.progress import NullProgress, Progress
-
-IMAGE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".pgm", ".ppm"}
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,43 +30,6 @@ class ImageFile:
     pixels: Tensor
     original_size: tuple[int, int]
     resized: bool
-
-
-def find_images(paths: Sequence[Path]) -> list[Path]:
-    """Lists the images that files and folders (searched to any depth) stand for.
-
-    Args:
-        paths: files are taken whatever they are called, folders give what has an image suffix.
-
-    Returns:
-        Sorted paths, each once; hidden files in folders are left out.
-
-    Raises:
-        DataError: a path does not exist, or there is no image at all.
-    """
-    found: set[Path] = set()
-    for path in paths:
-        if path.is_dir():
-            found.update(images_below(path))
-        elif path.exists():
-            found.add(path)
-        else:
-            raise DataError(f"{path} does not exist; give image files or folders")
-    if not found:
-        places = ", ".join(map(str, paths)) or "nothing"
-        raise DataError(f"no images in {places}; give PNG, JPEG, TIFF, WebP or BMP files")
-    return sorted(found)
-
-
-def images_below(folder: Path) -> list[Path]:
-    """Lists the files with an image suffix in a folder and its sub-folders, sorted."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
 
 
 def read_image(path: Path, *, image_shape: tuple[int, int, int]) -> ImageFile:

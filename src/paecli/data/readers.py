@@ -9,7 +9,7 @@ from torch import Tensor
 from paecli.data.dataset import ImageSplit
 from paecli.data.decoded import Recipe, decode_files
 from paecli.data.idx import read_idx
-from paecli.data.image_files import images_below
+from paecli.data.image_paths import images_below
 from paecli.data.named_sets import NAMED_SETS, NamedSet
 from paecli.data.places import find_file
 from paecli.errors import DataError

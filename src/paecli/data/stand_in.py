@@ -3,9 +3,9 @@
 from functools import partial
 from pathlib import Path
 
-from paecli.data.bundled_samples import BUNDLED
 from paecli.data.dataset import ImageDataset
 from paecli.data.datasets import load_dataset
+from paecli.data.named_sets import BUNDLED
 from paecli.errors import DataError
 from paecli.progress import NullProgress, Progress
 

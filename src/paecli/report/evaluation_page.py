@@ -12,8 +12,9 @@ from paecli.report.evaluation_tables import (
     distance_rows,
     figure_rows,
 )
+from paecli.report.grid import image_grid
 from paecli.report.html import Page
-from paecli.report.pictures import image_grid, reconstructions
+from paecli.report.pictures import reconstructions
 from paecli.workflows.evaluation import Evaluation, Examples
 from paecli.workflows.sample_quality import SampleQuality
 

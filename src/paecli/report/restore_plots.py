@@ -10,7 +10,8 @@ from torch import Tensor
 from paecli.core.posterior import Restoration
 from paecli.data.image_files import write_image
 from paecli.files import write_atomically
-from paecli.report.pictures import COLOUR_MAPS, as_pixels, image_grid
+from paecli.report.grid import as_pixels, image_grid
+from paecli.report.pictures import COLOUR_MAPS
 from paecli.report.plots import to_png
 from paecli.workflows.restore import RestoredFile
 

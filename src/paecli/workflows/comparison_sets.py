@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from paecli.data.bundled_samples import BUNDLED
-from paecli.data.image_files import find_images, read_images
-from paecli.data.named_sets import NAMED_SETS
+from paecli.data.image_files import read_images
+from paecli.data.image_paths import find_images
+from paecli.data.named_sets import BUNDLED, NAMED_SETS
 from paecli.data.pixels import resize, set_channels, to_bytes
 from paecli.data.stand_in import load_or_stand_in
 from paecli.data.transforms import TRANSFORMS, transform_images

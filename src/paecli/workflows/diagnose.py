@@ -7,18 +7,14 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-import torch
-from accelerate import PartialState
-
-from paecli.data.bundled_samples import BUNDLED
-from paecli.data.named_sets import NAMED_SETS
+from paecli.data.named_sets import BUNDLED, NAMED_SETS
 from paecli.data.places import find_place
 from paecli.errors import RegistryError
 from paecli.folders import cache_folder
 from paecli.store.cache import cache_size
 from paecli.store.registry import ask_registry
 from paecli.store.sources import choose_address
-from paecli.workflows.training_loop import choose_bfloat16
+from paecli.workflows.compute import find_compute, usable_cores
 
 LIBRARIES = (
     "paecli", "torch", "torchvision", "FrEIA", "safetensors", "accelerate", "numpy", "pillow",
@@ -81,27 +77,21 @@ def diagnose(*, registry: str | None = None, data_dir: Path | None = None) -> Di
         registry: address; None is the one in use.
         data_dir: where to look for data sets first.
     """
-    device = PartialState().device
+    compute = find_compute()
     return Diagnosis(
         versions={"python": platform.python_version()}
         | {name: metadata.version(name) for name in LIBRARIES},
         system=platform.platform(),
-        device=str(device),
-        threads=torch.get_num_threads(),
-        cores=_usable_cores(),
-        bfloat16=choose_bfloat16("auto", device),
+        device=compute.device,
+        threads=compute.threads,
+        cores=usable_cores(),
+        bfloat16=compute.bfloat16,
         cache=cache_folder(),
         cache_bytes=cache_size(),
         cache_writable=_is_writable(cache_folder()),
         registry=_ask_registry(registry),
         datasets=_find_datasets(data_dir),
     )
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # Linux
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _is_writable(folder: Path) -> bool:

@@ -10,9 +10,11 @@ from torch import Tensor
 
 from paecli.core.conformal import benjamini_hochberg, p_values
 from paecli.core.pae import PAE
+from paecli.core.requirements import require_rate
 from paecli.core.scores import measure_scores
-from paecli.data.image_files import find_images, read_image
-from paecli.errors import ImageError, UsageError
+from paecli.data.image_files import read_image
+from paecli.data.image_paths import find_images
+from paecli.errors import ImageError
 from paecli.progress import NullProgress, Progress
 
 CHUNK = 500  # images in memory at the same time
@@ -105,7 +107,7 @@ def flag_images(
     """
     start = time.perf_counter()
     normal = model.require_normal_scores(score)
-    _check_rate(fpr if fdr is None else fdr, len(normal))
+    require_rate(fpr if fdr is None else fdr, len(normal))
     readable, measured, unreadable = _score_files(
         model, find_images(paths), (score, "log_prob", "reconstruction_error"), progress
     )
@@ -144,15 +146,6 @@ def flag_images(
 def _most_unusual_first(images: Sequence[ScoredImage]) -> list[ScoredImage]:
     # many may share the smallest p-value
     return sorted(images, key=lambda image: (image.p_value, -image.score))
-
-
-def _check_rate(rate: float, normal_count: int) -> None:
-    smallest = 1 / (normal_count + 1)
-    if not rate >= smallest:  # NaN, too
-        raise UsageError(
-            f"a rate of {rate:g} is finer than the model's {normal_count} normal scores can tell; "
-            f"use at least {smallest:.2g}"
-        )
 
 
 def _score_files(

@@ -10,8 +10,9 @@ from torch import Tensor
 from paecli.core.corruption import missing_pixels
 from paecli.core.pae import PAE
 from paecli.core.posterior import Method, Restoration
-from paecli.data.image_files import ImageFile, find_images, read_image
-from paecli.data.pixels import open_image, oriented_size
+from paecli.data.image_files import ImageFile, read_image
+from paecli.data.image_paths import find_images
+from paecli.data.opening import open_image, oriented_size
 from paecli.errors import ImageError, UsageError
 from paecli.progress import NullProgress, Progress
 from paecli.workflows.heap import keep_freed_memory

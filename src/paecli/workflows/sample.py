@@ -8,6 +8,7 @@ from torch import Tensor
 
 from paecli.core.interpolation import spherical_path
 from paecli.core.pae import PAE
+from paecli.core.requirements import require_temperature
 from paecli.data import read_image
 from paecli.errors import DataError, UsageError
 from paecli.progress import NullProgress, Progress
@@ -63,8 +64,7 @@ def draw_samples(
     """
     if count < 1:
         raise UsageError(f"cannot draw {count} images; give a number of at least 1")
-    if not 0 <= temperature < float("inf"):
-        raise UsageError(f"temperature {temperature} is out of range; give 0 or more, such as 0.8")
+    require_temperature(temperature)
     generator = torch.Generator().manual_seed(seed)
     images = model.sample(count, temperature=temperature, generator=generator)
     return SampleReport(images, temperature, seed)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from paecli.config import AutoencoderSettings, RunSettings, check, to_yaml
+from paecli.config import AutoencoderSettings, RunSettings, to_yaml
 from paecli.core.augment import augment
 from paecli.core.autoencoder import Autoencoder
 from paecli.core.flow import LatentFlow
@@ -17,23 +17,20 @@ from paecli.data import ImageDataset, ImageSplit, hold_out, load_dataset
 from paecli.files import write_atomically
 from paecli.progress import NullProgress, Progress
 from paecli.store.checkpoint import Header, hash_tensors, save_pae
+from paecli.store.find_model import AUTOENCODER_FILE
 from paecli.store.header import Architecture
-from paecli.store.runs import AUTOENCODER_FILE
 from paecli.workflows.build_networks import build_autoencoder, build_flow
 from paecli.workflows.normal_images import measure_normal_images
+from paecli.workflows.run_folder import AUTOENCODER_STAGE as STAGE
+from paecli.workflows.run_folder import CONFIG_FILE, state_file
 from paecli.workflows.training_run import (
-    CONFIG_FILE,
     TrainingReport,
     begin,
     library_versions,
     on_main_process,
     open_accelerator,
     run_loop,
-    state_file,
 )
-from paecli.workflows.training_state import TrainingState
-
-STAGE = "autoencoder"
 
 
 def train_autoencoder(
@@ -66,7 +63,7 @@ def train_autoencoder(
     """
     progress = progress or NullProgress()
     result_file = run_dir / AUTOENCODER_FILE
-    resumed = begin(run_dir, STAGE, result_file, resume=resume, overwrite=overwrite)
+    resumed = begin(run_dir, STAGE, resume=resume, overwrite=overwrite)
     own = settings.autoencoder
     data = read_data(own, data_dir=data_dir, progress=progress)
     kept, held_out = split_data(own, data)
@@ -93,16 +90,6 @@ def train_autoencoder(
     return TrainingReport.of(
         loop, run_dir=run_dir, stage=STAGE, metrics=metrics, accelerator=accelerator
     )
-
-
-def settings_of_interrupted_run(run_dir: Path, stage: str) -> RunSettings:
-    """Returns the settings an interrupted run was started with.
-
-    Raises:
-        TrainingError: nothing to resume.
-    """
-    path = state_file(run_dir, stage)
-    return check(TrainingState.load(path).settings, where=str(path))
 
 
 def read_data(
