@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from paecli.config import RunSettings, check, resolve
+from paecli.config import DEMO_PRESET, RunSettings, check, resolve
 from paecli.progress import NullProgress
 from paecli.report.demo_page import write_demo
 from paecli.store.runs import load
@@ -11,7 +11,6 @@ from paecli.workflows.demo import (
     CLOTHES_IN_INBOX,
     COMPARED,
     DIGITS_IN_INBOX,
-    PRESET,
     RESTORED,
     SCORES,
     DemoReport,
@@ -103,6 +102,6 @@ def test_page_shows_every_step(report: DemoReport, tmp_path: Path) -> None:
 
 
 def test_preset_needs_no_download() -> None:
-    settings = resolve(preset=PRESET, file=None, flags={})
+    settings = resolve(preset=DEMO_PRESET, file=None, flags={})
     assert isinstance(settings, RunSettings)
     assert settings.autoencoder.data.dataset == "fmnist-mini"

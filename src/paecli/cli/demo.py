@@ -44,11 +44,15 @@ def demo(
 
         pae demo --model fmnist-32 --out tour
     """
-    from paecli.config import resolve
-    from paecli.report.demo_page import write_demo
-    from paecli.workflows.demo import PRESET, run_demo
+    from paecli.cli.checks import check_model
+    from paecli.config import DEMO_PRESET, resolve
 
-    settings = resolve(preset=PRESET, file=config, flags={})
+    settings = resolve(preset=DEMO_PRESET, file=config, flags={})
+    if model is not None:
+        check_model(model)
+    from paecli.report.demo_page import write_demo
+    from paecli.workflows.demo import run_demo
+
     report = run_demo(settings, out, model_name=model, progress=RichProgress())
     page = write_demo(report, out)
     if json:

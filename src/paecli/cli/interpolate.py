@@ -7,6 +7,7 @@ import typer
 
 from paecli.cli.console import RichProgress, print_json, say
 from paecli.cli.options import DataDir, Json, ModelOption, Out
+from paecli.data.places import parse_place
 
 End = Annotated[
     str,
@@ -40,13 +41,19 @@ def interpolate(
 
         pae interpolate test:3 test:12 --model runs/fmnist --steps 12
     """
+    from paecli.cli.checks import check_image, check_model
+
+    file = check_model(model).path
+    for name in (a, b):
+        if parse_place(name) is None:
+            check_image(Path(name))
     from paecli.data import write_image
     from paecli.files import write_atomically
     from paecli.report.pictures import path_picture
     from paecli.store.runs import load_with_header
     from paecli.workflows import sample
 
-    pae, header = load_with_header(model)
+    pae, header = load_with_header(file)
     start, end = (
         sample.read_end(text, model=pae, header=header, data_dir=data_dir, progress=RichProgress())
         for text in (a, b)

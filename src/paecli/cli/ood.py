@@ -8,6 +8,14 @@ import typer
 
 from paecli.cli.console import RichProgress, print_json, say
 from paecli.cli.options import DataDir, Json, ModelOption, Report, Seed
+from paecli.core.requirements import (
+    FAST_SCORES,
+    require_normal_scores,
+    require_rate,
+    require_scores,
+)
+from paecli.data.image_paths import IMAGE_SUFFIXES
+from paecli.data.places import require_comparison
 from paecli.errors import UsageError
 
 FOUND_OUTLIER = 3  # exit code of --fail-on-outlier
@@ -148,7 +156,6 @@ def split_arguments(arguments: Sequence[str], model: str | None) -> tuple[str | 
 
 
 def _is_model(argument: str) -> bool:
-    from paecli.data.image_paths import IMAGE_SUFFIXES
     from paecli.store.find_model import AUTOENCODER_FILE, MODEL_FILE
 
     path = Path(argument)
@@ -176,12 +183,18 @@ def _compare(
     report: Path | None,
     as_json: bool,
 ) -> None:
+    from paecli.cli.checks import check_model, check_training_set
+
+    contents = check_model(name)
+    check_training_set(contents.header)
+    require_scores(scores or ())
+    for each in against:
+        require_comparison(each)
     from paecli.cli.ood_output import comparison_fields, print_comparison
-    from paecli.core.requirements import FAST_SCORES
     from paecli.store.runs import load_with_header
     from paecli.workflows.compare_sets import compare_sets
 
-    model, header = load_with_header(name)
+    model, header = load_with_header(contents.path)
     comparison = compare_sets(
         model,
         header,
@@ -213,14 +226,20 @@ def _flag(
     as_json: bool,
 ) -> int:
     """Scores images, prints and writes what was asked for; returns how many are flagged."""
+    from paecli.cli.checks import check_images, check_model
+
+    contents = check_model(name)
+    require_scores([score])
+    require_normal_scores(score, contents.normal_scores)
+    require_rate(fpr if fdr is None else fdr, contents.normal_scores[score])
+    paths = check_images([Path(image) for image in images])
     from paecli.cli.ood_output import flag_fields, print_flags, write_files
-    from paecli.store.runs import load_with_header
+    from paecli.store.runs import load
     from paecli.workflows.flag_images import flag_images
 
-    model, _ = load_with_header(name)
     result = flag_images(
-        model,
-        [Path(image) for image in images],
+        load(contents.path),
+        paths,
         score=score,
         fpr=fpr,
         fdr=fdr,

@@ -7,6 +7,7 @@ import typer
 
 from paecli.cli.console import print_json, say
 from paecli.cli.options import Json, Model, Out, Seed
+from paecli.core.requirements import require_temperature
 
 
 def sample(
@@ -33,13 +34,17 @@ def sample(
 
         pae sample runs/fmnist -n 10000 --files --out drawn --json
     """
+    from paecli.cli.checks import check_model
+
+    require_temperature(temperature)
+    file = check_model(model).path
     from paecli.data import write_image
     from paecli.files import write_atomically
     from paecli.report.grid import image_grid
     from paecli.store.runs import load
     from paecli.workflows.sample import draw_samples
 
-    drawn = draw_samples(load(model), count=count, temperature=temperature, seed=seed)
+    drawn = draw_samples(load(file), count=count, temperature=temperature, seed=seed)
     grid = out / "grid.png"
     write_atomically(grid, image_grid(drawn.images))
     digits = len(str(count))

@@ -8,6 +8,7 @@ import typer
 from paecli.cli import training_options as options
 from paecli.cli.console import RichProgress
 from paecli.cli.options import DataDir, Json
+from paecli.data.places import require_dataset
 from paecli.errors import UsageError
 
 
@@ -101,10 +102,11 @@ def train_ae(
     """
     del list_presets
     from paecli.config import resolve
-    from paecli.workflows.train_autoencoder import (
-        STAGE,
+    from paecli.workflows.run_folder import (
+        AUTOENCODER_STAGE,
+        refuse_other_run,
+        require_device,
         settings_of_interrupted_run,
-        train_autoencoder,
     )
 
     name = Path(dataset).name if Path(dataset).is_dir() else dataset
@@ -132,10 +134,15 @@ def train_ae(
         }
     }
     if resume:
-        settings = settings_of_interrupted_run(run_dir, STAGE)
-        options.refuse_other_settings(settings, flags, run_dir=run_dir, stage=STAGE)
+        settings = settings_of_interrupted_run(run_dir)
+        options.refuse_other_settings(settings, flags, run_dir=run_dir, stage=AUTOENCODER_STAGE)
     else:
         settings = resolve(preset=preset, file=config, flags=flags, fallback=name)
+    require_device(device)
+    require_dataset(settings.autoencoder.data.dataset)
+    refuse_other_run(run_dir, AUTOENCODER_STAGE, resume=resume, overwrite=overwrite)
+    from paecli.workflows.train_autoencoder import train_autoencoder
+
     report = train_autoencoder(
         settings,
         run_dir=run_dir,

@@ -1,6 +1,7 @@
 """What jobs ask of their arguments and of a model; told without torch, so before it is imported."""
 
 from collections.abc import Collection, Sequence
+from math import isfinite
 
 from paecli.errors import CheckpointError, UsageError
 
@@ -16,6 +17,7 @@ FAST_SCORES = (
     "combined",
 )
 SCORE_NAMES = (*FAST_SCORES, "marginal_likelihood")
+CLASSIFIER_SHAPE = (1, 28, 28)  # of the images that the bundled feature network takes
 
 
 def require_flow(has_flow: bool) -> None:
@@ -77,3 +79,36 @@ def require_temperature(temperature: float) -> None:
     """
     if not 0 <= temperature < float("inf"):
         raise UsageError(f"temperature {temperature} is out of range; give 0 or more, such as 0.8")
+
+
+def require_noise(noise: float) -> None:
+    """Refuses what is no standard deviation.
+
+    Raises:
+        UsageError: negative, infinite or NaN.
+    """
+    if not (isfinite(noise) and noise >= 0):
+        raise UsageError(f"noise is {noise}, it must be a standard deviation of 0 or more")
+
+
+def require_damage(noise: float, any_missing: bool) -> None:
+    """Refuses to restore what is whole.
+
+    Raises:
+        UsageError: there is neither noise nor a missing pixel.
+    """
+    if noise == 0 and not any_missing:
+        raise UsageError("no pixel is missing and there is no noise: nothing to restore")
+
+
+def require_features(name: str, image_shape: tuple[int, int, int]) -> None:
+    """Refuses images that a feature network cannot see.
+
+    Raises:
+        UsageError: the classifier takes no such images.
+    """
+    if name == "classifier" and image_shape != CLASSIFIER_SHAPE:
+        raise UsageError(
+            f"--features classifier takes grey 28 x 28 images, the model's have shape "
+            f"{image_shape}; use --features inception"
+        )

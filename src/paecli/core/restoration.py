@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +14,7 @@ from paecli.core.posterior.predictive import GaussianPixels, PixelModel
 from paecli.core.posterior.restore import Damage, restore_images
 from paecli.core.posterior.result import Restoration
 from paecli.core.posterior.solve import METHODS, Method
+from paecli.core.requirements import require_noise
 from paecli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,8 +74,7 @@ def check_damage(
             f"images have shape {tuple(images.shape)}, the model takes (n, "
             f"{', '.join(map(str, image_shape))}); resize or convert them first"
         )
-    if not (isfinite(noise) and noise >= 0):
-        raise UsageError(f"noise is {noise}, it must be a standard deviation of 0 or more")
+    require_noise(noise)
     if mask is None:
         mask = torch.ones(1, *image_shape[1:])
     if mask.ndim == 3:

@@ -12,7 +12,7 @@ from paecli.data.downloads import download_dataset
 from paecli.data.folder import load_folder
 from paecli.data.named_sets import BUNDLED, NAMED_SETS
 from paecli.data.pixels import resize, set_channels, to_bytes
-from paecli.data.places import DATA_VARIABLE, find_place, search_folders
+from paecli.data.places import DATA_VARIABLE, find_place, require_dataset, search_folders
 from paecli.data.readers import Splits, read_named
 from paecli.errors import DataError
 from paecli.progress import NullProgress, Progress
@@ -54,9 +54,7 @@ def load_dataset(
     if name in BUNDLED:
         splits = load_bundled(name)
         return _fit_dataset(name, splits, "bundled with the package", image_size, channels)
-    if not Path(name).is_dir():
-        known = ", ".join([*NAMED_SETS, *BUNDLED])
-        raise DataError(f"{name!r} is neither a folder of images nor a data set; sets: {known}")
+    require_dataset(name)
     return load_folder(
         Path(name),
         image_size=image_size,

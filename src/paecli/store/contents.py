@@ -60,6 +60,19 @@ class ModelContents:
     tensors: Mapping[str, StoredTensor]
 
     @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """`(channels, height, width)` of the images.
+
+        Raises:
+            CheckpointError: the header does not say so.
+        """
+        try:
+            channels, height, width = map(int, self.header.autoencoder["image_shape"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise _unreadable(self.path, "it does not say which images it takes") from error
+        return channels, height, width
+
+    @property
     def normal_scores(self) -> dict[str, int]:
         """For each score the number of normal images it was measured on."""
         dropped = RETIRED_SCORES if RETIRED & self.tensors.keys() else set()

@@ -60,6 +60,12 @@ class Header(BaseModel):
         return architecture
 
 
+def training_set(header: Header) -> str:
+    """Returns the name or folder of the model's training data, empty when unknown."""
+    settings = header.config.get("autoencoder", {}).get("data", {})
+    return str(settings.get("dataset") or header.data.get("dataset", ""))
+
+
 def check_header_length(path: Path) -> None:
     """Refuses a file whose header could not be a model's, before anything parses it.
 

@@ -11,13 +11,12 @@ from paecli.core.pae import PAE
 from paecli.core.scores import measure_scores
 from paecli.core.separation import Separation, separate
 from paecli.progress import NullProgress, Progress
-from paecli.store.checkpoint import Header
+from paecli.store.header import Header, training_set
 from paecli.workflows.comparison_sets import (
     ComparisonSet,
     default_sets,
     normal_set,
     outlier_sets,
-    training_set,
 )
 
 

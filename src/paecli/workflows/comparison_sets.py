@@ -11,11 +11,12 @@ from paecli.data.image_files import read_images
 from paecli.data.image_paths import find_images
 from paecli.data.named_sets import BUNDLED, NAMED_SETS
 from paecli.data.pixels import resize, set_channels, to_bytes
+from paecli.data.places import require_comparison
 from paecli.data.stand_in import load_or_stand_in
 from paecli.data.transforms import TRANSFORMS, transform_images
-from paecli.errors import DataError, UsageError
+from paecli.errors import DataError
 from paecli.progress import NullProgress, Progress
-from paecli.store.checkpoint import Header
+from paecli.store.header import Header, training_set
 
 CHUNK = 1000  # images that are floats at the same time
 Shape = tuple[int, int, int]
@@ -61,12 +62,6 @@ def normal_set(
     return _named_set(name, image_shape=image_shape, data_dir=data_dir, progress=progress)
 
 
-def training_set(header: Header) -> str:
-    """Returns the name or folder of the model's training data, empty when unknown."""
-    settings = header.config.get("autoencoder", {}).get("data", {})
-    return str(settings.get("dataset") or header.data.get("dataset", ""))
-
-
 def outlier_sets(
     names: Sequence[str],
     normal: ComparisonSet,
@@ -104,9 +99,7 @@ def _other_set(
     shape = (channels, height, width)
     if name in NAMED_SETS or name in BUNDLED:
         return _named_set(name, image_shape=shape, data_dir=data_dir, progress=progress)
-    if not Path(name).is_dir():
-        known = ", ".join([*TRANSFORMS, *NAMED_SETS, *BUNDLED])
-        raise UsageError(f"--against {name}: neither a folder nor one of {known}")
+    require_comparison(name)
     images, failures = read_images(find_images([Path(name)]), image_shape=shape, progress=progress)
     for _, message in failures:
         progress.say(f"skipped: {message}")

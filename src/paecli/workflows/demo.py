@@ -30,7 +30,6 @@ from paecli.workflows.train_autoencoder import train_autoencoder
 from paecli.workflows.train_flow import train_flow
 from paecli.workflows.training_run import TrainingReport
 
-PRESET = "demo"
 OUTLIERS = "mnist-mini"  # digits, which no model of clothes has seen
 COMPARED = (OUTLIERS, "hflip", "vflip")
 SCORES = ("log_prob", "reconstruction_error", "combined")

@@ -9,8 +9,8 @@ from paecli.data import ImageDataset, load_dataset
 from paecli.data.stand_in import load_or_stand_in
 from paecli.errors import DataError
 from paecli.progress import NullProgress, Progress
-from paecli.store.checkpoint import Header
-from paecli.workflows.comparison_sets import fit_images, square_side, training_set
+from paecli.store.header import Header, training_set
+from paecli.workflows.comparison_sets import fit_images, square_side
 
 
 def load_evaluation_data(

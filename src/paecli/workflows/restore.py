@@ -10,10 +10,11 @@ from torch import Tensor
 from paecli.core.corruption import missing_pixels
 from paecli.core.pae import PAE
 from paecli.core.posterior import Method, Restoration
+from paecli.core.requirements import require_damage
 from paecli.data.image_files import ImageFile, read_image
 from paecli.data.image_paths import find_images
 from paecli.data.opening import open_image, oriented_size
-from paecli.errors import ImageError, UsageError
+from paecli.errors import ImageError
 from paecli.progress import NullProgress, Progress
 from paecli.workflows.heap import keep_freed_memory
 
@@ -168,8 +169,7 @@ def _restore_chunk(
     if not images:
         return
     missing = torch.stack([read_mask(settings, image) for image in images])
-    if settings.noise == 0 and not missing.any():
-        raise UsageError("no pixel is missing and there is no noise: nothing to restore")
+    require_damage(settings.noise, bool(missing.any()))
     pixels = torch.stack([image.pixels for image in images])
     restorations = model.restore_batch(
         pixels,

@@ -10,6 +10,7 @@ from paecli.core.interpolation import spherical_path
 from paecli.core.pae import PAE
 from paecli.core.requirements import require_temperature
 from paecli.data import read_image
+from paecli.data.places import parse_place
 from paecli.errors import DataError, UsageError
 from paecli.progress import NullProgress, Progress
 from paecli.store.checkpoint import Header
@@ -120,12 +121,13 @@ def read_end(
         ImageError: the file cannot be read.
         DataError: the data set is missing or has no such image.
     """
-    part, _, index = text.partition(":")
-    if part not in ("train", "test") or not index.isdecimal() or Path(text).exists():
+    place = parse_place(text)
+    if place is None:
         return read_image(Path(text), image_shape=model.image_shape).pixels
     data, _ = load_evaluation_data(model, header, data_dir=data_dir, progress=progress)
+    part, index = place
     images = (data.train if part == "train" else data.test).images
-    if int(index) >= len(images):
+    if index >= len(images):
         last = f"{part}:{len(images) - 1}"
         raise DataError(f"{data.name} has no {text}; choose one of {part}:0 to {last}")
-    return images[int(index)]
+    return images[index]
