@@ -17,13 +17,13 @@ from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde
 from torch import Tensor
 
-from paecli.core.pae import PAE
-from paecli.core.posterior import Restoration
 from paecli.data import load_dataset
-from paecli.files import write_atomically
+from paecli.model.model import PAE
 from paecli.report.plots import to_png
+from paecli.restoration.result import Restoration
 from paecli.store.runs import load
-from paecli.workflows.heap import keep_freed_memory
+from paecli.system.files import write_atomically
+from paecli.system.heap import keep_freed_memory
 
 MISSING_COLUMNS = 16
 GRID = 81

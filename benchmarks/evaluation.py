@@ -29,17 +29,17 @@ from PIL import Image
 from pytorch_fid import inception
 from torch import Tensor, nn
 
-from paecli.core.features import FeatureNetwork, to_8_bit
-from paecli.core.fid import frechet_distance, gaussian_statistics
-from paecli.core.kid import kernel_distance
 from paecli.data import load_dataset
-from paecli.data.image_files import read_images
 from paecli.data.image_paths import find_images
-from paecli.data.pixels import to_bytes
-from paecli.files import hash_file
+from paecli.data.images.files import read_images
+from paecli.data.images.pixels import to_bytes
+from paecli.evaluation.features.network import FeatureNetwork, to_8_bit
+from paecli.evaluation.features.opening import INCEPTION_ENTRY, open_feature_network
+from paecli.evaluation.fid import frechet_distance, gaussian_statistics
+from paecli.evaluation.kid import kernel_distance
 from paecli.store.index import INDEX_FILE, Entry, Index, IndexFile, index_to_yaml
 from paecli.store.runs import load_with_header
-from paecli.workflows.feature_networks import INCEPTION_ENTRY, open_feature_network
+from paecli.system.files import hash_file
 
 GREY = (1, 28, 28)
 WEIGHT_FILE = "pt_inception-2015-12-05-6726825d.pth"  # what pytorch-fid looks for in its cache

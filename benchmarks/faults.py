@@ -31,9 +31,9 @@ from safetensors import safe_open
 from typer.testing import CliRunner
 
 from paecli.cli.app import app
-from paecli.errors import PaeError
 from paecli.store.checkpoint import read_header
 from paecli.store.index import Entry, Index, IndexFile, index_to_yaml
+from paecli.system.errors import PaeError
 
 CONFIG = """
 autoencoder:

@@ -27,14 +27,14 @@ import torch
 import zuko
 from torch import Tensor, nn
 
-from paecli.config import check
-from paecli.core.flow import LatentFlow
-from paecli.core.pae import PAE
-from paecli.progress import NullProgress
+from paecli.model.flow import LatentFlow
+from paecli.model.model import PAE
 from paecli.store.checkpoint import Header
 from paecli.store.runs import load_with_header
-from paecli.workflows.build_networks import SPLINE_REACH
-from paecli.workflows.train_autoencoder import read_data, split_data
+from paecli.system.progress import NullProgress
+from paecli.training.autoencoder import read_data, split_data
+from paecli.training.build_networks import SPLINE_REACH
+from paecli.training.settings import check
 
 BATCH, WARMUP, CLIP = 256, 0.1, 1.0
 SCALES = (1, 3, 5)  # of base vectors, in standard deviations

@@ -31,27 +31,28 @@ import atheris
 
 # what parses in Python: mutations are steered by its branches
 PARSERS = [
-    "paecli.config", "paecli.yaml_text", "paecli.data", "paecli.store", "PIL", "zipfile",
+    "paecli.training.settings", "paecli.system.yaml_text", "paecli.data", "paecli.store", "PIL", "zipfile",
     "tarfile", "yaml",
 ]  # fmt: skip
 
 with atheris.instrument_imports(include=PARSERS, enable_loader_override=False):
+    from paecli.training.run_folder import STATE_KEY
     from PIL import Image
 
-    from paecli.config import resolve, to_yaml
-    from paecli.data import archives, read_image
-    from paecli.data.idx import read_idx
-    from paecli.data.named_sets import NAMED_SETS
-    from paecli.errors import PaeError
-    from paecli.folders import CACHE_VARIABLE, cache_folder
-    from paecli.progress import NullProgress
+    from paecli.data import read_image
+    from paecli.data.sets import archives
+    from paecli.data.sets.idx import read_idx
+    from paecli.data.sets.named_sets import NAMED_SETS
+    from paecli.restoration.files import RestoreSettings, read_mask
     from paecli.store.cache import cached_file, partial_file
     from paecli.store.checkpoint import load_pae
     from paecli.store.header import HEADER_KEY
     from paecli.store.index import index_to_yaml, parse_index
-    from paecli.workflows.restore import RestoreSettings, read_mask
-    from paecli.workflows.run_folder import STATE_KEY
-    from paecli.workflows.training_state import TrainingState
+    from paecli.system.errors import PaeError
+    from paecli.system.folders import CACHE_VARIABLE, cache_folder
+    from paecli.system.progress import NullProgress
+    from paecli.training.settings import resolve, to_yaml
+    from paecli.training.state import TrainingState
 
 ROOT = Path(__file__).parent.parent
 MODEL = ROOT / "tests" / "store" / "fixtures" / "version-1.safetensors"

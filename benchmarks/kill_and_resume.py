@@ -17,8 +17,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from paecli.training.run_folder import state_file
+
 from paecli.store.checkpoint import read_header
-from paecli.workflows.run_folder import state_file
 
 CONFIG = """
 autoencoder:

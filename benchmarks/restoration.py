@@ -23,15 +23,15 @@ import torch
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, inpaint_biharmonic
 from torch import Tensor
 
-from paecli.config import DataSettings
-from paecli.core.calibration import KEPT_IMAGES
-from paecli.core.corruption import add_noise, missing_pixels
-from paecli.core.pae import PAE
-from paecli.core.posterior import METHODS
 from paecli.data import load_dataset
 from paecli.data.dataset import ImageSplit, hold_out
+from paecli.model.calibration import KEPT_IMAGES
+from paecli.model.model import PAE
+from paecli.restoration.masks import add_noise, missing_pixels
+from paecli.restoration.solve import METHODS
 from paecli.store.runs import load
-from paecli.workflows.heap import keep_freed_memory
+from paecli.system.heap import keep_freed_memory
+from paecli.training.settings import DataSettings
 
 NOISE = 0.5
 CONDITIONS = {

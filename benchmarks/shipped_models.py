@@ -16,12 +16,12 @@ from pathlib import Path
 
 import torch
 
-from paecli.config import check
-from paecli.files import hash_file
-from paecli.progress import NullProgress
 from paecli.store.registry import ask_registry, fetch_model
 from paecli.store.runs import load_with_header
-from paecli.workflows.train_autoencoder import read_data, reconstruction_mse, split_data
+from paecli.system.files import hash_file
+from paecli.system.progress import NullProgress
+from paecli.training.autoencoder import read_data, reconstruction_mse, split_data
+from paecli.training.settings import check
 
 TOLERANCE = 5e-4
 

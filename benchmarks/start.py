@@ -24,11 +24,11 @@ from PIL import Image
 IMPORT_TORCH = "import torch"
 # what begins the computing of a command; reaching it ends the run
 BEGINNINGS = {
-    "inpaint image.png --mask box": ("paecli.workflows.restore", "restore_files"),
-    "denoise image.png --noise 0.1": ("paecli.workflows.restore", "restore_files"),
-    "eval": ("paecli.workflows.evaluate", "load_evaluation_data"),
-    "train-ae fmnist-mini": ("paecli.workflows.train_autoencoder", "read_data"),
-    "demo --out shown": ("paecli.workflows.demo", "run_demo"),
+    "inpaint image.png --mask box": ("paecli.restoration.files", "restore_files"),
+    "denoise image.png --noise 0.1": ("paecli.restoration.files", "restore_files"),
+    "eval": ("paecli.evaluation.evaluate", "load_evaluation_data"),
+    "train-ae fmnist-mini": ("paecli.training.autoencoder", "read_data"),
+    "demo --out shown": ("paecli.demo", "run_demo"),
 }
 COMMANDS = (
     "--help",

@@ -21,14 +21,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from paecli.core.augment import augment
-from paecli.core.averaging import WeightAverage
-from paecli.core.features_classifier import GreyClassifier
 from paecli.data import ImageSplit, load_dataset
-from paecli.files import hash_file, write_atomically
+from paecli.evaluation.features.classifier import GreyClassifier
+from paecli.evaluation.features.opening import CLASSIFIER_ENTRY, CLASSIFIER_REVISION
 from paecli.store.checkpoint import save_tensors
 from paecli.store.index import INDEX_FILE, Entry, Index, IndexFile, index_to_yaml, parse_index
-from paecli.workflows.feature_networks import CLASSIFIER_ENTRY, CLASSIFIER_REVISION
+from paecli.system.files import hash_file, write_atomically
+from paecli.training.augmentation import augment
+from paecli.training.averaging import WeightAverage
 
 FILE_NAME = f"{CLASSIFIER_ENTRY}-r{CLASSIFIER_REVISION}.safetensors"
 BATCH = 256

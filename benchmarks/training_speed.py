@@ -28,20 +28,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from paecli.config import RunSettings, resolve
-from paecli.core.autoencoder import Autoencoder
-from paecli.core.pae import PAE
 from paecli.data import load_dataset
-from paecli.progress import NullProgress, Task
+from paecli.model.autoencoder import Autoencoder
+from paecli.model.model import PAE
 from paecli.store.runs import load
-from paecli.workflows.heap import keep_freed_memory
-from paecli.workflows.optimisers import build_optimisers
-from paecli.workflows.train_autoencoder import (
+from paecli.system.heap import keep_freed_memory
+from paecli.system.progress import NullProgress, Task
+from paecli.training.autoencoder import (
     AutoencoderStage,
     reconstruction_mse,
     split_data,
     train_autoencoder,
 )
+from paecli.training.optimisers import build_optimisers
+from paecli.training.settings import RunSettings, resolve
 
 HELD_OUT_IMAGES = 2000  # enough to compare, quick enough for the slow networks
 MEASUREMENTS = 20  # of a contender's error, evenly over its time

@@ -19,14 +19,14 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from paecli.config import AutoencoderSettings, resolve
 from paecli.data import load_dataset
-from paecli.progress import NullProgress
-from paecli.workflows.build_networks import build_autoencoder
-from paecli.workflows.heap import keep_freed_memory
-from paecli.workflows.optimisers import build_optimisers
-from paecli.workflows.train_autoencoder import AutoencoderStage, split_data
-from paecli.workflows.training_loop import TrainingLoop, choose_bfloat16
+from paecli.system.heap import keep_freed_memory
+from paecli.system.progress import NullProgress
+from paecli.training.autoencoder import AutoencoderStage, split_data
+from paecli.training.build_networks import build_autoencoder
+from paecli.training.loop import TrainingLoop, choose_bfloat16
+from paecli.training.optimisers import build_optimisers
+from paecli.training.settings import AutoencoderSettings, resolve
 
 
 class Stopwatch:

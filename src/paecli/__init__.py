@@ -12,9 +12,9 @@ __version__ = "0.1.0"
 __all__ = ["PAE", "PaeError", "__version__", "load"]
 
 if TYPE_CHECKING:
-    from paecli.core.pae import PAE
-    from paecli.errors import PaeError
+    from paecli.model.model import PAE
     from paecli.store.runs import load
+    from paecli.system.errors import PaeError
 
 
 def __getattr__(name: str) -> Any:
@@ -24,11 +24,11 @@ def __getattr__(name: str) -> Any:
 
         return load
     if name == "PAE":
-        from paecli.core.pae import PAE
+        from paecli.model.model import PAE
 
         return PAE
     if name == "PaeError":
-        from paecli.errors import PaeError
+        from paecli.system.errors import PaeError
 
         return PaeError
     raise AttributeError(f"module 'paecli' has no attribute {name!r}")

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import paecli
 from paecli.cli import app as application
 from paecli.cli.app import app, main
-from paecli.errors import DataError, PaeError, UsageError
+from paecli.system.errors import DataError, PaeError, UsageError
 
 COMMANDS = sorted(command.name or command.callback.__name__ for command in app.registered_commands)
 HEAVY = ("torch", "torchvision", "numpy", "sklearn", "matplotlib", "accelerate", "FrEIA")

@@ -5,8 +5,8 @@ import pytest
 from typer.testing import CliRunner
 
 from paecli.cli.app import app
-from paecli.errors import RegistryError
-from paecli.workflows.publish import publish
+from paecli.store.publish import publish
+from paecli.system.errors import RegistryError
 
 runner = CliRunner()
 

@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from paecli.cli.app import app
-from paecli.core.pae import PAE
+from paecli.model.model import PAE
 from paecli.store.checkpoint import read_header, save_pae
 
 

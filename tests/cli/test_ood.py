@@ -10,9 +10,9 @@ from typer.testing import CliRunner, Result
 
 from paecli.cli.app import app
 from paecli.cli.ood import split_arguments
-from paecli.core.pae import PAE
-from paecli.core.scores import fit_normal_scores, fit_sigma
 from paecli.data import write_image
+from paecli.model.model import PAE
+from paecli.outliers.scores import fit_normal_scores, fit_sigma
 from paecli.store.checkpoint import Header, read_header, save_pae
 
 

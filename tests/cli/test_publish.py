@@ -6,9 +6,9 @@ import torch
 from typer.testing import CliRunner
 
 from paecli.cli.app import app
-from paecli.errors import CheckpointError, UsageError, WriteError
 from paecli.store.registry import fetch_model, list_entries
 from paecli.store.runs import load
+from paecli.system.errors import CheckpointError, UsageError, WriteError
 
 runner = CliRunner()
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from paecli.core.pae import PAE
 from paecli.data import write_image
+from paecli.model.model import PAE
 from paecli.store.checkpoint import read_header, save_pae
 
 # Runs each command line in a process of its own, forked after the imports that all share.
@@ -214,7 +214,7 @@ def test_light_commands_do_without_torch(endings: dict[str, Ended], line: str) -
 
 
 def test_doctor_asks_torch_only_where_there_may_be_a_gpu(endings: dict[str, Ended]) -> None:
-    from paecli.workflows.compute import CPUINFO, has_gpu_sign
+    from paecli.system.compute import CPUINFO, has_gpu_sign
 
     ended = endings["doctor --registry bundled"]
     assert ended.code == 0, ended.said

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from paecli.training.run_folder import state_file
 
 from paecli.cli.app import main
 from paecli.cli.train_ae import parse_augment
 from paecli.cli.training_options import difference
-from paecli.data import places
-from paecli.errors import UsageError
+from paecli.data.sets import places
 from paecli.store.checkpoint import read_header
-from paecli.workflows.run_folder import state_file
+from paecli.system.errors import UsageError
 
 QUICK = """
 autoencoder:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from paecli.data import places
-from paecli.folders import CACHE_VARIABLE
+from paecli.data.sets import places
+from paecli.system.folders import CACHE_VARIABLE
 
 from .idx_files import idx_set
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from paecli.data import ImageSplit, hold_out
 from paecli.data.dataset import hash_images, make_dataset
-from paecli.errors import DataError
+from paecli.system.errors import DataError
 
 
 def numbered(count: int) -> ImageSplit:

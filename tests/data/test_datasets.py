@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from paecli.data import load_dataset
-from paecli.errors import DataError
+from paecli.system.errors import DataError
 
 Writer = Callable[..., Path]
 

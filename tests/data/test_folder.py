@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from paecli.data import load_dataset
-from paecli.errors import DataError
+from paecli.system.errors import DataError
 
 Writer = Callable[..., list[Path]]
 NAMES = [f"{number:02}.png" for number in range(20)]

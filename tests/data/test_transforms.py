@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from paecli.data.named_sets import TRANSFORM_NAMES
+from paecli.data.sets.named_sets import TRANSFORM_NAMES
 from paecli.data.transforms import TRANSFORMS, transform_images
-from paecli.errors import UsageError
+from paecli.system.errors import UsageError
 
 IMAGES = torch.tensor([[[[0, 1], [2, 255]]], [[[9, 9], [9, 9]]]], dtype=torch.uint8)
 

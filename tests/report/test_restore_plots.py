@@ -5,9 +5,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from paecli.core.pae import PAE
+from paecli.model.model import PAE
 from paecli.report.restore_plots import overview, write_pictures
-from paecli.workflows.restore import RestoredFile
+from paecli.restoration.files import RestoredFile
 
 
 def test_all_pictures_are_written(trained_pae: PAE, blobs: Tensor, tmp_path: Path) -> None:

@@ -16,10 +16,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from paecli.core.autoencoder import Autoencoder
-from paecli.core.pae import PAE
-from paecli.core.scores import FAST_SCORES, fit_normal_scores, measure_scores
-from paecli.errors import CheckpointError, WriteError
+from paecli.model.autoencoder import Autoencoder
+from paecli.model.model import PAE
+from paecli.outliers.scores import FAST_SCORES, fit_normal_scores, measure_scores
 from paecli.store.checkpoint import (
     Header,
     hash_tensors,
@@ -29,6 +28,7 @@ from paecli.store.checkpoint import (
     save_tensors,
 )
 from paecli.store.header import HEADER_KEY
+from paecli.system.errors import CheckpointError, WriteError
 
 VERSION_1 = Path(__file__).parent / "fixtures" / "version-1.safetensors"
 Change = Callable[[dict[str, Any], dict[str, Tensor]], None]

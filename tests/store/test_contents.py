@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from paecli.core.autoencoder import Autoencoder
-from paecli.core.flow import FLOWS, LatentFlow
-from paecli.core.networks import NETWORKS
-from paecli.core.pae import PAE
-from paecli.errors import CheckpointError
+from paecli.model.autoencoder import Autoencoder
+from paecli.model.flow import FLOWS, LatentFlow
+from paecli.model.model import PAE
+from paecli.model.networks import NETWORKS
 from paecli.store.checkpoint import Header, load_pae, save_pae
 from paecli.store.contents import AUTOENCODER, FLOW, read_contents, read_header
 from paecli.store.registry import fetch_model
+from paecli.system.errors import CheckpointError
 
 SHAPE = (1, 28, 28)
 

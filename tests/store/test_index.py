@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paecli.errors import RegistryError
 from paecli.store.cache import cached_file
 from paecli.store.index import (
     MAX_INDEX_BYTES,
@@ -17,6 +16,7 @@ from paecli.store.index import (
     index_to_yaml,
     parse_index,
 )
+from paecli.system.errors import RegistryError
 
 FILE = {"path": "a.safetensors", "size": 3, "sha256": "0123456789abcdef" * 4}
 ENTRY = {"name": "a", "kind": "model", "files": [FILE]}

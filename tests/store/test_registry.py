@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from paecli.core.pae import PAE
-from paecli.errors import PaeError, RegistryError
+from paecli.model.model import PAE
 from paecli.store.cache import cached_file, cached_files, damaged_files, partial_file
 from paecli.store.checkpoint import load_pae
 from paecli.store.index import Entry, Index, IndexFile, index_to_yaml
 from paecli.store.registry import fetch, fetch_file, fetch_model, list_entries, open_registry
+from paecli.system.errors import PaeError, RegistryError
 
 from .faulty_server import Site, drop_after, same_length_garbage, status, web_page
 

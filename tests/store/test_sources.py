@@ -20,11 +20,11 @@ import torch
 import urllib3.util.connection
 from torch import Tensor
 
-from paecli.core.pae import PAE
-from paecli.errors import RegistryError
+from paecli.model.model import PAE
 from paecli.store.checkpoint import load_pae
 from paecli.store.registry import fetch, list_entries
 from paecli.store.sources import open_source
+from paecli.system.errors import RegistryError
 
 from .faulty_server import Handler, Site, redirect
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from paecli.errors import RegistryError
-from paecli.progress import NullProgress
 from paecli.store import web
 from paecli.store.web import download, read_text, without_secrets
+from paecli.system.errors import RegistryError
+from paecli.system.progress import NullProgress
 
 from .faulty_server import (
     Fault,

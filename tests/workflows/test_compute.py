@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from paecli.system.compute import find_compute, has_gpu_sign
+from paecli.system.compute_by_torch import ask_torch
 
-from paecli.workflows import compute
-from paecli.workflows.compute import find_compute, has_gpu_sign
-from paecli.workflows.compute_by_torch import ask_torch
+from paecli.system import compute
 
 without_gpu = pytest.mark.skipif(
     sys.platform != "linux" or has_gpu_sign(), reason="torch is asked on such a machine"

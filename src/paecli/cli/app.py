@@ -23,7 +23,7 @@ from paecli.cli import (
     train_flow,
 )
 from paecli.cli.console import say
-from paecli.errors import PaeError
+from paecli.system.errors import PaeError
 
 app = typer.Typer(
     name="pae",

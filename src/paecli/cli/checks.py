@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from paecli.core.mask_shapes import parse_mask
-from paecli.core.requirements import require_flow
 from paecli.data.image_paths import find_images
 from paecli.data.opening import open_image
-from paecli.data.places import require_dataset
-from paecli.errors import CheckpointError
+from paecli.data.sets.places import require_dataset
+from paecli.model.requirements import require_flow
+from paecli.restoration.mask_shapes import parse_mask
 from paecli.store.contents import ModelContents, read_contents
 from paecli.store.find_model import find_model
 from paecli.store.header import Header, training_set
+from paecli.system.errors import CheckpointError
 
 
 def check_model(name: str | None, *, flow: bool = True) -> ModelContents:

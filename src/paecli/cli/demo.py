@@ -45,13 +45,13 @@ def demo(
         pae demo --model fmnist-32 --out tour
     """
     from paecli.cli.checks import check_model
-    from paecli.config import DEMO_PRESET, resolve
+    from paecli.training.settings import DEMO_PRESET, resolve
 
     settings = resolve(preset=DEMO_PRESET, file=config, flags={})
     if model is not None:
         check_model(model)
+    from paecli.demo import run_demo
     from paecli.report.demo_page import write_demo
-    from paecli.workflows.demo import run_demo
 
     report = run_demo(settings, out, model_name=model, progress=RichProgress())
     page = write_demo(report, out)

@@ -8,7 +8,7 @@ import typer
 
 from paecli.cli.console import RichProgress, print_json, print_table, say
 from paecli.cli.options import Json, RegistryAddress
-from paecli.errors import RegistryError, UsageError
+from paecli.system.errors import RegistryError, UsageError
 
 if TYPE_CHECKING:
     from paecli.store.index import Entry
@@ -64,7 +64,7 @@ def download(
 def _fetch(
     name: str | None, registry: str | None, revision: int | None, offline: bool, json: bool
 ) -> None:
-    from paecli.data.named_sets import NAMED_SETS
+    from paecli.data.sets.named_sets import NAMED_SETS
     from paecli.store.registry import DEFAULT_MODEL, fetch
 
     if name in NAMED_SETS:
@@ -129,8 +129,8 @@ def _row(entry: Entry) -> list[str]:
 
 
 def _verify(json: bool) -> None:
-    from paecli.folders import cache_folder
     from paecli.store.cache import cached_files, damaged_files
+    from paecli.system.folders import cache_folder
 
     count, damaged = len(cached_files()), damaged_files()
     for path in damaged:

@@ -10,11 +10,11 @@ import typer
 
 from paecli.cli.console import RichProgress, print_json, print_table, say
 from paecli.cli.options import DataDir, Json, Model, Report, Seed
-from paecli.core.requirements import require_features
-from paecli.errors import UsageError
+from paecli.model.requirements import require_features
+from paecli.system.errors import UsageError
 
 if TYPE_CHECKING:
-    from paecli.workflows.evaluation import Evaluation
+    from paecli.evaluation.result import Evaluation
 
 
 class Features(StrEnum):
@@ -83,7 +83,7 @@ def evaluate(
         require_features(features.value, contents.image_shape)
         check_readable(inception_weights)
     check_training_set(contents.header, instead=dataset)
-    from paecli.workflows.evaluate import SampleQualityOptions, evaluate
+    from paecli.evaluation.evaluate import SampleQualityOptions, evaluate
 
     compare = SampleQualityOptions(
         fid=fid,

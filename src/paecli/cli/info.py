@@ -10,7 +10,7 @@ from paecli.cli.console import print_json, print_table
 from paecli.cli.options import Json, Model
 
 if TYPE_CHECKING:
-    from paecli.workflows.describe_model import ModelDescription
+    from paecli.store.describe import ModelDescription
 
 
 def info(model: Model = None, json: Json = False) -> None:
@@ -22,8 +22,8 @@ def info(model: Model = None, json: Json = False) -> None:
 
         pae info runs/fmnist --json
     """
+    from paecli.store.describe import describe_model
     from paecli.store.find_model import find_model
-    from paecli.workflows.describe_model import describe_model
 
     description = describe_model(find_model(model))
     fields = _fields(description)

@@ -7,7 +7,7 @@ import typer
 
 from paecli.cli.console import RichProgress, print_json, say
 from paecli.cli.options import DataDir, Json, ModelOption, Out
-from paecli.data.places import parse_place
+from paecli.data.sets.places import parse_place
 
 End = Annotated[
     str,
@@ -47,11 +47,11 @@ def interpolate(
     for name in (a, b):
         if parse_place(name) is None:
             check_image(Path(name))
+    from paecli import sampling
     from paecli.data import write_image
-    from paecli.files import write_atomically
     from paecli.report.pictures import path_picture
     from paecli.store.runs import load_with_header
-    from paecli.workflows import sample
+    from paecli.system.files import write_atomically
 
     pae, header = load_with_header(file)
     start, end = (

@@ -8,15 +8,15 @@ import typer
 
 from paecli.cli.console import RichProgress, print_json, say
 from paecli.cli.options import DataDir, Json, ModelOption, Report, Seed
-from paecli.core.requirements import (
+from paecli.data.image_paths import IMAGE_SUFFIXES
+from paecli.data.sets.places import require_comparison
+from paecli.model.requirements import (
     FAST_SCORES,
     require_normal_scores,
     require_rate,
     require_scores,
 )
-from paecli.data.image_paths import IMAGE_SUFFIXES
-from paecli.data.places import require_comparison
-from paecli.errors import UsageError
+from paecli.system.errors import UsageError
 
 FOUND_OUTLIER = 3  # exit code of --fail-on-outlier
 DEFAULT_SCORE = "combined"  # of the p-values
@@ -191,8 +191,8 @@ def _compare(
     for each in against:
         require_comparison(each)
     from paecli.cli.ood_output import comparison_fields, print_comparison
+    from paecli.outliers.compare_sets import compare_sets
     from paecli.store.runs import load_with_header
-    from paecli.workflows.compare_sets import compare_sets
 
     model, header = load_with_header(contents.path)
     comparison = compare_sets(
@@ -234,8 +234,8 @@ def _flag(
     require_rate(fpr if fdr is None else fdr, contents.normal_scores[score])
     paths = check_images([Path(image) for image in images])
     from paecli.cli.ood_output import flag_fields, print_flags, write_files
+    from paecli.outliers.flag_images import flag_images
     from paecli.store.runs import load
-    from paecli.workflows.flag_images import flag_images
 
     result = flag_images(
         load(contents.path),

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paecli.cli.console import print_table, say
-from paecli.files import write_atomically
 from paecli.report.ood_tables import (
     COMPARISON_COLUMNS,
     IMAGE_COLUMNS,
@@ -18,10 +17,11 @@ from paecli.report.ood_tables import (
     comparison_rows,
     image_row,
 )
+from paecli.system.files import write_atomically
 
 if TYPE_CHECKING:
-    from paecli.workflows.compare_sets import SetComparison, SetResult
-    from paecli.workflows.flag_images import FlagReport, ScoredImage
+    from paecli.outliers.compare_sets import SetComparison, SetResult
+    from paecli.outliers.flag_images import FlagReport, ScoredImage
 
 CSV_COLUMNS = ("path", "p_value", "outlier", "score", "log_prob", "reconstruction_error")
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from paecli.limits import LARGEST_SEED
+from paecli.system.limits import LARGEST_SEED
 
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg")
 

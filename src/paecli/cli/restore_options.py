@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from paecli.cli.console import RichProgress, print_json, print_table, say
-from paecli.core.requirements import require_damage, require_noise
+from paecli.model.requirements import require_damage, require_noise
 
 if TYPE_CHECKING:
-    from paecli.workflows.restore import RestoredFile
+    from paecli.restoration.files import RestoredFile
 
 Method = Literal["auto", "map", "laplace", "mixture", "is", "hmc"]
 
@@ -73,8 +73,8 @@ def run(
     check_images([image])
     check_truth(truth)
     from paecli.report.restore_plots import write_pictures
+    from paecli.restoration.files import NOTHING, RestoreSettings, restore_files
     from paecli.store.runs import load
-    from paecli.workflows.restore import NOTHING, RestoreSettings, restore_files
 
     rows = []
     settings = RestoreSettings(mask=NOTHING if mask is None else mask, noise=noise, **options)

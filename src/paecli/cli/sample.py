@@ -7,7 +7,7 @@ import typer
 
 from paecli.cli.console import print_json, say
 from paecli.cli.options import Json, Model, Out, Seed
-from paecli.core.requirements import require_temperature
+from paecli.model.requirements import require_temperature
 
 
 def sample(
@@ -39,10 +39,10 @@ def sample(
     require_temperature(temperature)
     file = check_model(model).path
     from paecli.data import write_image
-    from paecli.files import write_atomically
     from paecli.report.grid import image_grid
+    from paecli.sampling import draw_samples
     from paecli.store.runs import load
-    from paecli.workflows.sample import draw_samples
+    from paecli.system.files import write_atomically
 
     drawn = draw_samples(load(file), count=count, temperature=temperature, seed=seed)
     grid = out / "grid.png"

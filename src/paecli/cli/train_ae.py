@@ -8,14 +8,14 @@ import typer
 from paecli.cli import training_options as options
 from paecli.cli.console import RichProgress
 from paecli.cli.options import DataDir, Json
-from paecli.data.places import require_dataset
-from paecli.errors import UsageError
+from paecli.data.sets.places import require_dataset
+from paecli.system.errors import UsageError
 
 
 def _list_presets(wanted: bool) -> None:
     if wanted:
         from paecli.cli.console import print_table
-        from paecli.config import preset_names, read_preset
+        from paecli.training.settings import preset_names, read_preset
 
         rows = [(name, read_preset(name).get("description", "")) for name in preset_names()]
         print_table("Presets", ("name", "what for"), rows, words=True)
@@ -101,13 +101,13 @@ def train_ae(
         pae train-ae fmnist --resume
     """
     del list_presets
-    from paecli.config import resolve
-    from paecli.workflows.run_folder import (
+    from paecli.training.run_folder import (
         AUTOENCODER_STAGE,
         refuse_other_run,
         require_device,
         settings_of_interrupted_run,
     )
+    from paecli.training.settings import resolve
 
     name = Path(dataset).name if Path(dataset).is_dir() else dataset
     run_dir = out or Path("runs") / name
@@ -141,7 +141,7 @@ def train_ae(
     require_device(device)
     require_dataset(settings.autoencoder.data.dataset)
     refuse_other_run(run_dir, AUTOENCODER_STAGE, resume=resume, overwrite=overwrite)
-    from paecli.workflows.train_autoencoder import train_autoencoder
+    from paecli.training.autoencoder import train_autoencoder
 
     report = train_autoencoder(
         settings,

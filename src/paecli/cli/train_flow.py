@@ -75,7 +75,7 @@ def train_flow(
         return
     from paecli.cli.checks import check_training_set
     from paecli.store.contents import read_header
-    from paecli.workflows.run_folder import (
+    from paecli.training.run_folder import (
         FLOW_STAGE,
         refuse_other_run,
         require_device,
@@ -107,7 +107,7 @@ def train_flow(
     require_device(device)
     refuse_other_run(model, FLOW_STAGE, resume=resume, overwrite=overwrite)
     check_training_set(header)
-    from paecli.workflows.train_flow import train_flow
+    from paecli.training.flow import train_flow
 
     report = train_flow(
         settings,
@@ -124,10 +124,10 @@ def train_flow(
 def _measure(run_dir: Path, data_dir: Path | None, *, as_json: bool) -> None:
     from paecli.cli.checks import check_training_set
     from paecli.store.contents import read_header
-    from paecli.workflows.run_folder import require_trained_flow
+    from paecli.training.run_folder import require_trained_flow
 
     check_training_set(read_header(require_trained_flow(run_dir)))
-    from paecli.workflows.train_flow import measure_again
+    from paecli.training.flow import measure_again
 
     path = measure_again(run_dir, data_dir=data_dir, progress=RichProgress())
     say(f"measured normal images again: {path}")

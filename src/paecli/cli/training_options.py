@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from paecli.cli.console import print_json, say
-from paecli.errors import TrainingError
-from paecli.limits import LARGEST_SEED
+from paecli.system.errors import TrainingError
+from paecli.system.limits import LARGEST_SEED
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from paecli.workflows.training_run import TrainingReport
+    from paecli.training.run import TrainingReport
 
 
 def _tuning(name: str, text: str, *, least: float | None = None) -> Any:

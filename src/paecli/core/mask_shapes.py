@@ -1,8 +1,8 @@
-"""What can be missing from an image, in words; `core.corruption` makes it a mask."""
+"""What can be missing from an image, in words; `restoration.masks` makes it a mask."""
 
 from dataclasses import dataclass
 
-from paecli.errors import UsageError
+from paecli.system.errors import UsageError
 
 SHAPES = "box, left, right, top, bottom, random:FRACTION, box:X0,Y0,X1,Y1"
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from math import isfinite
 
-from paecli.errors import CheckpointError, UsageError
+from paecli.system.errors import CheckpointError, UsageError
 
 FAST_SCORES = (
     "log_prob",

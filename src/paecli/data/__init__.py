@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from paecli.data.dataset import ImageDataset, ImageSplit, hold_out
     from paecli.data.datasets import load_dataset
-    from paecli.data.downloads import download_dataset
-    from paecli.data.image_files import ImageFile, read_image, read_images, write_image
     from paecli.data.image_paths import find_images
+    from paecli.data.images.files import ImageFile, read_image, read_images, write_image
+    from paecli.data.sets.downloads import download_dataset
 
 __all__ = [
     "ImageDataset",

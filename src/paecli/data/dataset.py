@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from paecli.data.memory import gather
-from paecli.errors import DataError
+from paecli.system.errors import DataError
 
 HASH_CHUNK = 1 << 24  # bytes hashed at once, so that a mapped file never fills the memory
 

@@ -5,17 +5,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from paecli.data.archives import unpack_archives
-from paecli.data.bundled_samples import load_bundled
 from paecli.data.dataset import ImageDataset, ImageSplit, make_dataset
-from paecli.data.downloads import download_dataset
 from paecli.data.folder import load_folder
-from paecli.data.named_sets import BUNDLED, NAMED_SETS
-from paecli.data.pixels import resize, set_channels, to_bytes
-from paecli.data.places import DATA_VARIABLE, find_place, require_dataset, search_folders
-from paecli.data.readers import Splits, read_named
-from paecli.errors import DataError
-from paecli.progress import NullProgress, Progress
+from paecli.data.images.pixels import resize, set_channels, to_bytes
+from paecli.data.sets.archives import unpack_archives
+from paecli.data.sets.bundled_samples import load_bundled
+from paecli.data.sets.downloads import download_dataset
+from paecli.data.sets.named_sets import BUNDLED, NAMED_SETS
+from paecli.data.sets.places import DATA_VARIABLE, find_place, require_dataset, search_folders
+from paecli.data.sets.readers import Splits, read_named
+from paecli.system.errors import DataError
+from paecli.system.progress import NullProgress, Progress
 
 CHUNK = 1000  # images that are converted at once
 

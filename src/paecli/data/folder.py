@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from paecli.data.dataset import ImageDataset, ImageSplit, hold_out, make_dataset
-from paecli.data.decoded import Recipe, decode_files
 from paecli.data.image_paths import images_below
+from paecli.data.images.decoded import Recipe, decode_files
 from paecli.data.opening import has_colour, open_image, oriented_size
-from paecli.errors import DataError
-from paecli.progress import Progress
+from paecli.system.errors import DataError
+from paecli.system.progress import Progress
 
 TEST_FRACTION = 0.1  # of a folder without a test sub-folder
 MAX_SIDE = 1024  # pixels; larger images need --image-size

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from paecli.errors import DataError
+from paecli.system.errors import DataError
 
 COMFORTABLE_FRACTION = 4  # one set may take a fourth of the machine's memory
 FALLBACK_BYTES = 2 << 30  # where the system does not tell its memory

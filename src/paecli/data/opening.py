@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageMode, UnidentifiedImageError
 
-from paecli.errors import ImageError, PaeError
+from paecli.system.errors import ImageError, PaeError
 
 MAX_PIXELS = 128_000_000  # what is decoded at most; about 400 MB of RGB
 ORIENTATION = 0x0112  # EXIF tag

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from paecli.data.dataset import ImageDataset
 from paecli.data.datasets import load_dataset
-from paecli.data.named_sets import BUNDLED
-from paecli.errors import DataError
-from paecli.progress import NullProgress, Progress
+from paecli.data.sets.named_sets import BUNDLED
+from paecli.system.errors import DataError
+from paecli.system.progress import NullProgress, Progress
 
 
 def load_or_stand_in(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from paecli.errors import UsageError
+from paecli.system.errors import UsageError
 
 
 def _hflip(images: Tensor, _generator: torch.Generator) -> Tensor:

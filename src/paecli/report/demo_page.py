@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from paecli.files import write_atomically
+from paecli.demo import HIDDEN, DemoReport
 from paecli.report.evaluation_tables import FIGURE_COLUMNS, figure_rows
 from paecli.report.grid import image_grid
 from paecli.report.html import Page
@@ -12,7 +12,7 @@ from paecli.report.ood_plots import roc_picture, unusual_picture
 from paecli.report.ood_tables import COMPARISON_COLUMNS, comparison_rows
 from paecli.report.pictures import Row, comparison, path_picture, reconstructions
 from paecli.report.plots import loss_curves
-from paecli.workflows.demo import HIDDEN, DemoReport
+from paecli.system.files import write_atomically
 
 PAGE_FILE = "report.html"
 OVERVIEW_FILE = "overview.png"

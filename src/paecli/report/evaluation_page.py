@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from paecli.evaluation.result import Evaluation, Examples
+from paecli.evaluation.sample_quality import SampleQuality
 from paecli.report.evaluation_tables import (
     CLASS_COLUMNS,
     COVERAGE_COLUMNS,
@@ -15,8 +17,6 @@ from paecli.report.evaluation_tables import (
 from paecli.report.grid import image_grid
 from paecli.report.html import Page
 from paecli.report.pictures import reconstructions
-from paecli.workflows.evaluation import Evaluation, Examples
-from paecli.workflows.sample_quality import SampleQuality
 
 PAGE_FILE = "report.html"
 COMPARED = 10  # originals beside their reconstructions

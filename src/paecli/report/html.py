@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from paecli import __version__
-from paecli.files import write_atomically
+from paecli.system.files import write_atomically
 
 WIDE = 2  # width over height from which a picture is not shrunk to a small screen
 PAGE = """<!doctype html>

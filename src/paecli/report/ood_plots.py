@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from paecli.files import write_atomically
+from paecli.outliers.compare_sets import SetComparison
+from paecli.outliers.flag_images import FlagReport
 from paecli.report.html import Page
 from paecli.report.ood_tables import (
     COMPARISON_COLUMNS,
@@ -13,8 +14,7 @@ from paecli.report.ood_tables import (
 )
 from paecli.report.pictures import unusual_images
 from paecli.report.plots import histograms, roc_curves
-from paecli.workflows.compare_sets import SetComparison
-from paecli.workflows.flag_images import FlagReport
+from paecli.system.files import write_atomically
 
 PAGE_FILE = "report.html"
 SPREADS_SHOWN = 5  # right end of a histogram, in distances from median to 99th percentile

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from paecli.core.separation import Interval
-    from paecli.workflows.compare_sets import SetResult
-    from paecli.workflows.flag_images import ScoredImage
+    from paecli.outliers.compare_sets import SetResult
+    from paecli.outliers.detection_metrics import Interval
+    from paecli.outliers.flag_images import ScoredImage
 
 COMPARISON_COLUMNS = ("data set", "score", "AUROC", "AUPR", "FPR95")
 IMAGE_COLUMNS = ("image", "p-value", "outlier", "log p(z)", "MSE")

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from paecli.files import write_atomically
+from paecli.system.files import write_atomically
 
 # Okabe and Ito's colours, told apart with every kind of colour vision; yellow is too light here
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

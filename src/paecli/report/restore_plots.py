@@ -7,13 +7,13 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from paecli.core.posterior import Restoration
-from paecli.data.image_files import write_image
-from paecli.files import write_atomically
+from paecli.data.images.files import write_image
 from paecli.report.grid import as_pixels, image_grid
 from paecli.report.pictures import COLOUR_MAPS
 from paecli.report.plots import to_png
-from paecli.workflows.restore import RestoredFile
+from paecli.restoration.files import RestoredFile
+from paecli.restoration.result import Restoration
+from paecli.system.files import write_atomically
 
 COLUMNS = 6
 LEAST_WEIGHT = 0.005  # modes below it are not shown

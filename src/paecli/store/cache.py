@@ -3,9 +3,9 @@
 from contextlib import suppress
 from pathlib import Path
 
-from paecli.files import hash_file
-from paecli.folders import cache_folder
 from paecli.store.index import IndexFile
+from paecli.system.files import hash_file
+from paecli.system.folders import cache_folder
 
 
 def cached_file(file: IndexFile) -> Path:

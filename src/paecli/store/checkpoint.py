@@ -10,12 +10,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from paecli.core.autoencoder import Autoencoder
-from paecli.core.flow import LatentFlow
-from paecli.core.pae import PAE
-from paecli.core.posterior.pixel_table import is_pixel_table
-from paecli.errors import CheckpointError
-from paecli.files import replacing
+from paecli.model.autoencoder import Autoencoder
+from paecli.model.flow import LatentFlow
+from paecli.model.model import PAE
+from paecli.model.pixel_table import is_pixel_table
 from paecli.store.contents import (
     AUTOENCODER,
     NORMAL_SCORES,
@@ -31,6 +29,8 @@ from paecli.store.header import (
     check_header_length,
     parse_header,
 )
+from paecli.system.errors import CheckpointError
+from paecli.system.files import replacing
 
 __all__ = [
     "FORMAT_VERSION",

@@ -8,8 +8,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from paecli.errors import CheckpointError
 from paecli.store.header import LENGTH_BYTES, Header, check_header_length, parse_header
+from paecli.system.errors import CheckpointError
 
 AUTOENCODER = "autoencoder."  # prefix of stage 1's tensors
 FLOW = "flow."  # prefix of stage 2's

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from paecli.errors import CheckpointError
 from paecli.store.contents import read_header
 from paecli.store.registry import fetch_model
+from paecli.system.errors import CheckpointError
 
 AUTOENCODER_FILE = "autoencoder.safetensors"  # stage 1
 MODEL_FILE = "model.safetensors"  # both stages; what is published

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from paecli.errors import CheckpointError
-from paecli.limits import LARGEST, LARGEST_BLOCKS
+from paecli.system.errors import CheckpointError
+from paecli.system.limits import LARGEST, LARGEST_BLOCKS
 
 FORMAT_VERSION = 1
 HEADER_KEY = "pae"  # the one metadata entry; its value is the header as JSON

@@ -5,8 +5,8 @@ from typing import Annotated, Final, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from paecli.errors import RegistryError
-from paecli.yaml_text import parse_yaml
+from paecli.system.errors import RegistryError
+from paecli.system.yaml_text import parse_yaml
 
 SCHEMA_VERSION: Final = 1
 INDEX_FILE = "index.yaml"

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from paecli.errors import RegistryError
-from paecli.files import is_intact
-from paecli.folders import CACHE_VARIABLE
-from paecli.locks import only_process
-from paecli.progress import Progress
 from paecli.store.cache import cached_file, partial_file
 from paecli.store.index import IndexFile
 from paecli.store.sources import BUNDLED, FolderSource, Source
+from paecli.system.errors import RegistryError
+from paecli.system.files import is_intact
+from paecli.system.folders import CACHE_VARIABLE
+from paecli.system.locks import only_process
+from paecli.system.progress import Progress
 
 
 def obtain(

@@ -5,10 +5,6 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from paecli.errors import RegistryError, WriteError
-from paecli.files import write_atomically
-from paecli.folders import cache_folder
-from paecli.progress import NullProgress, Progress
 from paecli.store.index import (
     INDEX_FILE,
     MAX_INDEX_BYTES,
@@ -27,7 +23,11 @@ from paecli.store.sources import (
     choose_address,
     open_source,
 )
-from paecli.yaml_text import read_bounded_text
+from paecli.system.errors import RegistryError, WriteError
+from paecli.system.files import write_atomically
+from paecli.system.folders import cache_folder
+from paecli.system.progress import NullProgress, Progress
+from paecli.system.yaml_text import read_bounded_text
 
 DEFAULT_MODEL = "fmnist-32"
 

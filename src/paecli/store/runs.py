@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from paecli.core.pae import PAE
+from paecli.model.model import PAE
 from paecli.store.checkpoint import Header, load_pae
 from paecli.store.find_model import find_model
 

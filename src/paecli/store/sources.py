@@ -11,10 +11,10 @@ from urllib.parse import quote, unquote, urlsplit
 import yaml
 
 from paecli import __version__
-from paecli.errors import RegistryError
-from paecli.folders import config_file
 from paecli.store.index import FileName
-from paecli.yaml_text import MAX_CONFIG_BYTES, parse_yaml, read_bounded_text
+from paecli.system.errors import RegistryError
+from paecli.system.folders import config_file
+from paecli.system.yaml_text import MAX_CONFIG_BYTES, parse_yaml, read_bounded_text
 
 BUNDLED = "bundled"
 REGISTRY_VARIABLE = "PAE_REGISTRY"

@@ -11,9 +11,9 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from paecli import __version__
-from paecli.errors import RegistryError
-from paecli.progress import Progress, Task
 from paecli.store.sources import is_loopback
+from paecli.system.errors import RegistryError
+from paecli.system.progress import Progress, Task
 
 TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two pieces of the answer
 ATTEMPTS = 5  # in a row that bring nothing

@@ -31,7 +31,7 @@ class Compute:
 def find_compute() -> Compute:
     """Looks at this machine; imports torch where there may be a GPU, or no Linux."""
     if not CPUINFO.is_file() or has_gpu_sign():
-        from paecli.workflows.compute_by_torch import ask_torch  # seconds, for a GPU's sake only
+        from paecli.system.compute_by_torch import ask_torch  # seconds, for a GPU's sake only
 
         return ask_torch()
     processors = _read_processors(CPUINFO.read_text("utf-8", "replace"))

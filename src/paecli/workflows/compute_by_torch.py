@@ -2,9 +2,9 @@
 
 import torch
 from accelerate import PartialState
+from paecli.system.compute import Compute
 
-from paecli.workflows.compute import Compute
-from paecli.workflows.training_loop import choose_bfloat16
+from paecli.training.loop import choose_bfloat16
 
 
 def ask_torch() -> Compute:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from paecli.errors import UsageError
 from paecli.store.header import Header
 from paecli.store.index import INDEX_FILE, Entry, Index, IndexFile
 from paecli.store.registry import read_folder_index
+from paecli.system.errors import UsageError
 
 # stands for the file until there is one, so that all else can be checked before it is written
 BLANK = IndexFile(path="model", size=1, sha256="0" * 64)

@@ -6,7 +6,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from paecli.config import (
+from paecli.store.contents import read_table
+from paecli.store.find_model import AUTOENCODER_FILE, MODEL_FILE
+from paecli.system.errors import CheckpointError, TrainingError, UsageError
+from paecli.training.settings import (
     FlowSettings,
     RunSettings,
     check,
@@ -15,9 +18,6 @@ from paecli.config import (
     resolve,
     without_none,
 )
-from paecli.errors import CheckpointError, TrainingError, UsageError
-from paecli.store.contents import read_table
-from paecli.store.find_model import AUTOENCODER_FILE, MODEL_FILE
 
 CONFIG_FILE = "config.yaml"
 AUTOENCODER_STAGE, FLOW_STAGE = "autoencoder", "flow"

@@ -1,0 +1,1 @@
+"""Image files: pixels read, checked and brought into the model's shape."""

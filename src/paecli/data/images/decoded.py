@@ -1,0 +1,154 @@
+"""Decodes many image files into one tensor, and remembers large results on disk."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from paecli.data.images.pixels import centre_crop, decode, to_bytes
+from paecli.data.memory import comfortable_bytes, require_space
+from paecli.data.opening import has_colour, open_image, oriented_size
+from paecli.data.sets.places import dataset_cache
+from paecli.system.errors import DataError, ImageError
+from paecli.system.files import replacing
+from paecli.system.progress import Progress
+
+CACHE_FROM = 64 << 20  # bytes; smaller sets are decoded again each time
+RECIPE_VERSION = 1  # raise it when the rules in pixels.py change
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How files become pixels.
+
+    Attributes:
+        channels: 1 grey or 3 RGB.
+        size: `(height, width)` in pixels.
+        same_size: refuse files of another size instead of resizing them.
+        same_colour: refuse colour files when `channels` is 1 instead of making them grey.
+        crop: side of a square cut out of the centre first, in pixels.
+        invert: make a negative.
+    """
+
+    channels: int
+    size: tuple[int, int]
+    same_size: bool = False
+    same_colour: bool = False
+    crop: int | None = None
+    invert: bool = False
+
+
+def decode_files(
+    files: Sequence[Path], recipe: Recipe, progress: Progress
+) -> tuple[Tensor, Tensor]:
+    """Decodes image files; those that cannot be read are left out and reported.
+
+    Args:
+        files: at least one.
+        recipe: what to do with each.
+        progress: told after each file, and how many were left out.
+
+    Returns:
+        Images `(n, c, h, w)` uint8, in memory or mapped from the cache, and for each the index
+        of its file, `(n,)` int64.
+
+    Raises:
+        DataError: no file can be read, or `same_size` is asked for and the sizes differ.
+    """
+    shape = (len(files), recipe.channels, *recipe.size)
+    if math.prod(shape) <= CACHE_FROM:
+        images = np.empty(shape, dtype=np.uint8)
+        kept = _fill(images, files, recipe, progress)
+        return torch.from_numpy(images[: len(kept)]), torch.tensor(kept)
+    cached = dataset_cache() / "decoded" / f"{_key(files, recipe)}.npy"
+    if not cached.exists():
+        _write_cache(cached, shape, files, recipe, progress)
+    return _read_cache(cached)
+
+
+def _fill(
+    images: np.ndarray, files: Sequence[Path], recipe: Recipe, progress: Progress
+) -> list[int]:
+    kept: list[int] = []
+    failures: list[str] = []
+    with progress.task("decoding images", len(files)) as task:
+        for index, file in enumerate(files):
+            try:
+                images[len(kept)] = _decode_file(file, recipe)
+                kept.append(index)
+            except ImageError as error:
+                failures.append(str(error))
+            task.advance()
+    if not kept:
+        raise DataError(f"none of {len(files)} images can be used; the first: {failures[0]}")
+    if failures:
+        progress.say(f"{len(failures)} of {len(files)} images left out; the first: {failures[0]}")
+    return kept
+
+
+def _decode_file(file: Path, recipe: Recipe) -> np.ndarray:
+    with open_image(file) as image:
+        _check_alike(image, file, recipe)
+        if recipe.crop:
+            whole = decode(image, file, channels=recipe.channels)
+            pixels = centre_crop(whole, recipe.crop, recipe.size)
+        else:
+            pixels = decode(image, file, channels=recipe.channels, size=recipe.size)
+    values: np.ndarray = to_bytes(pixels).numpy()
+    return 255 - values if recipe.invert else values
+
+
+def _check_alike(image: Image.Image, file: Path, recipe: Recipe) -> None:
+    size = oriented_size(image)
+    if recipe.same_size and size != recipe.size:
+        raise DataError(
+            f"{file} has {size[1]}x{size[0]} pixels, the first image "
+            f"{recipe.size[1]}x{recipe.size[0]}; choose one size with --image-size"
+        )
+    if recipe.same_colour and recipe.channels == 1 and has_colour(image):
+        raise DataError(f"{file} is in colour, the first image is grey; choose with --channels")
+
+
+def _key(files: Sequence[Path], recipe: Recipe) -> str:
+    digest = hashlib.sha256(f"{RECIPE_VERSION} {recipe}\n".encode())
+    for file in files:
+        state = file.stat()
+        digest.update(f"{file.resolve()}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:32]
+
+
+def _index_file(cached: Path) -> Path:
+    return cached.with_suffix(".index.npy")
+
+
+def _write_cache(
+    cached: Path,
+    shape: tuple[int, ...],
+    files: Sequence[Path],
+    recipe: Recipe,
+    progress: Progress,
+) -> None:
+    with replacing(cached) as images_file, replacing(_index_file(cached)) as index_file:
+        require_space(cached.parent, math.prod(shape))
+        images = np.lib.format.open_memmap(images_file, mode="w+", dtype=np.uint8, shape=shape)
+        kept = _fill(images, files, recipe, progress)
+        images.flush()
+        np.save(index_file, np.array(kept, dtype=np.int64))
+
+
+def _read_cache(cached: Path) -> tuple[Tensor, Tensor]:
+    try:
+        kept = np.load(_index_file(cached))
+        # copy on write: the tensor may be changed, the file is not
+        images = np.load(cached, mmap_mode="c")
+        if images.nbytes <= comfortable_bytes():
+            images = np.array(images)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"the cached images {cached} are damaged; delete that file") from error
+    return torch.from_numpy(images[: len(kept)]), torch.from_numpy(kept)

@@ -1,0 +1,106 @@
+"""Single image files: read as the model wants them, and written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from paecli.data.images.pixels import decode, to_bytes
+from paecli.data.opening import open_image, oriented_size
+from paecli.system.errors import ImageError
+from paecli.system.files import replacing
+from paecli.system.progress import NullProgress, Progress
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFile:
+    """An image as the model wants it.
+
+    Attributes:
+        path: where it came from.
+        pixels: `(c, h, w)` float32 in [0, 1], of the model's shape.
+        original_size: `(height, width)` of the file, after its EXIF orientation.
+        resized: whether that differs from the model's size.
+    """
+
+    path: Path
+    pixels: Tensor
+    original_size: tuple[int, int]
+    resized: bool
+
+
+def read_image(path: Path, *, image_shape: tuple[int, int, int]) -> ImageFile:
+    """Reads an image file as the model wants it; see `paecli.data.images.pixels` for the rules.
+
+    Args:
+        path: PNG, JPEG, TIFF, WebP, BMP or whatever else Pillow reads.
+        image_shape: `(channels, height, width)` of the model; channels 1 or 3.
+
+    Raises:
+        ImageError: missing, unreadable, damaged, too large, or values out of range.
+    """
+    channels, *size = image_shape
+    wanted = (size[0], size[1])
+    with open_image(path) as image:
+        original_size = oriented_size(image)
+        pixels = decode(image, path, channels=channels, size=wanted)
+    return ImageFile(path, pixels.contiguous(), original_size, original_size != wanted)
+
+
+def read_images(
+    paths: Sequence[Path],
+    *,
+    image_shape: tuple[int, int, int],
+    progress: Progress = NullProgress(),
+) -> tuple[list[ImageFile], list[tuple[Path, str]]]:
+    """Reads many image files; a bad one does not stop the others.
+
+    Args:
+        paths: image files, as from `find_images`.
+        image_shape: `(channels, height, width)` of the model.
+        progress: told after each file.
+
+    Returns:
+        The images that could be read, and for each other file its path and what is wrong.
+
+    Raises:
+        ImageError: not a single one could be read.
+    """
+    images: list[ImageFile] = []
+    failures: list[tuple[Path, str]] = []
+    with progress.task("reading images", len(paths)) as task:
+        for path in paths:
+            try:
+                images.append(read_image(path, image_shape=image_shape))
+            except ImageError as error:
+                failures.append((path, str(error)))
+            task.advance()
+    if failures and not images:
+        first = failures[0][1]
+        others = len(failures) - 1
+        raise ImageError(f"{first} ({others} others failed too)" if others else first)
+    return images, failures
+
+
+def write_image(path: Path, pixels: Tensor) -> None:
+    """Writes an image as PNG, atomically.
+
+    Args:
+        path: the file, whatever its suffix.
+        pixels: `(c, h, w)`, 1 or 3 channels; uint8, or float, clipped to [0, 1].
+
+    Raises:
+        ImageError: NaN pixels.
+        DataError: the file cannot be written.
+    """
+    pixels = pixels.detach().cpu()
+    if pixels.dtype != torch.uint8:
+        if pixels.isnan().any():
+            raise ImageError(f"{path} would have NaN pixels; nothing is written")
+        pixels = to_bytes(pixels.clamp(0, 1))
+    array = pixels[0] if len(pixels) == 1 else pixels.permute(1, 2, 0)
+    with replacing(path) as temporary:
+        Image.fromarray(array.contiguous().numpy()).save(temporary, format="PNG")

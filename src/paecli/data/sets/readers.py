@@ -1,0 +1,160 @@
+"""Reads the files of the named data sets; one function a kind."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from paecli.data.dataset import ImageSplit
+from paecli.data.image_paths import images_below
+from paecli.data.images.decoded import Recipe, decode_files
+from paecli.data.sets.idx import read_idx
+from paecli.data.sets.named_sets import NAMED_SETS, NamedSet
+from paecli.data.sets.places import find_file
+from paecli.system.errors import DataError
+from paecli.system.progress import Progress
+
+Splits = tuple[ImageSplit, ImageSplit]
+
+OMNIGLOT_SIZE = 28  # as MNIST, which it is compared with
+CELEBA_SIZE = 64
+CELEBA_CROP = 140  # side of the face region, as in Tolstikhin et al., arXiv:1711.01558
+CELEBA_FIRST_VALIDATION = 162_771  # image numbers, from the official partition
+CELEBA_FIRST_TEST = 182_638
+
+
+def read_named(named: NamedSet, place: Path, image_size: int | None, progress: Progress) -> Splits:
+    """Reads the training and test images of a named set.
+
+    Args:
+        named: which set.
+        place: the folder that holds its files.
+        image_size: side in pixels, where files of other sizes are decoded.
+        progress: told while decoding.
+
+    Raises:
+        DataError: a file is damaged, or of another set.
+    """
+    return READERS[named.kind](named, place, image_size, progress)
+
+
+def _read_idx_set(
+    named: NamedSet, place: Path, _image_size: int | None, _progress: Progress
+) -> Splits:
+    images, labels, test_images, test_labels = (
+        read_idx(find_file(place, name) or place / name) for name in named.files
+    )
+    _refuse_other_set(named, place, test_labels)
+    return (
+        _idx_split(place, images, labels, named.classes),
+        _idx_split(place, test_images, test_labels, named.classes),
+    )
+
+
+def _idx_split(place: Path, images: Tensor, labels: Tensor, classes: tuple[str, ...]) -> ImageSplit:
+    known = labels.ndim == 1 and images.ndim == 3 and len(labels) == len(images) > 0
+    if not known or int(labels.max()) >= len(classes):
+        raise DataError(
+            f"the images and labels in {place} do not belong together; download them again"
+        )
+    return ImageSplit(images.unsqueeze(1), labels.long(), classes)
+
+
+def _refuse_other_set(named: NamedSet, place: Path, test_labels: Tensor) -> None:
+    first = tuple(test_labels[:10].tolist()) if test_labels.ndim == 1 else ()
+    for name, other in NAMED_SETS.items():
+        if other.title != named.title and first and first == other.first_test_labels:
+            raise DataError(
+                f"the files in {place} are those of {name}, not of {named.title}; "
+                f"put each set into its own folder, such as {named.folders[-1]}"
+            )
+
+
+def _read_cifar10(
+    named: NamedSet, place: Path, _image_size: int | None, _progress: Progress
+) -> Splits:
+    from torchvision.datasets import CIFAR10  # slow to import
+
+    class Here(CIFAR10):  # type: ignore[misc]
+        base_folder = place.name
+
+    try:
+        # torchvision compares checksums before it unpickles anything
+        parts = [Here(place.parent, train=train) for train in (True, False)]
+    except (RuntimeError, OSError) as error:
+        raise DataError(
+            f"the {named.title} files in {place} are damaged; download them again"
+        ) from error
+    train, test = (
+        ImageSplit(
+            torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous(),
+            torch.tensor(part.targets),
+            tuple(part.classes),
+        )
+        for part in parts
+    )
+    return train, test
+
+
+def _read_celeba(
+    named: NamedSet, place: Path, image_size: int | None, progress: Progress
+) -> Splits:
+    files = images_below(place / named.files[0])
+    numbered = [(int(file.stem), file) for file in files if file.stem.isdigit()]
+    train = [file for number, file in numbered if number < CELEBA_FIRST_VALIDATION]
+    test = [file for number, file in numbered if number >= CELEBA_FIRST_TEST]
+    if not train or not test:
+        raise DataError(
+            f"{place / named.files[0]} lacks the numbered images of the training or the test "
+            "split; extract img_align_celeba.zip again"
+        )
+    side = image_size or CELEBA_SIZE
+    recipe = Recipe(channels=3, size=(side, side), crop=CELEBA_CROP)
+    return (
+        ImageSplit(decode_files(train, recipe, progress)[0]),
+        ImageSplit(decode_files(test, recipe, progress)[0]),
+    )
+
+
+def _read_omniglot(
+    named: NamedSet, place: Path, image_size: int | None, progress: Progress
+) -> Splits:
+    side = image_size or OMNIGLOT_SIZE
+    # drawn black on white; MNIST and its relatives are white on black
+    recipe = Recipe(channels=1, size=(side, side), invert=True)
+    roots = [place / name for name in named.files]
+    listings = [images_below(root) for root in roots]
+    if not all(listings):
+        raise DataError(f"{place} lacks Omniglot's images; extract its two zip files again")
+    names = [
+        [file.parent.relative_to(root).as_posix() for file in files]
+        for root, files in zip(roots, listings, strict=True)
+    ]
+    classes = tuple(sorted(set(names[0]) | set(names[1])))
+    train, test = (
+        _omniglot_split(files, characters, classes, recipe, progress)
+        for files, characters in zip(listings, names, strict=True)
+    )
+    return train, test
+
+
+def _omniglot_split(
+    files: Sequence[Path],
+    characters: Sequence[str],
+    classes: tuple[str, ...],
+    recipe: Recipe,
+    progress: Progress,
+) -> ImageSplit:
+    images, kept = decode_files(files, recipe, progress)
+    number = {character: index for index, character in enumerate(classes)}
+    labels = torch.tensor([number[characters[index]] for index in kept.tolist()])
+    return ImageSplit(images, labels, classes)
+
+
+READERS: dict[str, Callable[[NamedSet, Path, int | None, Progress], Splits]] = {
+    "idx": _read_idx_set,
+    "cifar10": _read_cifar10,
+    "celeba": _read_celeba,
+    "omniglot": _read_omniglot,
+}

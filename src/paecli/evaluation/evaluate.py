@@ -1,0 +1,204 @@
+"""`pae eval`: how well a model reconstructs, how well its flow fits, how good its samples are."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from paecli.data import ImageDataset
+from paecli.data.evaluation_data import load_evaluation_data
+from paecli.evaluation.features.network import FeatureNetwork, to_8_bit
+from paecli.evaluation.features.opening import FeatureName, open_feature_network
+from paecli.evaluation.flow_fit import base_normality, two_sample_test
+from paecli.evaluation.memorisation import (
+    Memorisation,
+    interpolation,
+    lines_between,
+    memorisation,
+)
+from paecli.evaluation.reconstruction import mean_with_interval, reconstruction_quality
+from paecli.evaluation.result import Evaluation, Examples, FlowQuality
+from paecli.evaluation.sample_quality import SampleQuality, sample_quality
+from paecli.model.flow import LatentFlow
+from paecli.model.model import PAE
+from paecli.store.runs import load_with_header
+from paecli.system.errors import DataError
+from paecli.system.progress import NullProgress, Progress
+
+FEWEST = 10  # test images; below it the tests of the flow mean nothing
+COMPARED = 1000  # samples and test images that are compared with every training image
+LINES, STEPS = 64, 10  # of the interpolation check
+EXAMPLES = 64  # images of each kind kept for pictures
+
+
+@dataclass(frozen=True)
+class SampleQualityOptions:
+    """What to compare samples by.
+
+    Attributes:
+        fid: whether to compute Frechet distances.
+        kid: whether to compute kernel distances.
+        features: which feature network.
+        inception_weights: pytorch-fid's weight file, instead of the registry's.
+        samples: images in each set.
+        cache: where features are kept; the user's cache by default.
+    """
+
+    fid: bool = True
+    kid: bool = False
+    features: FeatureName = "inception"
+    inception_weights: Path | None = None
+    samples: int = 10_000
+    cache: Path | None = None
+
+
+def evaluate(
+    model_name: str | Path | None = None,
+    *,
+    dataset: str | None = None,
+    data_dir: Path | None = None,
+    compare: SampleQualityOptions | None = None,
+    seed: int = 0,
+    progress: Progress = NullProgress(),
+) -> Evaluation:
+    """Evaluates a model on test images.
+
+    Args:
+        model_name: see `paecli.store.runs.load`.
+        dataset: data set to use; the one the model was trained on by default.
+        data_dir: folder that holds the data sets.
+        compare: compare samples through a feature network, too; this is slow.
+        seed: seed of everything random.
+        progress: told of the steps.
+
+    Raises:
+        CheckpointError: there is no such model.
+        DataError: there are no such images.
+        UsageError: the images do not fit the model.
+        RegistryError: a feature network cannot be had.
+    """
+    model, header = load_with_header(model_name)
+    data, substitute_for = load_evaluation_data(
+        model, header, dataset=dataset, data_dir=data_dir, progress=progress
+    )
+    if len(data.test) < FEWEST:
+        raise DataError(
+            f"{data.name} has {len(data.test)} test images, too few to compare distributions; "
+            f"evaluate on at least {FEWEST}"
+        )
+    # opened first: what is missing should be said before minutes of work
+    network = None if compare is None else _open_network(model, compare, progress)
+    x = model.as_images(data.test.images)
+    z = model.encode(x)
+    x_hat = model.decode(z)
+    examples = _examples(model, x, x_hat, z, seed=seed)
+    has_flow = model.flow is not None
+    return Evaluation(
+        model=str(model_name or "bundled"),
+        dataset=data.name,
+        content_hash=data.content_hash,
+        substitute_for=substitute_for,
+        images=len(x),
+        seed=seed,
+        reconstruction=reconstruction_quality(
+            x, x_hat, labels=data.test.labels, classes=data.test.classes
+        ),
+        flow=_flow_quality(model.require_flow(), z, seed=seed) if has_flow else None,
+        memorisation=_memorisation(model, data, seed=seed) if has_flow else None,
+        interpolation=None if examples.lines is None else interpolation(examples.lines),
+        sample_quality=None
+        if compare is None or network is None
+        else _sample_quality(model, data, x_hat, network, compare, seed=seed, progress=progress),
+        examples=examples,
+    )
+
+
+def _open_network(model: PAE, compare: SampleQualityOptions, progress: Progress) -> FeatureNetwork:
+    return open_feature_network(
+        compare.features,
+        image_shape=model.image_shape,
+        inception_weights=compare.inception_weights,
+        progress=progress,
+    )
+
+
+@torch.no_grad()
+def _flow_quality(flow: LatentFlow, z: Tensor, *, seed: int) -> FlowQuality:
+    u, log_determinant = flow.to_base(z)
+    log_prob = flow.base.log_prob(u) + log_determinant
+    samples = flow.sample(len(z), generator=_generator(seed))
+    nll, nll_ci = mean_with_interval(-log_prob.double())
+    return FlowQuality(
+        nll=nll,
+        nll_ci=nll_ci,
+        two_sample=two_sample_test(z, samples, seed=seed),
+        base=base_normality(flow.base.standardise(u, _generator(seed))),
+    )
+
+
+def _memorisation(model: PAE, data: ImageDataset, *, seed: int) -> Memorisation:
+    samples = model.sample(COMPARED, generator=_generator(seed))
+    fresh = model.reconstruct(data.test.images[:COMPARED])
+    return memorisation(samples, fresh, model.as_images(data.train.images))
+
+
+def _sample_quality(
+    model: PAE,
+    data: ImageDataset,
+    x_hat: Tensor,
+    network: FeatureNetwork,
+    compare: SampleQualityOptions,
+    *,
+    seed: int,
+    progress: Progress,
+) -> SampleQuality:
+    count = compare.samples
+    sets = {
+        "reconstructions": to_8_bit(x_hat[:count]),
+        "decoded_normal": to_8_bit(model.decode(_normal(model, count, seed))),
+        "train": data.train.images[:count],
+    }
+    if model.flow is not None:
+        sets = {"samples": to_8_bit(model.sample(count, generator=_generator(seed))), **sets}
+    return sample_quality(
+        data.test.images[:count],
+        sets,
+        network,
+        dataset=data.name,
+        frechet=compare.fid,
+        kernel=compare.kid,
+        seed=seed,
+        cache=compare.cache,
+        progress=progress,
+    )
+
+
+@torch.no_grad()
+def _examples(model: PAE, x: Tensor, x_hat: Tensor, z: Tensor, *, seed: int) -> Examples:
+    has_flow = model.flow is not None
+    return Examples(
+        originals=x[:EXAMPLES],
+        reconstructions=x_hat[:EXAMPLES],
+        decoded_normal=model.decode(_normal(model, EXAMPLES, seed)),
+        samples=model.sample(EXAMPLES, generator=_generator(seed)) if has_flow else None,
+        lines=_lines(model, z) if has_flow else None,
+    )
+
+
+def _lines(model: PAE, z: Tensor) -> Tensor:
+    """Decodes straight lines in base space between pairs of test images."""
+    flow = model.require_flow()
+    u = flow.to_base(z[: 2 * LINES])[0]
+    half = len(u) // 2
+    points = lines_between(u[:half], u[half : 2 * half], steps=STEPS)
+    images = model.decode(flow.from_base(points.flatten(0, 1)))
+    return images.view(*points.shape[:2], *images.shape[1:])
+
+
+def _normal(model: PAE, count: int, seed: int) -> Tensor:
+    return torch.randn(count, model.latent_size, generator=_generator(seed)).to(model.sigma)
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)

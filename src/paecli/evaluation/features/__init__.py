@@ -1,0 +1,1 @@
+"""Feature networks: images to the vectors that Frechet and kernel distances compare."""

@@ -1,0 +1,72 @@
+"""Stage 1: the autoencoder `x -> z -> x_hat`, deterministic or variational."""
+
+import torch
+from torch import Tensor, nn
+
+from paecli.model.networks import NETWORKS
+from paecli.model.networks.layers import ImageShape
+
+
+class Autoencoder(nn.Module):
+    """An encoder and a decoder between images and latent vectors.
+
+    Attributes:
+        image_shape: `(channels, height, width)`.
+        latent_size: length of a latent vector.
+        variational: whether the encoder returns a Gaussian (mean and log variance).
+    """
+
+    def __init__(
+        self,
+        *,
+        network: str,
+        image_shape: ImageShape,
+        latent_size: int,
+        variational: bool = False,
+        **options: float | int | bool,
+    ) -> None:
+        """Builds the networks.
+
+        Args:
+            network: a key of `paecli.model.networks.NETWORKS`.
+            image_shape: `(channels, height, width)`.
+            latent_size: length of a latent vector, at least 1.
+            variational: whether to learn a variance for each latent too.
+            **options: keyword arguments of the network's builder.
+
+        Raises:
+            KeyError: no such network.
+            TypeError: the network has no such option.
+        """
+        super().__init__()
+        channels, height, width = image_shape  # a list when it comes from a file
+        self.image_shape = (channels, height, width)
+        self.latent_size = latent_size
+        self.variational = variational
+        self.encoder, self.decoder = NETWORKS[network](
+            image_shape=image_shape,
+            latent_size=latent_size,
+            encoder_outputs=latent_size * (2 if variational else 1),
+            **options,
+        )
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Maps images `(b, c, h, w)` in [0, 1] to latents `(b, latent_size)` (VAE: the mean)."""
+        return self.encoder(x)[:, : self.latent_size]  # type: ignore[no-any-return]
+
+    def encode_distribution(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps images to mean and log variance, each `(b, latent_size)`; variational only."""
+        mean, log_variance = self.encoder(x).float().chunk(2, dim=1)
+        # exp stays finite and its gradient alive in the first, wild steps
+        return mean, log_variance.clamp(-14.0, 8.0)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Maps latents `(b, latent_size)` to images `(b, c, h, w)` in [0, 1]."""
+        # float32 even under autocast: bfloat16 has 8 bits, too few for a pixel
+        return torch.sigmoid(
+            self.decoder(z).float() if z.dtype != torch.float64 else self.decoder(z)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Reconstructs images: `decode(encode(x))`."""
+        return self.decode(self.encode(x))

@@ -1,0 +1,69 @@
+"""What held-out images tell about the errors a restoration makes, stored with the model.
+
+Two things go wrong when the likelihood takes pixels for independent Gaussians. Errors of
+neighbouring pixels go together: see `paecli.restoration.inflation`. And a pixel's error depends on
+its decoded value and what is around it: see `paecli.model.pixel_table`.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from paecli.model.pixel_table import LEVELS, tabulate_pixels
+
+KEPT_IMAGES = 48  # held-out images that are stored with the model to measure inflation
+
+
+class Calibration(nn.Module):
+    """Measured errors of a model; empty and without effect until `fit_calibration`.
+
+    Attributes:
+        edges: `(strata - 1,)` edges between strata of the decoded image's local variation.
+        quantiles: `(strata * knots, levels)` quantiles of true pixels, see `tabulate_pixels`;
+            no rows before fitting. A file of the first release has one stratum and no edges.
+        u: `(m, k)` base vectors of held-out images.
+        images: `(m, c, h, w)` these images, uint8.
+    """
+
+    edges: Tensor
+    quantiles: Tensor
+    u: Tensor
+    images: Tensor
+
+    def __init__(self) -> None:
+        """Creates an empty calibration."""
+        super().__init__()
+        self.register_buffer("edges", torch.zeros(0))
+        self.register_buffer("quantiles", torch.zeros(0, LEVELS))
+        self.register_buffer("u", torch.zeros(0, 1))
+        self.register_buffer("images", torch.zeros(0, 1, 1, 1, dtype=torch.uint8))
+
+    @property
+    def fitted(self) -> bool:
+        """Whether there is anything in it."""
+        return len(self.quantiles) > 0
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        # the sizes depend on the fit, and files without a calibration are fine
+        for name, buffer in list(self.named_buffers()):
+            stored = state_dict.setdefault(prefix + name, buffer)
+            setattr(self, name, torch.empty_like(stored))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+@torch.no_grad()
+def fit_calibration(
+    calibration: Calibration, *, u: Tensor, images: Tensor, decoded: Tensor
+) -> None:
+    """Measures a calibration on images that no stage was trained on.
+
+    Args:
+        calibration: what to fill.
+        u: `(n, k)` base vectors of the images, `to_base(encode(x))`.
+        images: `(n, c, h, w)` in [0, 1].
+        decoded: `(n, c, h, w)` their reconstructions.
+    """
+    calibration.edges, calibration.quantiles = tabulate_pixels(decoded, images)
+    calibration.u = u[:KEPT_IMAGES].clone()
+    calibration.images = (images[:KEPT_IMAGES] * 255).round().to(torch.uint8)

@@ -1,0 +1,240 @@
+"""The probabilistic auto-encoder: autoencoder, flow and pixel noise as one model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+
+from paecli.model.autoencoder import Autoencoder
+from paecli.model.calibration import Calibration, fit_calibration
+from paecli.model.flow import LatentFlow
+from paecli.model.normal_reference import NormalReference
+from paecli.model.requirements import require_flow, require_normal_scores
+from paecli.system.errors import UsageError
+
+if TYPE_CHECKING:
+    from paecli.restoration.result import Restoration
+    from paecli.restoration.solve import Method
+
+BATCH = 200  # images that pass through the networks at once; larger ones miss the CPU's cache
+
+
+class PAE(nn.Module):
+    """A trained probabilistic auto-encoder (Boehm & Seljak, arXiv:2006.05479).
+
+    Attributes:
+        autoencoder: stage 1.
+        flow: stage 2, or None when only stage 1 is trained.
+        sigma: `(channels, height, width)` standard deviation of a pixel about its
+            reconstruction, measured on held-out images.
+        calibration: what restorations know of the model's errors; empty until `calibrate`.
+        normal_reference: training images that others are compared with.
+        normal_scores: for each score, its values on held-out images, `(n,)` ascending;
+            what p-values are measured against.
+    """
+
+    sigma: Tensor
+
+    def __init__(self, autoencoder: Autoencoder, flow: LatentFlow | None = None) -> None:
+        """Joins the two stages; `sigma` and `normal_scores` are set after training."""
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.flow = flow
+        self.register_buffer("sigma", torch.ones(autoencoder.image_shape))
+        self.calibration = Calibration()
+        self.normal_reference = NormalReference(autoencoder.latent_size)
+        self.normal_scores: dict[str, Tensor] = {}
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """`(channels, height, width)` of the images."""
+        return self.autoencoder.image_shape
+
+    @property
+    def latent_size(self) -> int:
+        """Length of a latent vector."""
+        return self.autoencoder.latent_size
+
+    def require_flow(self) -> LatentFlow:
+        """Returns the flow.
+
+        Raises:
+            CheckpointError: only stage 1 is trained.
+        """
+        require_flow(self.flow is not None)
+        return cast(LatentFlow, self.flow)
+
+    def as_images(self, x: Tensor) -> Tensor:
+        """Checks images and makes them float in [0, 1].
+
+        Args:
+            x: `(b, c, h, w)`, uint8 in [0, 255] or float in [0, 1].
+
+        Raises:
+            UsageError: another shape, or values outside the range.
+        """
+        if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape:
+            raise UsageError(
+                f"images have shape {tuple(x.shape)}, the model takes (n, "
+                f"{', '.join(map(str, self.image_shape))}); resize or convert them first"
+            )
+        if x.dtype == torch.uint8:
+            return x.to(self.sigma.device).to(self.sigma.dtype) / 255
+        if x.numel() and not (x.min() >= 0 and x.max() <= 1):
+            raise UsageError("image values lie outside [0, 1] or are NaN; divide 8-bit ones by 255")
+        return x.to(self.sigma)
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """Maps images `(b, c, h, w)`, uint8 or float in [0, 1], to latents `(b, latent_size)`."""
+        parts = [self.autoencoder.encode(self.as_images(part)) for part in x.split(BATCH)]
+        return torch.cat(parts) if parts else self.sigma.new_zeros(0, self.latent_size)
+
+    @torch.no_grad()
+    def decode(self, z: Tensor) -> Tensor:
+        """Maps latents `(b, latent_size)` to images `(b, c, h, w)` in [0, 1]."""
+        parts = [self.autoencoder.decode(part) for part in z.split(BATCH)]
+        return torch.cat(parts) if parts else self.sigma.new_zeros(0, *self.image_shape)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Returns `decode(encode(x))`, `(b, c, h, w)` in [0, 1]."""
+        return self.decode(self.encode(x))
+
+    def generate(self, u: Tensor) -> Tensor:
+        """Maps base vectors `(b, latent_size)` to images in [0, 1]; differentiable."""
+        return self.autoencoder.decode(self.require_flow().from_base(u))
+
+    @torch.no_grad()
+    def sample(
+        self, count: int, *, temperature: float = 1.0, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Draws images from the model.
+
+        Args:
+            count: how many.
+            temperature: scale of the base vectors; below 1 nearer to the typical image.
+            generator: source of randomness; torch's global one by default.
+
+        Returns:
+            `(count, c, h, w)` in [0, 1].
+        """
+        flow = self.require_flow()
+        return self.decode(flow.sample(count, temperature=temperature, generator=generator))
+
+    @torch.no_grad()
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Returns the log density of the images' latents, `(b,)` in nats."""
+        parts = [self.require_flow().log_prob(z) for z in self.encode(x).split(10 * BATCH)]
+        return torch.cat(parts) if parts else self.sigma.new_zeros(0)
+
+    def require_normal_scores(self, score: str) -> Tensor:
+        """Returns how normal images score, `(n,)` ascending.
+
+        Raises:
+            CheckpointError: this score was not measured on normal images.
+        """
+        require_normal_scores(score, self.normal_scores)
+        return self.normal_scores[score]
+
+    def score(self, x: Tensor, score: str = "log_prob") -> Tensor:
+        """Scores how unusual images are; see `paecli.outliers.scores` for the names.
+
+        Args:
+            x: `(b, c, h, w)`, uint8 or float in [0, 1].
+            score: `log_prob` is minus the log density of the latent.
+
+        Returns:
+            `(b,)`, higher = more unusual.
+        """
+        from paecli.outliers.scores import measure_scores  # it needs this class itself
+
+        return measure_scores(self, x, [score])[score]
+
+    def p_value(self, x: Tensor, score: str = "log_prob") -> Tensor:
+        """Returns the share of normal images that are at least as unusual, `(b,)` in (0, 1].
+
+        Among fresh normal images a share of at most `a` has a p-value up to `a`.
+        """
+        from paecli.outliers.conformal import p_values
+
+        return p_values(self.score(x, score), self.require_normal_scores(score))
+
+    @torch.no_grad()
+    def calibrate(self, held_out: Tensor) -> None:
+        """Measures the errors that restorations must allow for; see `model.calibration`.
+
+        Args:
+            held_out: `(n, c, h, w)`, uint8 or float in [0, 1], which no stage was trained on.
+        """
+        x = self.as_images(held_out)
+        z = self.encode(x)
+        u, _ = self.require_flow().to_base(z)
+        fit_calibration(self.calibration, u=u, images=x, decoded=self.decode(z))
+
+    def restore(
+        self,
+        image: Tensor,
+        *,
+        mask: Tensor | None = None,
+        noise: float = 0.0,
+        method: Method = "auto",
+        samples: int = 64,
+        starts: int = 64,
+        seed: int = 0,
+    ) -> Restoration:
+        """Restores one damaged image with its uncertainty.
+
+        Args:
+            image: `(c, h, w)` float; what is under the mask is never looked at.
+            mask: `(h, w)` or `(c, h, w)`, 1 or True where OBSERVED; all of it by default.
+            noise: standard deviation of the Gaussian noise on observed pixels.
+            method: `map`, `laplace`, `mixture`, `is`, `hmc`, or `auto`: the fastest whose
+                diagnostics pass.
+            samples: draws to return as images.
+            starts: starting points of the search for modes, all climbed at once.
+            seed: of everything random.
+
+        Raises:
+            UsageError: shapes that do not fit, observed values that are not finite, or
+                outside [0, 1] without noise.
+        """
+        masks = None if mask is None else mask[None]
+        return self.restore_batch(
+            image[None],
+            mask=masks,
+            noise=noise,
+            method=method,
+            samples=samples,
+            starts=starts,
+            seed=seed,
+        )[0]
+
+    def restore_batch(
+        self,
+        images: Tensor,
+        *,
+        mask: Tensor | None = None,
+        noise: float = 0.0,
+        method: Method = "auto",
+        samples: int = 64,
+        starts: int = 64,
+        seed: int = 0,
+    ) -> list[Restoration]:
+        """Restores images `(n, c, h, w)` as one batch, several times as fast as one by one.
+
+        Args as of `restore`; `mask` is `(n, h, w)` or `(n, c, h, w)`, or 1 for n.
+        """
+        from paecli.restoration.damage import restore_with  # it needs this class itself
+
+        return restore_with(
+            self,
+            images,
+            mask=mask,
+            noise=noise,
+            method=method,
+            samples=samples,
+            starts=starts,
+            seed=seed,
+        )

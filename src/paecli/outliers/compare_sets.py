@@ -1,0 +1,119 @@
+"""`pae ood --against`: how well the scores tell other data sets from the model's own."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from paecli.model.model import PAE
+from paecli.outliers.comparison_sets import (
+    ComparisonSet,
+    default_sets,
+    normal_set,
+    outlier_sets,
+)
+from paecli.outliers.detection_metrics import Separation, separate
+from paecli.outliers.scores import measure_scores
+from paecli.store.header import Header, training_set
+from paecli.system.progress import NullProgress, Progress
+
+
+@dataclass(frozen=True, eq=False)
+class SetResult:
+    """One data set under one score.
+
+    Attributes:
+        dataset: what the user asked for, or the sample that stands in for it.
+        substitute_for: the full data set in whose place a bundled sample stands, or empty.
+        score: name of the score.
+        images: how many outliers.
+        separation: how well they are told from the normal images.
+    """
+
+    dataset: str
+    substitute_for: str
+    score: str
+    images: int
+    separation: Separation
+
+
+@dataclass(frozen=True, eq=False)
+class SetComparison:
+    """What `compare_sets` found.
+
+    Attributes:
+        normal: the model's own test images.
+        normal_count: how many of them were scored.
+        outliers: the sets compared with it.
+        results: one a set and score.
+        scores: by set name, then by score, `(n,)` values, higher = more unusual.
+        seconds: how long it took.
+    """
+
+    normal: ComparisonSet
+    normal_count: int
+    outliers: tuple[ComparisonSet, ...]
+    results: tuple[SetResult, ...]
+    scores: Mapping[str, Mapping[str, Tensor]]
+    seconds: float
+
+
+def compare_sets(
+    model: PAE,
+    header: Header,
+    against: Sequence[str],
+    *,
+    scores: Sequence[str],
+    data_dir: Path | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    progress: Progress = NullProgress(),
+) -> SetComparison:
+    """Scores the model's test set and others, and measures how well they separate.
+
+    Args:
+        model: a trained model.
+        header: what its file says about it.
+        against: names of data sets, folders, or transforms of the test set; when empty,
+            a list that suits the training data.
+        scores: names of scores.
+        data_dir: where to look for data sets first.
+        limit: use at most so many images of each set.
+        seed: of the transforms and of the bootstrap.
+        progress: told of every batch.
+
+    Raises:
+        DataError: a set is missing or damaged.
+        UsageError: no such set or score.
+    """
+    start = time.perf_counter()
+    normal = normal_set(header, image_shape=model.image_shape, data_dir=data_dir, progress=progress)
+    names = against or default_sets(training_set(header))
+    outliers = outlier_sets(names, normal, data_dir=data_dir, seed=seed, progress=progress)
+    measured = {
+        each.name: measure_scores(
+            model,
+            each.images[:limit],
+            scores,
+            description=f"scoring {each.name}",
+            progress=progress,
+        )
+        for each in (normal, *outliers)
+    }
+    results = tuple(
+        _result(each, score, measured[normal.name][score], measured[each.name][score], seed)
+        for each in outliers
+        for score in scores
+    )
+    seconds = time.perf_counter() - start
+    count = len(normal.images[:limit])
+    return SetComparison(normal, count, tuple(outliers), results, measured, seconds)
+
+
+def _result(
+    each: ComparisonSet, score: str, normal: Tensor, outliers: Tensor, seed: int
+) -> SetResult:
+    separation = separate(normal.double().numpy(), outliers.double().numpy(), seed=seed)
+    return SetResult(each.name, each.substitute_for, score, len(outliers), separation)

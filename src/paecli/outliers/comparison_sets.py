@@ -1,0 +1,138 @@
+"""Which images `pae ood --against` compares: the model's own test set and the other sets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from paecli.data.image_paths import find_images
+from paecli.data.images.files import read_images
+from paecli.data.images.pixels import resize, set_channels, to_bytes
+from paecli.data.sets.named_sets import BUNDLED, NAMED_SETS
+from paecli.data.sets.places import require_comparison
+from paecli.data.stand_in import load_or_stand_in
+from paecli.data.transforms import TRANSFORMS, transform_images
+from paecli.store.header import Header, training_set
+from paecli.system.errors import DataError
+from paecli.system.progress import NullProgress, Progress
+
+CHUNK = 1000  # images that are floats at the same time
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class ComparisonSet:
+    """Images of one kind.
+
+    Attributes:
+        name: what the user asked for.
+        images: `(n, c, h, w)` uint8 in the model's shape.
+        substitute_for: the full data set in whose place a bundled sample stands, or empty.
+    """
+
+    name: str
+    images: Tensor
+    substitute_for: str = ""
+
+
+def default_sets(dataset: str) -> list[str]:
+    """Lists what a model of this data set is compared with when nothing is asked for."""
+    family = BUNDLED[dataset].original if dataset in BUNDLED else dataset
+    others = {"fmnist": ["mnist"], "mnist": ["fmnist"]}.get(family, [])
+    return [*others, "hflip", "vflip", "noise", "constant", "invert"]
+
+
+def normal_set(
+    header: Header,
+    *,
+    image_shape: Shape,
+    data_dir: Path | None,
+    progress: Progress = NullProgress(),
+) -> ComparisonSet:
+    """Returns the test images of the data set that the model was trained on.
+
+    Raises:
+        DataError: the set is not on this machine and no sample of it is bundled.
+    """
+    name = training_set(header)
+    if not name:
+        raise DataError("the model does not say what it was trained on; train it again")
+    return _named_set(name, image_shape=image_shape, data_dir=data_dir, progress=progress)
+
+
+def outlier_sets(
+    names: Sequence[str],
+    normal: ComparisonSet,
+    *,
+    data_dir: Path | None,
+    seed: int = 0,
+    progress: Progress = NullProgress(),
+) -> list[ComparisonSet]:
+    """Loads the sets to tell from the normal one.
+
+    Args:
+        names: transforms of the normal set, names of data sets (their test images) or folders
+            (all their images).
+        normal: the model's own test set.
+        data_dir: where to look for data sets first.
+        seed: of the transforms `noise` and `constant`.
+        progress: told of downloads and files.
+
+    Raises:
+        UsageError: a name is none of these.
+        DataError: a set cannot be read.
+    """
+    return [
+        ComparisonSet(name, transform_images(name, normal.images, seed))
+        if name in TRANSFORMS
+        else _other_set(name, normal, data_dir=data_dir, progress=progress)
+        for name in dict.fromkeys(names)
+    ]
+
+
+def _other_set(
+    name: str, normal: ComparisonSet, *, data_dir: Path | None, progress: Progress
+) -> ComparisonSet:
+    channels, height, width = normal.images.shape[1:]
+    shape = (channels, height, width)
+    if name in NAMED_SETS or name in BUNDLED:
+        return _named_set(name, image_shape=shape, data_dir=data_dir, progress=progress)
+    require_comparison(name)
+    images, failures = read_images(find_images([Path(name)]), image_shape=shape, progress=progress)
+    for _, message in failures:
+        progress.say(f"skipped: {message}")
+    return ComparisonSet(name, torch.stack([to_bytes(image.pixels) for image in images]))
+
+
+def _named_set(
+    name: str, *, image_shape: Shape, data_dir: Path | None, progress: Progress
+) -> ComparisonSet:
+    dataset, substitute_for = load_or_stand_in(
+        name,
+        data_dir=data_dir,
+        image_size=square_side(image_shape),
+        channels=image_shape[0],
+        progress=progress,
+    )
+    images = fit_images(dataset.test.images, image_shape)
+    return ComparisonSet(dataset.name, images, substitute_for=substitute_for or "")
+
+
+def square_side(image_shape: Shape) -> int | None:
+    """Returns the side that loaders are asked for; None for shapes that are no squares.
+
+    Those come only from folders whose images all have that very size.
+    """
+    _, height, width = image_shape
+    return height if height == width else None
+
+
+def fit_images(images: Tensor, image_shape: Shape) -> Tensor:
+    """Brings `(n, c, h, w)` uint8 images into the model's shape, unchanged if they have it."""
+    if tuple(images.shape[1:]) == image_shape:
+        return images
+    channels, *size = image_shape
+    chunks = (set_channels(chunk.float() / 255, channels) for chunk in images.split(CHUNK))
+    return torch.cat([to_bytes(resize(chunk, (size[0], size[1]))) for chunk in chunks])

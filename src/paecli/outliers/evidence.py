@@ -1,0 +1,148 @@
+"""What the model makes of images: every quantity that the scores are made of.
+
+`log_prob` (minus the log density of the latent) and `marginal_likelihood` are the paper's
+(arXiv:2006.05479, section 4.2 and appendix), `typicality` follows Nalisnick et al.
+(arXiv:1906.02994); `combined` is our own, chosen on corrupted held-out images only.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import log
+
+import torch
+from torch import Tensor
+
+from paecli.model.model import PAE
+from paecli.model.normal_reference import NormalReference
+from paecli.outliers.marginal_likelihood import negative_log_evidence
+from paecli.system.errors import CheckpointError
+
+SMALLEST = 1e-12  # keeps the logarithm of a perfect reconstruction finite
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the model makes of one batch of images; each part is computed once, when asked for.
+
+    Attributes:
+        model: the trained model.
+        x: `(b, c, h, w)` images in [0, 1].
+    """
+
+    model: PAE
+    x: Tensor
+
+    @cached_property
+    def z(self) -> Tensor:
+        """Latents, `(b, latent_size)`."""
+        return self.model.autoencoder.encode(self.x)
+
+    @cached_property
+    def base(self) -> tuple[Tensor, Tensor]:
+        """Base vectors `(b, latent_size)` and `log|det du/dz|` `(b,)`."""
+        return self.model.require_flow().to_base(self.z)
+
+    @cached_property
+    def residual(self) -> Tensor:
+        """Images minus their reconstructions, `(b, c, h, w)`."""
+        return self.x - self.model.autoencoder.decode(self.z)
+
+    @cached_property
+    def log_prob(self) -> Tensor:
+        """`-log p(z)`, `(b,)` nats."""
+        u, log_determinant = self.base
+        return -self.model.require_flow().base.log_prob(u) - log_determinant
+
+    @cached_property
+    def reconstruction_error(self) -> Tensor:
+        """Mean squared residual of a pixel, `(b,)`."""
+        return self.residual.square().flatten(1).mean(1)
+
+    @cached_property
+    def weighted_error(self) -> Tensor:
+        """Mean squared residual in units of the pixel noise sigma, `(b,)`; 1 is usual."""
+        return (self.residual / self.model.sigma).square().flatten(1).mean(1)
+
+    @cached_property
+    def cycle_distance(self) -> Tensor:
+        """Squared distance, in whitened latents, to the latent of the reconstruction, `(b,)`.
+
+        Normal images return to where they came from; the decoder sends others back to the
+        nearest normal ones.
+        """
+        again = self.model.autoencoder.encode(self.x - self.residual)
+        return (self.model.require_flow().whiten(again) - self.white).square().sum(1)
+
+    @cached_property
+    def typicality(self) -> Tensor:
+        """Distance of `log p(z)` from its mean over normal images, `(b,)` nats."""
+        return (self.log_prob - self.reference.statistics[0, 0]).abs()
+
+    @cached_property
+    def local_log_prob(self) -> Tensor:
+        """`-log p(z)` minus its mean over the nearest normal images, `(b,)` nats."""
+        return self.components[:, 1]
+
+    @cached_property
+    def nearest_distance(self) -> Tensor:
+        """Distance, in whitened latents, to the nearest normal image, `(b,)`."""
+        return self.components[:, -1].exp()
+
+    @cached_property
+    def combined(self) -> Tensor:
+        """Soft maximum of several scores, each compared with normal ones, `(b,)`."""
+        return self.reference.combine(self.components)
+
+    @cached_property
+    def orientation(self) -> Tensor:
+        """Log ratio of the density of the image turned to that of the image as it is, `(b,)` nats.
+
+        The image is mirrored left to right, upside down and both; `log mean p(turned) - log p`.
+        A likelihood ratio (Ren et al., arXiv:1906.02845) with the model itself as background:
+        whatever turning leaves alone, such as how complex the image is, cancels.
+        """
+        turned = (self.x.flip(-1), self.x.flip(-2), self.x.flip(-1, -2))
+        log_p = torch.stack([-Evidence(self.model, x).log_prob for x in turned])
+        return torch.logsumexp(log_p, dim=0) - log(len(turned)) + self.log_prob
+
+    @cached_property
+    def marginal_likelihood(self) -> Tensor:
+        """Minus the Laplace estimate of `log p(x)`, `(b,)` nats; see `negative_log_evidence`."""
+        return negative_log_evidence(
+            self.model,
+            z=self.z,
+            u=self.base[0],
+            residual=self.residual,
+            log_prob=-self.log_prob,
+        )
+
+    @cached_property
+    def white(self) -> Tensor:
+        """Whitened latents, `(b, latent_size)`."""
+        return self.model.require_flow().whiten(self.z)
+
+    @cached_property
+    def features(self) -> Tensor:
+        """What is compared with the nearest normal images, `(b, 3)`; see `NormalReference`."""
+        positive = torch.stack((self.weighted_error, self.cycle_distance), dim=1)
+        logarithms = positive.clamp_min(SMALLEST).log()
+        return torch.cat((self.log_prob.unsqueeze(1), logarithms), dim=1)
+
+    @cached_property
+    def components(self) -> Tensor:
+        """The features compared with the nearest normal images, `(b, 5)`."""
+        return self.reference.compare(self.white, self.features)
+
+    @property
+    def reference(self) -> NormalReference:
+        """The model's normal images.
+
+        Raises:
+            CheckpointError: the model was not given any.
+        """
+        if not len(self.model.normal_reference.latents):
+            raise CheckpointError(
+                "this model has no normal images to compare with; "
+                "run `pae train-flow RUN_FOLDER --measure-only`"
+            )
+        return self.model.normal_reference

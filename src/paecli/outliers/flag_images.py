@@ -1,0 +1,174 @@
+"""`pae ood IMAGES...`: a p-value for each image, and which ones to flag."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from paecli.data.image_paths import find_images
+from paecli.data.images.files import read_image
+from paecli.model.model import PAE
+from paecli.model.requirements import require_rate
+from paecli.outliers.conformal import benjamini_hochberg, p_values
+from paecli.outliers.scores import measure_scores
+from paecli.system.errors import ImageError
+from paecli.system.progress import NullProgress, Progress
+
+CHUNK = 500  # images in memory at the same time
+SHOWN = 8  # most unusual images to picture
+
+
+@dataclass(frozen=True)
+class ScoredImage:
+    """One image.
+
+    Attributes:
+        path: its file.
+        p_value: share of normal images that are at least as unusual, in (0, 1].
+        outlier: whether it is flagged.
+        score: the value the p-value is made of, higher = more unusual.
+        log_prob: log density of its latent, nats.
+        reconstruction_error: mean squared error of a pixel, pixels in [0, 1].
+    """
+
+    path: Path
+    p_value: float
+    outlier: bool
+    score: float
+    log_prob: float
+    reconstruction_error: float
+
+
+@dataclass(frozen=True, eq=False)
+class FlagReport:
+    """What `flag_images` found.
+
+    Attributes:
+        images: one an image that could be read, in the order of the paths.
+        unreadable: path and reason of each of the others.
+        score: name of the score.
+        fpr: rate of false positives that was asked for; counts when `fdr` is None.
+        fdr: rate of false discoveries that was asked for, or None.
+        normal_count: normal images behind the p-values.
+        unusual: the most unusual images, most unusual first.
+        unusual_pixels: `(k, c, h, w)` their pixels as the model sees them, in [0, 1].
+        unusual_reconstructions: what the model makes of them, the same shape.
+        seconds: how long it took.
+    """
+
+    images: tuple[ScoredImage, ...]
+    unreadable: tuple[tuple[Path, str], ...]
+    score: str
+    fpr: float
+    fdr: float | None
+    normal_count: int
+    unusual: tuple[ScoredImage, ...]
+    unusual_pixels: Tensor
+    unusual_reconstructions: Tensor
+    seconds: float
+
+    @property
+    def flagged(self) -> int:
+        """How many images are flagged."""
+        return sum(image.outlier for image in self.images)
+
+    @property
+    def ranked(self) -> list[ScoredImage]:
+        """The images, most unusual first."""
+        return _most_unusual_first(self.images)
+
+
+def flag_images(
+    model: PAE,
+    paths: Sequence[Path],
+    *,
+    score: str,
+    fpr: float = 0.05,
+    fdr: float | None = None,
+    progress: Progress = NullProgress(),
+) -> FlagReport:
+    """Tells which images the model finds unusual.
+
+    Args:
+        model: a model with normal scores.
+        paths: image files and folders.
+        score: name of a score.
+        fpr: share of normal images that may be flagged by mistake.
+        fdr: if given, share of the flagged images that may be normal (Benjamini-Hochberg).
+        progress: told of every image.
+
+    Raises:
+        DataError: a path does not exist, or nothing in it can be read.
+        CheckpointError: the model has no normal scores of this kind.
+        UsageError: the rate is smaller than the normal scores can tell.
+    """
+    start = time.perf_counter()
+    normal = model.require_normal_scores(score)
+    require_rate(fpr if fdr is None else fdr, len(normal))
+    readable, measured, unreadable = _score_files(
+        model, find_images(paths), (score, "log_prob", "reconstruction_error"), progress
+    )
+    p = p_values(measured[score], normal)
+    flagged = p <= fpr if fdr is None else benjamini_hochberg(p, fdr)
+    images = tuple(
+        ScoredImage(path, *values)
+        for path, *values in zip(
+            readable,
+            p.tolist(),
+            flagged.tolist(),
+            measured[score].tolist(),
+            (-measured["log_prob"]).tolist(),
+            measured["reconstruction_error"].tolist(),
+            strict=True,
+        )
+    )
+    unusual = _most_unusual_first(images)[:SHOWN]
+    pixels = torch.stack(
+        [read_image(each.path, image_shape=model.image_shape).pixels for each in unusual]
+    )
+    return FlagReport(
+        images=images,
+        unreadable=tuple(unreadable),
+        score=score,
+        fpr=fpr,
+        fdr=fdr,
+        normal_count=len(normal),
+        unusual=tuple(unusual),
+        unusual_pixels=pixels,
+        unusual_reconstructions=model.reconstruct(pixels),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _most_unusual_first(images: Sequence[ScoredImage]) -> list[ScoredImage]:
+    # many may share the smallest p-value
+    return sorted(images, key=lambda image: (image.p_value, -image.score))
+
+
+def _score_files(
+    model: PAE, paths: Sequence[Path], names: Sequence[str], progress: Progress
+) -> tuple[list[Path], dict[str, Tensor], list[tuple[Path, str]]]:
+    """Reads and scores files chunk by chunk; what cannot be read comes last."""
+    readable: list[Path] = []
+    unreadable: list[tuple[Path, str]] = []
+    parts: dict[str, list[Tensor]] = {name: [] for name in names}
+    with progress.task("scoring images", len(paths)) as task:
+        for begin in range(0, len(paths), CHUNK):
+            pixels: list[Tensor] = []
+            for path in paths[begin : begin + CHUNK]:
+                try:
+                    pixels.append(read_image(path, image_shape=model.image_shape).pixels)
+                    readable.append(path)
+                except ImageError as error:
+                    unreadable.append((path, str(error)))
+                task.advance()
+            if pixels:
+                for name, values in measure_scores(model, torch.stack(pixels), names).items():
+                    parts[name].append(values)
+    if not readable:
+        others = f" ({len(unreadable) - 1} others failed too)" if len(unreadable) > 1 else ""
+        raise ImageError(f"{unreadable[0][1]}{others}")
+    return readable, {name: torch.cat(values) for name, values in parts.items()}, unreadable

@@ -1,0 +1,67 @@
+"""The paper's estimate of `log p(x)`: Laplace, with the decoder's and the flow's Jacobians."""
+
+import warnings
+from math import log, pi
+
+import torch
+from torch import Tensor
+
+from paecli.model.model import PAE
+
+
+def negative_log_evidence(
+    model: PAE, *, z: Tensor, u: Tensor, residual: Tensor, log_prob: Tensor
+) -> Tensor:
+    """Returns minus the Laplace estimate of `log p(x)`: `(b,)` nats.
+
+    The decoder and the flow are taken as linear about the encoder's `z`, so that the integral
+    of `N(x; decode(z), sigma^2) p(z)` over `z` has a closed form:
+    `log p(x, z) + n/2 log 2 pi - 1/2 log det(J^T J + A^T P A)`
+    with `J` the Jacobian of `decode(z) / sigma`, `A` that of `u = to_base(z)` and `P` the
+    precision of the base, the identity for N(0, I).
+
+    Args:
+        model: a model with a flow.
+        z: `(b, latent_size)` latents of the images.
+        u: `(b, latent_size)` their base vectors.
+        residual: `(b, c, h, w)` images minus their reconstructions.
+        log_prob: `(b,)` log density of the latents in nats.
+
+    Source: arXiv:2006.05479, section 4.2, with the Gauss-Newton Hessian.
+    """
+    sigma = model.sigma
+    decoder_jacobian, flow_jacobian = _decoder_jacobian(model, z), _flow_jacobian(model, z)
+    base_precision = model.require_flow().base.precision(u)
+    precision = decoder_jacobian.mT @ decoder_jacobian
+    precision = precision + flow_jacobian.mT @ base_precision @ flow_jacobian
+    chi_squared = (residual / sigma).square().flatten(1).sum(1)
+    log_likelihood = -0.5 * (chi_squared + sigma.numel() * log(2 * pi)) - sigma.log().sum()
+    volume = 0.5 * (z.shape[1] * log(2 * pi) - torch.linalg.slogdet(precision.double())[1])
+    negative: Tensor = -log_prob - log_likelihood - volume
+    return negative
+
+
+def _decoder_jacobian(model: PAE, z: Tensor) -> Tensor:
+    """Returns the Jacobian of `decode(z) / sigma`: `(b, pixels, latent_size)`."""
+    directions = torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
+
+    def decode(at: Tensor) -> Tensor:
+        return (model.autoencoder.decode(at) / model.sigma).flatten(1)
+
+    with warnings.catch_warnings():
+        # forward mode compiles its rules with torch's own deprecated compiler
+        warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
+        # a loop, since vmap knows no channels-last layers
+        columns = [torch.func.jvp(decode, (z,), (row.expand_as(z),))[1] for row in directions]
+    return torch.stack(columns, dim=-1)
+
+
+def _flow_jacobian(model: PAE, z: Tensor) -> Tensor:
+    """Returns the Jacobian of `to_base(z)`: `(b, latent_size, latent_size)`."""
+    flow = model.require_flow()
+
+    def to_base(at: Tensor) -> Tensor:
+        return flow.to_base(at.unsqueeze(0))[0].squeeze(0)
+
+    jacobian: Tensor = torch.func.vmap(torch.func.jacrev(to_base))(z)
+    return jacobian

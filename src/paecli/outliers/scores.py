@@ -1,0 +1,129 @@
+"""Scores of how unusual an image is by name; for every one of them higher means more unusual.
+
+What each score is stands in `outliers.evidence`.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from paecli.model.model import BATCH, PAE
+from paecli.model.normal_reference import IMAGES
+from paecli.model.requirements import FAST_SCORES, SCORE_NAMES, require_scores
+from paecli.outliers.evidence import Evidence
+from paecli.system.progress import NullProgress, Progress
+from paecli.training.objectives import SMALLEST_SIGMA
+
+Score = Callable[[PAE, Tensor], Tensor]
+
+
+def measure_scores(
+    model: PAE,
+    images: Tensor,
+    names: Sequence[str],
+    *,
+    description: str = "scoring images",
+    progress: Progress = NullProgress(),
+) -> dict[str, Tensor]:
+    """Scores images; what several scores need is computed once.
+
+    Args:
+        model: a trained model.
+        images: `(n, c, h, w)`, uint8 or float in [0, 1].
+        names: which of `SCORE_NAMES`.
+        description: what the progress is called.
+        progress: told of every batch.
+
+    Returns:
+        For each name `(n,)` float32 on the CPU, finite, higher = more unusual.
+
+    Raises:
+        UsageError: no such score, or the images do not fit the model.
+        CheckpointError: the score needs a flow and the model has none.
+    """
+    names = tuple(dict.fromkeys(names))
+    require_scores(names)
+    parts: dict[str, list[Tensor]] = {name: [torch.zeros(0)] for name in names}
+    with progress.task(description, len(images)) as task, torch.no_grad():
+        for batch in images.split(BATCH) if len(images) else ():
+            evidence = Evidence(model, model.as_images(batch))
+            for name in names:
+                parts[name].append(_finite(getattr(evidence, name)))
+            task.advance(len(batch))
+    return {name: torch.cat(values) for name, values in parts.items()}
+
+
+def _finite(values: Tensor) -> Tensor:
+    """Takes overflow and NaN, which only images far from all normal ones cause, as highest."""
+    highest = torch.finfo(torch.float32).max
+    return values.detach().float().cpu().nan_to_num(highest, highest, -highest)
+
+
+def _one_score(name: str) -> Score:
+    def score(model: PAE, images: Tensor) -> Tensor:
+        return measure_scores(model, images, [name])[name]
+
+    return score
+
+
+SCORES: dict[str, Score] = {name: _one_score(name) for name in SCORE_NAMES}
+
+
+def fitting_part(images: Tensor) -> Tensor:
+    """Returns the half of held-out images from which sigma and the statistics are measured."""
+    return images[::2]
+
+
+def calibration_part(images: Tensor) -> Tensor:
+    """Returns the other half: p-values are valid only against images nothing was fitted to."""
+    return images[1::2] if len(images) > 1 else images
+
+
+@torch.no_grad()
+def fit_sigma(model: PAE, images: Tensor) -> None:
+    """Sets `model.sigma`, the root mean squared residual of each pixel.
+
+    Pixels that are nearly always black reconstruct almost perfectly; they get a floor of one
+    grey level of 8-bit images, below which differences are rounding.
+
+    Args:
+        model: a trained autoencoder.
+        images: `(n, c, h, w)` held-out images, uint8 or float in [0, 1].
+    """
+    total = torch.zeros_like(model.sigma)
+    part = fitting_part(images)
+    for batch in part.split(BATCH):
+        total += Evidence(model, model.as_images(batch)).residual.square().sum(0)
+    model.sigma.copy_((total / max(len(part), 1)).sqrt().clamp_min(SMALLEST_SIGMA))
+
+
+def fit_normal_scores(
+    model: PAE, held_out: Tensor, *, training: Tensor, names: Sequence[str] = FAST_SCORES
+) -> None:
+    """Sets `model.normal_reference` and `model.normal_scores`.
+
+    Images are compared with the training images; one half of the held-out images tells how
+    such a comparison comes out, the other half is scored, ascending, for p-values.
+
+    Args:
+        model: a model with a flow, after `fit_sigma`.
+        held_out: `(n, c, h, w)` held-out images, uint8 or float in [0, 1].
+        training: `(m, c, h, w)` images the model was trained on; of more than 60,000 some are
+            left out.
+        names: which scores.
+    """
+    stride = -(-len(training) // IMAGES)  # folders are sorted by class: take some of each
+    model.normal_reference.keep(*_latents_and_features(model, training[::stride]))
+    model.normal_reference.fit(*_latents_and_features(model, fitting_part(held_out)))
+    scores = measure_scores(model, calibration_part(held_out), names)
+    model.normal_scores = {name: values.sort().values for name, values in scores.items()}
+
+
+@torch.no_grad()
+def _latents_and_features(model: PAE, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns whitened latents `(n, latent_size)` and features `(n, 3)`."""
+    batches = (Evidence(model, model.as_images(batch)) for batch in images.split(BATCH))
+    parts = [(evidence.white, evidence.features) for evidence in batches]
+    latents, features = (torch.cat(column) for column in zip(*parts, strict=True))
+    return latents, features

@@ -1,0 +1,161 @@
+"""Draws from the posterior by each of the methods, all of equal weight."""
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from paecli.restoration.chains import run_chains, start_chains, warm_up
+from paecli.restoration.coordinates import LatentSpace
+from paecli.restoration.diagnostics import effective_sample_size, rhat
+from paecli.restoration.importance import log_ratios, pareto_smooth
+from paecli.restoration.mixture import Mixture
+from paecli.restoration.target import Target
+
+KEPT = 256  # draws of an image that the answer is made of
+PROPOSALS = 512  # of importance sampling
+WIDENING = 1.05  # of the proposal, so that its tails cover the posterior's
+CHAINS = 8
+FIRST_ROUND = 60  # steps; each further round makes the chains twice as long
+ROUNDS = 5
+RHAT_LIMIT = 1.05
+PARETO_LIMIT = 0.7  # arXiv:1507.02646, section 3
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Draws for each of `n` images, in the coordinates of the target they were made for.
+
+    Attributes:
+        points: `(n, s, k)`.
+        score: `(n, s, k)` gradient of the log density that the draws follow.
+        pareto_k: `(n,)` shape of the tail of the importance ratios; NaN without any.
+        rhat: `(n,)` largest R-hat over the latents; NaN without chains.
+        ess: `(n,)` effective sample size; for chains the smallest over the latents.
+    """
+
+    points: Tensor
+    score: Tensor
+    pareto_k: Tensor
+    rhat: Tensor
+    ess: Tensor
+
+    def select(self, images: Tensor) -> "Draws":
+        """Returns the draws of some of the images; `images` is an index."""
+        return Draws(**{field.name: getattr(self, field.name)[images] for field in fields(self)})
+
+    def put(self, images: Tensor, others: "Draws") -> "Draws":
+        """Returns these draws with those of some images, an index `(m,)`, replaced."""
+        pairs = {
+            field.name: (getattr(self, field.name), getattr(others, field.name))
+            for field in fields(self)
+        }
+        return Draws(**{name: old.index_copy(0, images, new) for name, (old, new) in pairs.items()})
+
+
+def draw_modes(target: Target, mixture: Mixture) -> Draws:
+    """Returns the best mode as the only draw: the method `map`."""
+    points = mixture.only_best().means
+    return _draws(target, points, torch.zeros_like(points), ess=torch.ones(len(points)))
+
+
+def draw_from_mixture(target: Target, mixture: Mixture, generator: torch.Generator) -> Draws:
+    """Draws from the mixture itself: the methods `laplace` and `mixture`."""
+    points = mixture.sample(KEPT, generator)
+    ess = torch.full((len(points),), float(KEPT))
+    return _draws(target, points, mixture.score(points), ess=ess)
+
+
+def draw_from_prior(target: Target, space: LatentSpace, generator: torch.Generator) -> Draws:
+    """Draws from the flow itself: exact where nothing is observed.
+
+    Args:
+        target: of images without an observed pixel, over whitened latents.
+        space: its latents.
+        generator: source of randomness.
+    """
+    n, k = len(target.data), target.latent_size
+    u = space.base.sample(n * KEPT, generator=generator).to(target.data)
+    points = space.from_base(u).detach().view(n, KEPT, k)
+    ess = torch.full((n,), float(KEPT))
+    return _draws(target, points, target.score(points)[1], ess=ess)
+
+
+def draw_by_importance(target: Target, mixture: Mixture, generator: torch.Generator) -> Draws:
+    """Draws from a slightly wider mixture and resamples by smoothed importance ratios."""
+    proposal = replace(mixture, factors=mixture.factors * WIDENING)
+    points = proposal.sample(PROPOSALS, generator)
+    smoothed = [pareto_smooth(each) for each in log_ratios(target, proposal, points)]
+    weights = torch.stack([weights for weights, _ in smoothed])
+    points = _resample(points, weights, generator)
+    _, score = target.score(points.to(target.data))
+    shapes = torch.tensor([shape for _, shape in smoothed])
+    return _draws(target, points, score, pareto_k=shapes, ess=1 / weights.square().sum(1))
+
+
+def draw_by_chains(
+    target: Target, mixture: Mixture, generator: torch.Generator, *, rounds: int = ROUNDS
+) -> Draws:
+    """Runs Hamiltonian Monte Carlo until the chains of each image agree, for some rounds."""
+    chains = start_chains(target, mixture, chains=CHAINS, generator=generator)
+    mixture, chains = warm_up(target, mixture, chains, generator)
+    chains, points, score = run_chains(
+        target, mixture, chains, steps=FIRST_ROUND, generator=generator
+    )
+    answer = _summarise(target, points, score)
+    pending = torch.arange(len(target.data))
+    for _ in range(1, rounds):
+        apart = answer.rhat[pending] > RHAT_LIMIT
+        pending, chains = pending[apart], chains.select(apart)
+        if not len(pending):
+            break
+        chains, more_points, more_score = run_chains(
+            target.select(pending),
+            mixture.select(pending),
+            chains,
+            steps=len(points),
+            generator=generator,
+        )
+        points = torch.cat((points[:, apart], more_points))
+        score = torch.cat((score[:, apart], more_score))
+        answer = answer.put(pending, _summarise(target, points, score))
+    return answer
+
+
+def _summarise(target: Target, points: Tensor, score: Tensor) -> Draws:
+    """Diagnoses chains `(steps, n, c, k)` and thins them to `KEPT` draws of an image."""
+    by_chain = points.transpose(1, 2)
+    chosen = torch.linspace(0, points.shape[0] * points.shape[2] - 1, KEPT).round().long()
+    pooled, pooled_score = (
+        values.permute(1, 0, 2, 3).flatten(1, 2)[:, chosen] for values in (points, score)
+    )
+    ess = effective_sample_size(by_chain).amin(-1)
+    return _draws(target, pooled, pooled_score, rhat=rhat(by_chain).amax(-1), ess=ess)
+
+
+def _draws(
+    target: Target,
+    points: Tensor,
+    score: Tensor,
+    *,
+    ess: Tensor,
+    pareto_k: Tensor | None = None,
+    rhat: Tensor | None = None,
+) -> Draws:
+    unknown = torch.full((len(points),), torch.nan)
+    return Draws(
+        points=points.to(target.data),
+        score=score.to(target.data),
+        ess=ess.float(),
+        pareto_k=unknown if pareto_k is None else pareto_k.float(),
+        rhat=unknown if rhat is None else rhat.float(),
+    )
+
+
+def _resample(points: Tensor, weights: Tensor, generator: torch.Generator) -> Tensor:
+    """Draws `KEPT` of the points `(n, s, k)` by weight, systematically."""
+    start = torch.rand(len(points), 1, generator=generator, dtype=torch.float64)
+    edges = weights.cumsum(1)
+    ticks = (start + torch.arange(KEPT)) / KEPT * edges[:, -1:]
+    chosen = torch.searchsorted(edges, ticks).clamp_max(points.shape[1] - 1)
+    return torch.take_along_dim(points, chosen.unsqueeze(-1), dim=1)

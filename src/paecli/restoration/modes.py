@@ -1,0 +1,146 @@
+"""Maximum a posteriori points: many starts of many images climb at once.
+
+All of it is over base vectors: starts, bounds and curvatures come from the flow's base.
+Tempered Adam brings the starts near modes; Levenberg-Marquardt steps finish there.
+"""
+
+from math import sqrt
+
+import torch
+from torch import Tensor
+
+from paecli.restoration.target import Target
+
+FIRST_TEMPER = 0.02  # of the likelihood, so that starts can still cross between modes
+RISING_STEPS = 20
+FULL = [1.0] * 10  # tempers of the steps after that, twice
+ADAM_RATE = 0.15  # in prior standard deviations
+FINAL_STEPS = 5
+JACOBIAN_BUDGET = 128  # latents times starts that Levenberg-Marquardt finishes for an image
+FEWEST, MOST = 4, 16  # of those starts; four times as many climb
+CLOSE = 0.25  # distance in a latent, in prior standard deviations, within which starts are one
+FIRST_DAMPING = 0.1
+EASIER, HARDER = 0.2, 8.0  # change of the damping after a good and a bad step
+
+
+def draw_starts(
+    target: Target, *, count: int, generator: torch.Generator, guesses: Tensor | None = None
+) -> Tensor:
+    """Draws starting points from the prior and keeps the likeliest.
+
+    Args:
+        target: the posterior.
+        count: points to draw for each image.
+        generator: source of randomness.
+        guesses: `(n, g, k)` points that are always kept, or None.
+
+    Returns:
+        `(n, min(count, 4 * survivors(k)) + g, k)`.
+    """
+    n, k = len(target.data), target.latent_size
+    starts = target.base.sample(n * count, generator=generator).to(target.data)
+    starts = _bounded(target, starts.view(n, count, k))
+    starts = best(target, starts, 4 * survivors(k), temper=FIRST_TEMPER)
+    return starts if guesses is None else torch.cat((_bounded(target, guesses), starts), dim=1)
+
+
+def survivors(latent_size: int) -> int:
+    """Returns how many starts of an image to finish; a Jacobian costs a pass for each latent."""
+    return min(MOST, max(FEWEST, JACOBIAN_BUDGET // latent_size))
+
+
+def climb(target: Target, u: Tensor) -> Tensor:
+    """Moves starts `(n, s, k)` uphill by Adam while the likelihood's temper rises to 1.
+
+    The worse half of the starts, as `best` ranks them, is dropped after each third, but never
+    below `survivors`.
+
+    Returns:
+        `(n, min(s, survivors(k)), k)`, best first.
+    """
+    rising = [FIRST_TEMPER ** (1 - step / RISING_STEPS) for step in range(RISING_STEPS)]
+    for tempers, rate in ((rising, ADAM_RATE), (FULL, ADAM_RATE), (FULL, ADAM_RATE / 4)):
+        u = _adam(target, u, tempers, rate=rate)
+        u = best(target, u, max(survivors(target.latent_size), u.shape[1] // 2))
+    return best(target, u, survivors(target.latent_size))
+
+
+@torch.no_grad()
+def best(target: Target, u: Tensor, count: int, *, temper: float = 1.0) -> Tensor:
+    """Returns the `count` points of highest posterior density of each image, best first.
+
+    Points close to a better one come after all others: many starts at one mode would else push
+    a second, lower mode out.
+    """
+    log_prob = target.log_prob(u, temper=temper).nan_to_num(nan=-torch.inf)
+    order = log_prob.argsort(dim=1, descending=True)
+    u = torch.take_along_dim(u, order.unsqueeze(-1), dim=1)
+    close = torch.cdist(u, u) < CLOSE * sqrt(u.shape[2])
+    repeats_last = close.tril(-1).any(2).int().argsort(dim=1, stable=True)
+    return torch.take_along_dim(u, repeats_last[:, :count].unsqueeze(-1), dim=1)
+
+
+@torch.no_grad()
+def finish(target: Target, u: Tensor, *, steps: int = FINAL_STEPS) -> tuple[Tensor, Tensor]:
+    """Takes Levenberg-Marquardt steps from points `(n, s, k)`; exact for a linear decoder.
+
+    Returns:
+        The points, and their log posterior `(n, s)`, which never falls.
+    """
+    log_prob = target.log_prob(u)
+    damping = torch.full_like(log_prob, FIRST_DAMPING)
+    for _ in range(steps):
+        curvature, slope = gauss_newton(target, u)
+        scale = curvature.diagonal(dim1=-2, dim2=-1) * damping[..., None]
+        step = torch.linalg.solve(curvature + torch.diag_embed(scale), slope.unsqueeze(-1))
+        proposal = _bounded(target, u + step.squeeze(-1).to(u))
+        new = target.log_prob(proposal)
+        better = new >= log_prob
+        u = torch.where(better[..., None], proposal, u)
+        log_prob = torch.where(better, new, log_prob)
+        damping = torch.where(better, damping * EASIER, damping * HARDER).clamp(1e-9, 1e6)
+    return u, log_prob
+
+
+def gauss_newton(target: Target, u: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the Gauss-Newton precision `P + J' W J` and the gradient of the log posterior.
+
+    `P` is the precision of the base, the identity for N(0, I).
+
+    Args:
+        target: the posterior over base vectors.
+        u: points `(n, s, k)`.
+
+    Returns:
+        `(n, s, k, k)` and `(n, s, k)`, in float64.
+    """
+    images, jacobian = target.jacobian(u)
+    weighted = jacobian * target.precision[:, None, None]
+    points = u.flatten(0, 1)
+    prior = target.base.precision(points).double().view(*u.shape, -1)
+    curvature = (weighted @ jacobian.transpose(-1, -2)).double() + prior
+    misfit = target.data[:, None] - images
+    pull = target.base.score(points).double().view(u.shape)
+    slope = torch.einsum("nskp,nsp->nsk", weighted, misfit).double() + pull
+    return curvature, slope
+
+
+def _adam(target: Target, u: Tensor, tempers: list[float], *, rate: float) -> Tensor:
+    first, second = torch.zeros_like(u), torch.zeros_like(u)
+    for step, temper in enumerate(tempers, start=1):
+        _, slope = target.score(u, temper=temper)
+        first = 0.9 * first + 0.1 * slope
+        second = 0.95 * second + 0.05 * slope.square()
+        moved = (first / (1 - 0.9**step)) / ((second / (1 - 0.95**step)).sqrt() + 1e-8)
+        u = _bounded(target, u + rate * moved)
+    return u
+
+
+def _bounded(target: Target, u: Tensor) -> Tensor:
+    """Pulls points back into the ball that holds nearly all of the prior.
+
+    A trained flow sends points far outside it to absurd latents.
+    """
+    radius = target.base.radius
+    shrink: Tensor = radius / u.norm(dim=-1, keepdim=True).clamp_min(radius)
+    return u * shrink

@@ -1,0 +1,195 @@
+"""Restores damaged images: builds the posterior, solves it, and sums it up in pixels."""
+
+import time
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from paecli.restoration.coordinates import LatentSpace
+from paecli.restoration.moments import Linearisation, pixel_moments
+from paecli.restoration.pixel_model import PixelModel
+from paecli.restoration.result import Diagnostics, Mode, Restoration
+from paecli.restoration.solve import Method, Posterior, passed, solve
+from paecli.restoration.target import Target
+
+APPROXIMATE = ("map", "laplace", "mixture")  # methods without diagnostics of their own
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Damaged images and what is known about the damage.
+
+    Attributes:
+        data: `(n, c, h, w)`; any finite values where missing.
+        observed: `(n, c, h, w)` boolean, True where observed.
+        noise: standard deviation of the noise on observed pixels.
+    """
+
+    data: Tensor
+    observed: Tensor
+    noise: float
+
+    def paste(self, images: Tensor, index: int) -> Tensor:
+        """Puts the observed pixels of image `index` into `(..., c, h, w)`, unless noisy."""
+        if self.noise > 0:
+            return images
+        return torch.where(self.observed[index], self.data[index], images)
+
+
+def restore_images(
+    damage: Damage,
+    *,
+    space: LatentSpace,
+    latent_size: int,
+    sigma: Tensor,
+    inflation: Tensor,
+    pixels: PixelModel,
+    method: Method = "auto",
+    samples: int = 64,
+    starts: int = 64,
+    seed: int = 0,
+    guesses: Tensor | None = None,
+) -> list[Restoration]:
+    """Restores a batch of images.
+
+    Args:
+        damage: the images.
+        space: whitened latents, their images and their prior.
+        latent_size: `k`.
+        sigma: `(c, h, w)` standard deviation of a pixel about its reconstruction.
+        inflation: `(n,)` factors on `sigma` squared in the likelihood.
+        pixels: distribution of true pixels given decoded ones.
+        method: see `paecli.restoration.solve`.
+        samples: draws to return as images.
+        starts: starting points of the search for modes.
+        seed: of everything random.
+        guesses: `(n, g, k)` good starting points, or None.
+    """
+    began = time.perf_counter()
+    base = build_target(
+        damage, space=space, latent_size=latent_size, sigma=sigma, inflation=inflation
+    )
+    generator = torch.Generator().manual_seed(seed)
+    posterior = solve(
+        base, space, method=method, starts=starts, generator=generator, guesses=guesses
+    )
+    plain = build_target(
+        damage,
+        space=space,
+        latent_size=latent_size,
+        sigma=sigma,
+        inflation=torch.ones_like(inflation),
+    )
+    readings = [
+        _Reading(damage, plain, space, posterior, pixels, index)
+        for index in range(len(damage.data))
+    ]
+    restored = [reading.restoration(samples, generator) for reading in readings]
+    seconds = (time.perf_counter() - began) / max(len(restored), 1)
+    return [replace(each, seconds=seconds) for each in restored]
+
+
+def build_target(
+    damage: Damage, *, space: LatentSpace, latent_size: int, sigma: Tensor, inflation: Tensor
+) -> Target:
+    """Builds the posterior over base vectors; arguments as of `restore_images`."""
+    data = damage.data.flatten(1)
+    observed = damage.observed.flatten(1)
+    variance = inflation[:, None] * sigma.flatten().square() + damage.noise**2
+    return Target(
+        generate=lambda u: space.decode(space.from_base(u)),
+        data=torch.where(observed, data, torch.zeros_like(data)),
+        variance=variance,
+        observed=observed,
+        latent_size=latent_size,
+        base=space.base,
+    )
+
+
+class _Reading:
+    """Sums up the posterior of one image of a batch in pixels."""
+
+    def __init__(
+        self,
+        damage: Damage,
+        plain: Target,
+        space: LatentSpace,
+        posterior: Posterior,
+        pixels: PixelModel,
+        index: int,
+    ) -> None:
+        self.damage, self.space, self.pixels, self.index = damage, space, pixels, index
+        only = torch.tensor([index])
+        self.base = plain.select(only)
+        self.latents = space.target(self.base)
+        self.mixture, self.draws = posterior.mixture.select(only), posterior.draws.select(only)
+        self.latent_mixture = posterior.latent_mixture.select(only)
+        self.method, self.note = posterior.methods[index], posterior.notes[index]
+        self.shape = damage.data.shape[1:]
+
+    @torch.no_grad()
+    def restoration(self, samples: int, generator: torch.Generator) -> Restoration:
+        """Returns the result, without its time."""
+        points = self.draws.points
+        images = self.latents.images(points)
+        mean, std = self._moments(images)
+        map_image = self.base.images(self.mixture.only_best().means.to(points))
+        chosen = torch.linspace(0, points.shape[1] - 1, min(samples, points.shape[1])).long()
+        return Restoration(
+            map=self._pasted(map_image[0, 0]),
+            mean=self._pasted(mean),
+            std=self._without_observed(std),
+            samples=self._pasted(images[0, chosen]),
+            samples_u=self.space.base_vectors(points[:, chosen])[0],
+            predictive=self._pasted(self.pixels.draw(images[0], generator)),
+            modes=self._modes(points),
+            chi2=self.base.chi2(map_image).item(),
+            degrees_of_freedom=int(self.base.observed.sum()),
+            diagnostics=self._diagnostics(),
+            method=self.method,
+            note=self.note,
+            seconds=0.0,
+        )
+
+    def _moments(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the predictive mean and standard deviation `(p,)` of images `(1, s, p)`."""
+        best = self.latent_mixture.only_best()
+        _, jacobian = self.latents.jacobian(best.means.to(images))
+        factor = best.factors[:, 0].to(images)
+        linear = Linearisation(jacobian[:, 0], factor @ factor.mT)
+        mean, spread = pixel_moments(self.pixels.mean(images), self.draws.score, linear)
+        scatter = self.pixels.variance(images).mean(1)
+        return mean[0], (spread + scatter).sqrt()[0]
+
+    def _modes(self, like: Tensor) -> tuple[Mode, ...]:
+        means = self.mixture.means.to(like)
+        images = self.base.images(means)[0]
+        return tuple(
+            Mode(means[0, place], self._pasted(images[place]), level.item(), weight.item())
+            for place, (level, weight) in enumerate(
+                zip(self.mixture.log_posteriors[0], self.mixture.weights[0], strict=True)
+            )
+            if weight > 0
+        )
+
+    def _diagnostics(self) -> Diagnostics:
+        return Diagnostics(
+            pareto_k=_known(self.draws.pareto_k),
+            rhat=_known(self.draws.rhat),
+            ess=self.draws.ess.item(),
+            passed=None if self.method in APPROXIMATE else bool(passed(self.draws)),
+        )
+
+    def _pasted(self, images: Tensor) -> Tensor:
+        return self.damage.paste(images.reshape(*images.shape[:-1], *self.shape), self.index)
+
+    def _without_observed(self, std: Tensor) -> Tensor:
+        image = std.reshape(self.shape)
+        if self.damage.noise > 0:
+            return image
+        return image.masked_fill(self.damage.observed[self.index], 0.0)
+
+
+def _known(value: Tensor) -> float | None:
+    return None if value.isnan().item() else value.item()

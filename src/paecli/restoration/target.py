@@ -1,0 +1,105 @@
+"""The posterior density of damaged images, for many of them at once."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import pi
+
+import torch
+from torch import Tensor
+
+from paecli.model.base_distribution import Base
+
+Generate = Callable[[Tensor], Tensor]
+LogDensity = Callable[[Tensor], Tensor]
+
+JACOBIAN_ROWS = 4096  # decoder passes at once when a Jacobian is taken; bounds the memory
+
+
+@dataclass(frozen=True)
+class Target:
+    """`log p(u, d) = log prior(u) + sum over observed pixels of log N(d; g(u), variance)`.
+
+    The coordinates `u` are the flow's base vectors, with `g(u) = decode(from_base(u))`, or
+    those of `paecli.restoration.coordinates`. Shapes: `n` images, `s` points for each, `k`
+    latents, `p` values (channels times pixels) of an image.
+
+    Attributes:
+        generate: `g`, maps `(b, k)` points to `(b, c, h, w)` images; differentiable.
+        data: `(n, p)` observed values; anything finite where missing.
+        variance: `(n, p)` variance of `data` about `g(u)`: model error and noise.
+        observed: `(n, p)`, True where observed.
+        base: distribution of base vectors.
+        log_prior: log density of `(b, k)` points, `(b,)` in nats; differentiable. None: that
+            of the base, whose vectors the points are.
+    """
+
+    generate: Generate
+    data: Tensor
+    variance: Tensor
+    observed: Tensor
+    latent_size: int
+    base: Base
+    log_prior: LogDensity | None = None
+
+    @property
+    def precision(self) -> Tensor:
+        """`(n, p)`: 1 / variance where observed, 0 where missing."""
+        return self.observed / self.variance
+
+    def images(self, u: Tensor) -> Tensor:
+        """Maps points `(n, s, k)` to flattened images `(n, s, p)`."""
+        n, s, _ = u.shape
+        return self.generate(u.reshape(n * s, -1)).reshape(n, s, -1)
+
+    def chi2(self, images: Tensor) -> Tensor:
+        """Returns the squared misfit of `(n, s, p)` images in units of the variance: `(n, s)`."""
+        return torch.einsum("nsp,np->ns", (images - self.data[:, None]).square(), self.precision)
+
+    def log_prob(self, u: Tensor, *, temper: float = 1.0) -> Tensor:
+        """Returns `log prior + temper * log likelihood` at points `(n, s, k)`: `(n, s)`."""
+        log_prior = self.log_prior or self.base.log_prob
+        prior = log_prior(u.flatten(0, 1)).view(u.shape[:2])
+        return prior + temper * self.log_likelihood(self.images(u))
+
+    def log_likelihood(self, images: Tensor) -> Tensor:
+        """Returns the log likelihood of `(n, s, p)` images in nats: `(n, s)`."""
+        normaliser = (self.observed * (2 * pi * self.variance).log()).sum(1)
+        return -0.5 * (self.chi2(images) + normaliser[:, None])
+
+    def score(self, u: Tensor, *, temper: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Returns `log_prob` `(n, s)` and its gradient `(n, s, k)`."""
+        with torch.enable_grad():
+            u = u.detach().requires_grad_(True)
+            log_prob = self.log_prob(u, temper=temper)
+            (gradient,) = torch.autograd.grad(log_prob.sum(), u)
+        return log_prob.detach(), gradient
+
+    def jacobian(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns images `(n, s, p)` and `d image / d u`, `(n, s, k, p)`, by forward mode."""
+        n, s, k = u.shape
+        parts = [
+            self._jacobian(part) for part in u.reshape(n * s, k).split(max(1, JACOBIAN_ROWS // k))
+        ]
+        images = torch.cat([part[0] for part in parts]).reshape(n, s, -1)
+        return images, torch.cat([part[1] for part in parts]).reshape(n, s, k, -1)
+
+    @torch.no_grad()
+    def _jacobian(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        def push(direction: Tensor) -> Tensor:
+            change: Tensor = torch.func.jvp(self.generate, (u,), (direction.expand_as(u),))[1]
+            return change
+
+        directions = torch.eye(u.shape[1], dtype=u.dtype, device=u.device)
+        with warnings.catch_warnings(action="ignore"):  # torch's own, on first use
+            columns = torch.vmap(push)(directions)
+        return self.generate(u).flatten(1), columns.flatten(2).transpose(0, 1)
+
+    def select(self, images: Tensor) -> "Target":
+        """Returns the target of a subset of the images; `images` is an index `(m,)`."""
+        return replace(
+            self,
+            data=self.data[images],
+            variance=self.variance[images],
+            observed=self.observed[images],
+        )

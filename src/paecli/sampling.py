@@ -1,0 +1,133 @@
+"""`pae sample` and `pae interpolate`: new images, and the way from one image to another."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from paecli.data import read_image
+from paecli.data.evaluation_data import load_evaluation_data
+from paecli.data.sets.places import parse_place
+from paecli.interpolation import spherical_path
+from paecli.model.model import PAE
+from paecli.model.requirements import require_temperature
+from paecli.store.checkpoint import Header
+from paecli.system.errors import DataError, UsageError
+from paecli.system.progress import NullProgress, Progress
+
+
+@dataclass(frozen=True, eq=False)
+class SampleReport:
+    """Images drawn from a model.
+
+    Attributes:
+        images: `(count, c, h, w)` in [0, 1].
+        temperature: scale of the base vectors they were made from.
+        seed: the same seed and model give the same images.
+    """
+
+    images: Tensor
+    temperature: float
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class InterpolationReport:
+    """The way from one image to another.
+
+    Attributes:
+        ends: `(2, c, h, w)` in [0, 1], the two images as the model reads them.
+        frames: `(steps, c, h, w)` in [0, 1]; the first and last are the ends' reconstructions.
+        log_prob: `(steps,)` log density of the frames' latents, in nats.
+    """
+
+    ends: Tensor
+    frames: Tensor
+    log_prob: Tensor
+
+
+def draw_samples(
+    model: PAE, *, count: int = 64, temperature: float = 1.0, seed: int = 0
+) -> SampleReport:
+    """Draws images from a trained model.
+
+    Args:
+        model: both stages trained.
+        count: how many, at least 1.
+        temperature: scale of the base vectors; 1 is the model itself, below 1 gives more
+            typical and less varied images.
+        seed: of the random numbers.
+
+    Raises:
+        UsageError: a count or temperature out of range.
+        CheckpointError: the model has no flow.
+    """
+    if count < 1:
+        raise UsageError(f"cannot draw {count} images; give a number of at least 1")
+    require_temperature(temperature)
+    generator = torch.Generator().manual_seed(seed)
+    images = model.sample(count, temperature=temperature, generator=generator)
+    return SampleReport(images, temperature, seed)
+
+
+@torch.no_grad()
+def interpolate(model: PAE, start: Tensor, end: Tensor, *, steps: int = 9) -> InterpolationReport:
+    """Goes from one image to another through images that the model finds as typical.
+
+    The path is a spherical one in the flow's base space; `spherical_path` says why. The paper
+    (arXiv:2006.05479) interpolates linearly between latents.
+
+    Args:
+        model: both stages trained.
+        start: `(c, h, w)`, uint8 or float in [0, 1].
+        end: the same.
+        steps: frames, both ends included; at least 2.
+
+    Raises:
+        UsageError: too few steps, or the images do not fit the model.
+        CheckpointError: the model has no flow.
+    """
+    if steps < 2:
+        raise UsageError(f"a path of {steps} frame(s) has no two ends; give at least 2 steps")
+    flow = model.require_flow()
+    ends = torch.stack([model.as_images(image[None])[0] for image in (start, end)])
+    base, _ = flow.to_base(model.encode(ends))
+    latents = flow.from_base(spherical_path(base[0], base[1], steps=steps))
+    return InterpolationReport(ends, model.decode(latents), flow.log_prob(latents))
+
+
+def read_end(
+    text: str,
+    *,
+    model: PAE,
+    header: Header,
+    data_dir: Path | None = None,
+    progress: Progress = NullProgress(),
+) -> Tensor:
+    """Reads an image that the user names by file, or by its place in the model's data set.
+
+    Args:
+        text: an image file, or `test:12` or `train:12`.
+        model: says which shape the image must have.
+        header: says which data set the model was trained on.
+        data_dir: where to look for the data set first.
+        progress: told when another data set than the model's own has to serve.
+
+    Returns:
+        `(c, h, w)`, float in [0, 1] or uint8.
+
+    Raises:
+        ImageError: the file cannot be read.
+        DataError: the data set is missing or has no such image.
+    """
+    place = parse_place(text)
+    if place is None:
+        return read_image(Path(text), image_shape=model.image_shape).pixels
+    data, _ = load_evaluation_data(model, header, data_dir=data_dir, progress=progress)
+    part, index = place
+    images = (data.train if part == "train" else data.test).images
+    if index >= len(images):
+        last = f"{part}:{len(images) - 1}"
+        raise DataError(f"{data.name} has no {text}; choose one of {part}:0 to {last}")
+    return images[index]

@@ -1,0 +1,92 @@
+"""`pae publish`: adds a model to a registry folder that any static host can serve."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from paecli.store.checkpoint import load_pae, save_pae
+from paecli.store.index import INDEX_FILE, Entry, Index, IndexFile, index_to_yaml
+from paecli.store.model_card import write_card
+from paecli.store.publication_plan import plan_publication
+from paecli.system.files import hash_file, write_atomically
+from paecli.system.locks import only_process
+from paecli.system.progress import NullProgress, Progress
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What was published.
+
+    Attributes:
+        entry: the new entry of the index.
+        model_file: the model in the registry folder.
+        card_file: its model card, Markdown.
+        index_file: the index.
+    """
+
+    entry: Entry
+    model_file: Path
+    card_file: Path
+    index_file: Path
+
+
+def publish(
+    model_file: Path,
+    *,
+    folder: Path,
+    name: str | None = None,
+    licence: str = "",
+    description: str = "",
+    half: bool = False,
+    replace: bool = False,
+    progress: Progress = NullProgress(),
+) -> Publication:
+    """Adds a model to a registry folder as the next revision of its name.
+
+    The index is written last and atomically: whoever reads it meanwhile, and a crash, finds
+    the registry as it was.
+
+    Args:
+        model_file: the model.
+        folder: the registry; made if need be.
+        name: what to call it; by default `DATASET-LATENT_SIZE`.
+        licence: SPDX identifier.
+        description: one line.
+        half: whether to store the autoencoder's weights as float16.
+        replace: whether to remove earlier revisions of that name.
+        progress: told when this has to wait for another process.
+
+    Raises:
+        CheckpointError: the model is damaged.
+        WriteError: the folder cannot be written.
+        RegistryError: the folder holds a damaged index.
+        UsageError: a name that cannot be used.
+    """
+    model, header = load_pae(model_file)
+    key = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()
+    with only_process(key, f"publishing to {folder}", progress):
+        plan = plan_publication(
+            header, folder=folder, name=name, licence=licence, description=description
+        )
+        stem = f"{plan.entry.name}-r{plan.entry.revision}"
+        target = folder / f"{stem}.safetensors"
+        if half:
+            save_pae(target, model, header, half=True)
+        else:
+            write_atomically(target, model_file.read_bytes())
+        stored = IndexFile(path=target.name, size=target.stat().st_size, sha256=hash_file(target))
+        entry = plan.entry.model_copy(update={"files": (stored,)})
+        card = folder / f"{stem}.md"
+        write_atomically(card, write_card(entry, header).encode())
+        _write_index(folder, plan.index, entry, replace=replace)
+    return Publication(entry, target, card, folder / INDEX_FILE)
+
+
+def _write_index(folder: Path, index: Index, entry: Entry, *, replace: bool) -> None:
+    old = [other for other in index.entries if replace and other.name == entry.name]
+    kept = [other for other in index.entries if other not in old]
+    text = index_to_yaml(Index(entries=(*kept, entry)))
+    write_atomically(folder / INDEX_FILE, text.encode())
+    for file in (file for other in old for file in other.files):
+        (folder / file.path).unlink(missing_ok=True)
+        (folder / file.path).with_suffix(".md").unlink(missing_ok=True)

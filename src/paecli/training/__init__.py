@@ -1,0 +1,1 @@
+"""Training: objectives, augmentation, optimisers, the loop, and both stages as jobs."""

@@ -1,0 +1,250 @@
+"""`pae train-ae`: stage 1, from a data set to `autoencoder.safetensors`."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from paecli.data import ImageDataset, ImageSplit, hold_out, load_dataset
+from paecli.model.autoencoder import Autoencoder
+from paecli.model.flow import LatentFlow
+from paecli.model.model import BATCH, PAE
+from paecli.outliers.scores import fit_sigma
+from paecli.store.checkpoint import Header, hash_tensors, save_pae
+from paecli.store.find_model import AUTOENCODER_FILE
+from paecli.store.header import Architecture
+from paecli.system.files import write_atomically
+from paecli.system.progress import NullProgress, Progress
+from paecli.training.augmentation import augment
+from paecli.training.build_networks import build_autoencoder, build_flow
+from paecli.training.normal_images import measure_normal_images
+from paecli.training.objectives import AutoencoderObjective
+from paecli.training.run import (
+    TrainingReport,
+    begin,
+    library_versions,
+    on_main_process,
+    open_accelerator,
+    run_loop,
+)
+from paecli.training.run_folder import AUTOENCODER_STAGE as STAGE
+from paecli.training.run_folder import CONFIG_FILE, state_file
+from paecli.training.settings import AutoencoderSettings, RunSettings, to_yaml
+
+
+def train_autoencoder(
+    settings: RunSettings,
+    *,
+    run_dir: Path,
+    data_dir: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> TrainingReport:
+    """Trains an autoencoder and writes it to a run folder.
+
+    With the loss `flow-vae` the flow is trained along, and the file holds the whole model.
+
+    Args:
+        settings: the run; with `resume` they must be the ones it was started with.
+        run_dir: where everything is written.
+        data_dir: where to look for data sets first.
+        resume: go on with the interrupted run in `run_dir`.
+        overwrite: replace what `run_dir` holds.
+        device: `auto` or `cpu`.
+        progress: told of every step.
+
+    Raises:
+        DataError: the data set is missing or damaged.
+        ConfigError: an option does not fit the network.
+        TrainingError: the folder holds another run, or the loss is no longer finite.
+    """
+    progress = progress or NullProgress()
+    result_file = run_dir / AUTOENCODER_FILE
+    resumed = begin(run_dir, STAGE, resume=resume, overwrite=overwrite)
+    own = settings.autoencoder
+    data = read_data(own, data_dir=data_dir, progress=progress)
+    kept, held_out = split_data(own, data)
+    autoencoder, arguments = build_autoencoder(own, kept)
+    prior, flow_arguments = _build_prior(settings)
+    accelerator = open_accelerator(device)
+    config = to_yaml(settings).encode()
+    on_main_process(accelerator, lambda: write_atomically(run_dir / CONFIG_FILE, config))
+    loop = run_loop(
+        AutoencoderStage(autoencoder, own, kept.images, held_out.images, prior=prior),
+        name=STAGE,
+        run_dir=run_dir,
+        settings=own.optimiser,
+        seed=own.seed,
+        described=settings.model_dump(mode="json"),
+        accelerator=accelerator,
+        resumed=resumed,
+        progress=progress,
+    )
+    model = PAE(autoencoder.cpu(), None if prior is None else prior.cpu()).eval()
+    metrics = _measure(model, training=kept.images, held_out=held_out.images, test=data.test.images)
+    header = _describe(model, settings, data, metrics, autoencoder=arguments, flow=flow_arguments)
+    on_main_process(accelerator, lambda: _write(result_file, model, header))
+    return TrainingReport.of(
+        loop, run_dir=run_dir, stage=STAGE, metrics=metrics, accelerator=accelerator
+    )
+
+
+def read_data(
+    settings: AutoencoderSettings, *, data_dir: Path | None, progress: Progress
+) -> ImageDataset:
+    """Loads the data set that the settings name."""
+    data = settings.data
+    return load_dataset(
+        data.dataset,
+        data_dir=data_dir,
+        image_size=data.image_size,
+        channels=data.channels,
+        split_seed=data.split_seed,
+        progress=progress,
+    )
+
+
+def split_data(settings: AutoencoderSettings, data: ImageDataset) -> tuple[ImageSplit, ImageSplit]:
+    """Splits the training images into those trained on and those held out for tuning."""
+    kept, held_out = hold_out(
+        data.train, fraction=settings.data.held_out, seed=settings.data.split_seed
+    )
+    return (kept.take(settings.data.limit) if settings.data.limit else kept), held_out
+
+
+def _build_prior(settings: RunSettings) -> tuple[LatentFlow | None, Architecture | None]:
+    """Builds the flow of `flow-vae`; whitening stays the identity, so it starts as N(0, I)."""
+    if settings.autoencoder.objective.loss != "flow-vae":
+        return None, None
+    return build_flow(settings.flow, settings.autoencoder.latent_size)
+
+
+def _measure(model: PAE, *, training: Tensor, held_out: Tensor, test: Tensor) -> dict[str, float]:
+    """Measures errors, and sets in the model what later jobs need."""
+    metrics = {
+        "held_out_mse": reconstruction_mse(model.autoencoder, held_out),
+        "test_mse": reconstruction_mse(model.autoencoder, test),
+    }
+    if model.flow is None:
+        fit_sigma(model, held_out)
+        return metrics
+    measure_normal_images(model, training=training, held_out=held_out)
+    return metrics | {
+        "held_out_nll": -model.log_prob(held_out).mean().item(),
+        "test_nll": -model.log_prob(test).mean().item(),
+    }
+
+
+def _describe(
+    model: PAE,
+    settings: RunSettings,
+    data: ImageDataset,
+    metrics: dict[str, float],
+    *,
+    autoencoder: Architecture,
+    flow: Architecture | None,
+) -> Header:
+    own = settings.autoencoder
+    stages = {STAGE} if flow is None else {STAGE, "flow"}
+    return Header(
+        kind="autoencoder" if flow is None else "pae",
+        autoencoder=autoencoder,
+        flow=flow,
+        autoencoder_hash=hash_tensors(model.autoencoder.state_dict()),
+        config=settings.model_dump(mode="json", include=stages),
+        data={
+            "dataset": data.name,
+            "content_hash": data.content_hash,
+            "split_seed": own.data.split_seed,
+            "held_out": own.data.held_out,
+            "classes": list(data.train.classes),
+        },
+        versions=library_versions(),
+        metrics=metrics,
+    )
+
+
+def _write(path: Path, model: PAE, header: Header) -> None:
+    save_pae(path, model, header)
+    state_file(path.parent, STAGE).unlink(missing_ok=True)
+
+
+@torch.no_grad()
+def reconstruction_mse(autoencoder: Autoencoder, images: Tensor) -> float:
+    """Returns the mean squared error per pixel, [0, 1] units, of uint8 images `(n, c, h, w)`."""
+    autoencoder.eval()
+    device = next(autoencoder.parameters()).device
+    total = 0.0
+    for part in images.split(BATCH):
+        x = part.to(device).float() / 255
+        total += F.mse_loss(autoencoder(x), x, reduction="sum").item()
+    return total / images.numel()
+
+
+class AutoencoderStage:
+    """Batches, loss and held-out metric of stage 1."""
+
+    def __init__(
+        self,
+        autoencoder: Autoencoder,
+        settings: AutoencoderSettings,
+        images: Tensor,
+        held_out: Tensor,
+        *,
+        prior: LatentFlow | None = None,
+    ) -> None:
+        self.autoencoder = autoencoder
+        self.images = images
+        self.held_out = held_out
+        self.examples = len(images)
+        self.settings = settings
+        self.module: nn.Module = AutoencoderObjective(
+            autoencoder, prior=prior, **settings.objective.model_dump()
+        )
+        objective = settings.objective
+        self.by_error = objective.loss == "ae" and not objective.map_stage
+        self.metric_name = "mse" if self.by_error else "loss"
+
+    def batch(
+        self, index: Tensor, *, fraction: float, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Returns what the encoder sees and what should come back, `(b, c, h, w)` in [0, 1]."""
+        x = self.images[index].float() / 255
+        options = self.settings.augment
+        if fraction >= 1 - options.clean_epochs:
+            return x, x
+        x = augment(
+            x,
+            generator=generator,
+            shift=options.shift,
+            shift_probability=options.shift_probability,
+            horizontal_flip=options.horizontal_flip,
+            rotation=options.rotation,
+            brightness=options.brightness,
+        )
+        if not options.noise:
+            return x, x
+        return x + options.noise * torch.randn(x.shape, generator=generator), x
+
+    def held_out_metric(self) -> float:
+        """Returns the squared error per pixel of held-out images; of other losses, the loss."""
+        if self.by_error:
+            return reconstruction_mse(self.autoencoder, self.held_out)
+        return self._held_out_loss()
+
+    @torch.no_grad()
+    def _held_out_loss(self) -> float:
+        """Measures the loss as it is at the end of training.
+
+        Not the error: weights from before beta has risen reconstruct best, and would win.
+        """
+        torch.manual_seed(0)  # the same draws of q(z|x) for every epoch
+        device = next(self.autoencoder.parameters()).device
+        total = 0.0
+        for part in self.held_out.split(BATCH):
+            x = part.to(device).float() / 255
+            total += len(x) * self.module(x, x, 1.0).item()
+        return total / len(self.held_out)

@@ -1,0 +1,80 @@
+"""Networks from settings, and the arguments with which a checkpoint builds them again."""
+
+from typing import Any
+
+import torch
+
+from paecli.data import ImageSplit
+from paecli.model.autoencoder import Autoencoder
+from paecli.model.flow import LatentFlow
+from paecli.system.errors import ConfigError, TrainingError
+from paecli.training.settings import AutoencoderSettings, FlowSettings
+
+SPLINE_REACH = 5.0  # of the subnets of new flows with splines; older files have none
+
+
+def build_autoencoder(
+    settings: AutoencoderSettings, images: ImageSplit
+) -> tuple[Autoencoder, dict[str, object]]:
+    """Builds the network, and the arguments that build it again.
+
+    Raises:
+        ConfigError: the network has no such option.
+        TrainingError: one image is too few for batch normalisation.
+    """
+    torch.manual_seed(settings.seed)
+    objective = settings.objective
+    arguments: dict[str, object] = {
+        "network": settings.network,
+        "image_shape": tuple(images.images.shape[1:]),
+        "latent_size": settings.latent_size,
+        "variational": objective.loss != "ae" and not objective.posterior_sigma,
+        **settings.network_options,
+    }
+    try:
+        autoencoder = Autoencoder(**arguments)  # type: ignore[arg-type]
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            f"network {settings.network!r} cannot be built with latents of size "
+            f"{settings.latent_size} and the options {settings.network_options}: {reason:.200}"
+        ) from error
+    batch = min(settings.optimiser.batch_size, len(images))
+    if batch == 1 and not _trains_on_one_image(arguments):
+        raise TrainingError(
+            f"network {settings.network!r} normalises over the batch and needs at least 2 images; "
+            "use --network mlp or a larger --batch-size"
+        )
+    return autoencoder.to(memory_format=torch.channels_last), arguments
+
+
+def _trains_on_one_image(arguments: dict[str, object]) -> bool:
+    """Tells whether batch normalisation has more than one value a channel with one image."""
+    with torch.device("meta"):  # shapes only
+        autoencoder = Autoencoder(**arguments)  # type: ignore[arg-type]
+        try:
+            autoencoder(torch.zeros(1, *autoencoder.image_shape))
+        except ValueError:
+            return False
+    return True
+
+
+def build_flow(settings: FlowSettings, latent_size: int) -> tuple[LatentFlow, dict[str, Any]]:
+    """Builds the flow, and the arguments that build it again.
+
+    Raises:
+        ConfigError: an option that the flow does not have, or affine couplings over one latent.
+    """
+    torch.manual_seed(settings.seed)
+    arguments = {
+        "kind": settings.flow,
+        "latent_size": latent_size,
+        "blocks": settings.blocks,
+        "reach": SPLINE_REACH if settings.flow in ("nsf", "hybrid") else 0.0,
+        **settings.flow_options,
+    }
+    try:
+        return LatentFlow(**arguments), arguments  # type: ignore[arg-type]
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"this flow cannot be built: {reason:.300}") from error

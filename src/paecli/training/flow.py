@@ -1,0 +1,217 @@
+"""`pae train-flow`: stage 2, from an autoencoder's latents to `model.safetensors`."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from paecli.data import ImageDataset
+from paecli.model.base_distribution import GaussianMixture
+from paecli.model.flow import LatentFlow
+from paecli.model.model import PAE
+from paecli.store.checkpoint import Header, load_pae, save_pae
+from paecli.store.find_model import MODEL_FILE
+from paecli.system.errors import DataError
+from paecli.system.files import write_atomically
+from paecli.system.progress import NullProgress, Progress
+from paecli.training.autoencoder import read_data, split_data
+from paecli.training.build_networks import build_flow
+from paecli.training.mixture_fit import fit_mixture
+from paecli.training.normal_images import measure_normal_images
+from paecli.training.objectives import FlowObjective
+from paecli.training.run import (
+    TrainingReport,
+    begin,
+    library_versions,
+    on_main_process,
+    open_accelerator,
+    run_loop,
+)
+from paecli.training.run_folder import (
+    CONFIG_FILE,
+    require_trained_autoencoder,
+    require_trained_flow,
+    state_file,
+)
+from paecli.training.run_folder import FLOW_STAGE as STAGE
+from paecli.training.settings import FlowSettings, RunSettings, check, to_yaml
+
+
+def train_flow(
+    settings: FlowSettings,
+    *,
+    run_dir: Path,
+    data_dir: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> TrainingReport:
+    """Trains a flow on the latents of the autoencoder in a run folder.
+
+    Goes on with the flow that stage 1 trained along (`flow-vae`), if there is one and the
+    settings describe the same; else starts a new one. Then measures on held-out images what
+    later jobs need: the pixel noise sigma and the scores of normal images.
+
+    Args:
+        settings: the flow; with `resume` they must be the ones it was started with.
+        run_dir: a folder with a trained autoencoder.
+        data_dir: where to look for data sets first.
+        resume: go on with the interrupted run.
+        overwrite: replace a flow that is already there.
+        device: `auto` or `cpu`.
+        progress: told of every step.
+
+    Raises:
+        CheckpointError: the folder holds no autoencoder.
+        DataError: the data set is missing, or not the one the autoencoder was trained on.
+        TrainingError: the folder holds another run, or the loss is no longer finite.
+    """
+    progress = progress or NullProgress()
+    result_file = run_dir / MODEL_FILE
+    resumed = begin(run_dir, STAGE, resume=resume, overwrite=overwrite)
+    model, header = load_pae(require_trained_autoencoder(run_dir))
+    run_settings = check(header.config | {"flow": settings.model_dump()}, where=str(run_dir))
+    data = _same_data(run_settings, header, run_dir, data_dir=data_dir, progress=progress)
+    kept, held_out = split_data(run_settings.autoencoder, data)
+    latents = model.encode(kept.images)
+    flow, arguments = _first_flow(settings, model, header, latents, progress)
+    if resumed is None:  # else the state of the interrupted run holds the base
+        _fit_base(flow, latents, seed=settings.seed, progress=progress)
+    accelerator = open_accelerator(device)
+    loop = run_loop(
+        _FlowStage(flow, settings.latent_noise, latents, model.encode(held_out.images)),
+        name=STAGE,
+        run_dir=run_dir,
+        settings=settings.optimiser,
+        seed=settings.seed,
+        described=settings.model_dump(mode="json"),
+        accelerator=accelerator,
+        resumed=resumed,
+        progress=progress,
+    )
+    model.flow = flow.cpu().eval()
+    measure_normal_images(model, training=kept.images, held_out=held_out.images)
+    metrics = header.metrics | {
+        "held_out_nll": loop.best_metric,
+        "test_nll": -model.log_prob(data.test.images).mean().item(),
+    }
+    changes = {
+        "kind": "pae",
+        "flow": arguments,
+        "versions": library_versions(),
+        "metrics": metrics,
+        "config": run_settings.model_dump(mode="json"),
+    }
+    header = header.model_copy(update=changes)
+    on_main_process(accelerator, lambda: _write(result_file, model, header, run_settings))
+    return TrainingReport.of(
+        loop, run_dir=run_dir, stage=STAGE, metrics=metrics, accelerator=accelerator
+    )
+
+
+def measure_again(
+    run_dir: Path, *, data_dir: Path | None = None, progress: Progress | None = None
+) -> Path:
+    """Measures anew what a trained model stores about normal images, with the same weights.
+
+    For models that an older version trained, whose scores were other ones.
+
+    Args:
+        run_dir: a folder with a trained model.
+        data_dir: where to look for data sets first.
+        progress: told of downloads.
+
+    Returns:
+        The model file, rewritten.
+
+    Raises:
+        CheckpointError: the folder holds no trained flow.
+        DataError: the data set is missing, or not the one the autoencoder was trained on.
+    """
+    path = require_trained_flow(run_dir)
+    model, header = load_pae(path)
+    settings = check(header.config, where=str(path))
+    progress = progress or NullProgress()
+    data = _same_data(settings, header, run_dir, data_dir=data_dir, progress=progress)
+    kept, held_out = split_data(settings.autoencoder, data)
+    measure_normal_images(model, training=kept.images, held_out=held_out.images)
+    save_pae(path, model, header)
+    return path
+
+
+def _first_flow(
+    settings: FlowSettings, model: PAE, header: Header, latents: Tensor, progress: Progress
+) -> tuple[LatentFlow, dict[str, Any]]:
+    """Returns the flow to start from, and the arguments that build it again."""
+    flow, arguments = build_flow(settings, model.latent_size)
+    if settings.warm_start and model.flow is not None:
+        if header.flow == arguments:
+            progress.say("going on with the flow that was trained with the autoencoder")
+            return model.flow, arguments
+        progress.say("starting a new flow: the one trained with the autoencoder is of another kind")
+    flow.fit_whitening(latents)
+    return flow, arguments
+
+
+@torch.no_grad()
+def _fit_base(flow: LatentFlow, latents: Tensor, *, seed: int, progress: Progress) -> None:
+    """Fits the base, if it can be, to where the untrained flow sends the latents."""
+    if isinstance(flow.base, GaussianMixture):
+        progress.say(f"fitting {len(flow.base.means)} Gaussians to {len(latents)} latents")
+        fit_mixture(flow.base, flow.to_base(latents)[0], seed=seed)
+
+
+def _same_data(
+    settings: RunSettings,
+    header: Header,
+    run_dir: Path,
+    *,
+    data_dir: Path | None,
+    progress: Progress,
+) -> ImageDataset:
+    data = read_data(settings.autoencoder, data_dir=data_dir, progress=progress)
+    if data.content_hash != header.data.get("content_hash"):
+        raise DataError(
+            f"{data.source} is not what the autoencoder in {run_dir} was trained on; "
+            "point --data-dir to the same files, or train it again"
+        )
+    return data
+
+
+def _write(result_file: Path, model: PAE, header: Header, settings: RunSettings) -> None:
+    run_dir = result_file.parent
+    save_pae(result_file, model, header)
+    write_atomically(run_dir / CONFIG_FILE, to_yaml(settings).encode())
+    state_file(run_dir, STAGE).unlink(missing_ok=True)
+
+
+class _FlowStage:
+    """Batches, loss and held-out metric of stage 2."""
+
+    metric_name = "nll"
+
+    def __init__(
+        self, flow: LatentFlow, latent_noise: float, latents: Tensor, held_out: Tensor
+    ) -> None:
+        self.flow = flow
+        self.latent_noise = latent_noise
+        self.latents = latents
+        self.held_out = held_out
+        self.examples = len(latents)
+        self.module: nn.Module = FlowObjective(flow)
+
+    def batch(self, index: Tensor, *, fraction: float, generator: torch.Generator) -> tuple[Tensor]:
+        del fraction
+        z = self.latents[index]
+        if self.latent_noise:
+            noise = torch.randn(z.shape, generator=generator)
+            z = z + self.latent_noise * noise @ self.flow.cholesky.T.to(z)
+        return (z,)
+
+    @torch.no_grad()
+    def held_out_metric(self) -> float:
+        device = self.flow.mean.device
+        parts = [self.flow.log_prob(part.to(device)) for part in self.held_out.split(2000)]
+        return -torch.cat(parts).mean().item()

@@ -1,0 +1,298 @@
+"""The loop that both stages share: steps, schedule, averaging, checkpoints, interruption."""
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from paecli.system.errors import TrainingError
+from paecli.system.interruption import StopRequest
+from paecli.system.progress import Progress, Task
+from paecli.training.averaging import WeightAverage
+from paecli.training.optimisers import build_optimisers, learning_rate_at, restore_moments
+from paecli.training.settings import OptimiserSettings
+from paecli.training.state import TrainingState
+
+MODULE, AVERAGE, BEST, OPTIMISER = "module.", "average.", "best.", "optimiser."
+
+
+class TrainingInterruptedError(TrainingError):
+    """Ctrl-C or a termination signal; the state is saved."""
+
+    exit_code = 130
+
+
+class Stage(Protocol):
+    """What a stage hands to the loop."""
+
+    module: nn.Module  # called as module(*batch, fraction), returns the loss
+    examples: int  # training examples
+    metric_name: str  # what `held_out_metric` returns
+
+    def batch(
+        self, index: Tensor, *, fraction: float, generator: torch.Generator
+    ) -> tuple[Tensor, ...]:
+        """Makes the batch of the examples in `index`, augmented."""
+
+    def held_out_metric(self) -> float:
+        """Measures the module, as it is now, on held-out examples; lower is better."""
+
+
+@dataclass(frozen=True)
+class LoopResult:
+    """What the loop did."""
+
+    epochs: int
+    seconds: float
+    examples_per_second: float
+    best_metric: float
+    history: list[dict[str, float]]
+
+
+class TrainingLoop:
+    """Trains a stage and leaves its module with the weights that were best on held-out data.
+
+    The result depends on the seed alone, not on interruptions: every epoch's order and
+    every step's randomness come from seeds derived from their number.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        *,
+        settings: OptimiserSettings,
+        seed: int,
+        state_file: Path,
+        described: dict[str, Any],
+        accelerator: Accelerator,
+        use_bfloat16: bool,
+        progress: Progress,
+    ) -> None:
+        """Prepares optimiser and devices.
+
+        Args:
+            stage: what to train.
+            settings: how.
+            seed: of everything random.
+            state_file: where to keep the state for `--resume`.
+            described: the run's settings, stored with the state.
+            accelerator: devices and processes.
+            use_bfloat16: whether to multiply in bfloat16 (weights stay float32).
+            progress: told of every step.
+
+        Raises:
+            TrainingError: the batch does not divide over the processes.
+        """
+        self.stage = stage
+        self.settings = settings
+        self.seed = seed
+        self.state_file = state_file
+        self.accelerator = accelerator
+        self.use_bfloat16 = use_bfloat16
+        self.progress = progress
+        self.state = TrainingState(settings=described)
+        self.batch_size = min(settings.batch_size, stage.examples)
+        if self.batch_size % accelerator.num_processes:
+            raise TrainingError(
+                f"a batch of {self.batch_size} does not divide over "
+                f"{accelerator.num_processes} processes; choose another --batch-size"
+            )
+        self.steps_per_epoch = stage.examples // self.batch_size
+        self.average = WeightAverage(stage.module, decay=settings.averaging)
+        optimisers = build_optimisers(stage.module, settings)
+        self.module, *self.optimisers = accelerator.prepare(stage.module, *optimisers)
+        self.stop = StopRequest()
+
+    def run(self) -> LoopResult:
+        """Trains to the last epoch.
+
+        Raises:
+            TrainingError: the loss is no longer finite.
+            TrainingInterruptedError: a signal asked to stop; the state is saved.
+        """
+        total = self.settings.epochs * self.steps_per_epoch
+        with self.stop, self.progress.task("training", total) as task:
+            task.advance(self.state.step)
+            while self.state.epoch < self.settings.epochs:
+                self._epoch(task)
+        self.stage.module.load_state_dict(self.state.part(BEST))
+        return self._result()
+
+    def restore(self, state: TrainingState) -> None:
+        """Goes back to a saved state.
+
+        Raises:
+            TrainingError: the state is that of another network, or of other optimisers.
+        """
+        try:
+            self._restore(state)
+        except (RuntimeError, ValueError, LookupError, TypeError) as error:
+            raise TrainingError(
+                f"{self.state_file} does not fit this network; start again with --overwrite"
+            ) from error
+
+    def _restore(self, state: TrainingState) -> None:
+        self.state = state
+        if state.best_metric is not None:
+            self.stage.module.load_state_dict(state.part(BEST))  # only to see that it can be
+        self.stage.module.load_state_dict(state.part(MODULE))
+        self.average.weights = state.part(AVERAGE) or self.average.weights
+        self.average.steps = state.averaged_steps
+        for number, optimiser in enumerate(self.optimisers):
+            moments: dict[int, dict[str, Tensor]] = {}
+            for name, value in state.part(f"{OPTIMISER}{number}.").items():
+                index, key = name.split(".")
+                moments.setdefault(int(index), {})[key] = value
+            restore_moments(optimiser, moments)
+
+    def _epoch(self, task: Task) -> None:
+        state = self.state
+        order = torch.randperm(
+            self.stage.examples, generator=_generator(self.seed, state.epoch, -1)
+        )
+        started, seconds_before = time.perf_counter(), state.seconds
+        done = state.step - state.epoch * self.steps_per_epoch
+        self.module.train()
+        for position in range(done, self.steps_per_epoch):
+            index = order[position * self.batch_size : (position + 1) * self.batch_size]
+            state.loss_sum += self._step(index)
+            state.seconds = seconds_before + time.perf_counter() - started
+            task.advance(
+                epoch=f"{state.epoch + 1}/{self.settings.epochs}",
+                loss=f"{state.loss_sum / (position + 1):.5f}",
+                images_per_second=f"{self._rate():.0f}",
+            )
+            self._stop_if_asked()
+        self._close_epoch(task)
+        state.seconds = seconds_before + time.perf_counter() - started
+
+    def _step(self, index: Tensor) -> float:
+        state, accelerator = self.state, self.accelerator
+        total = self.settings.epochs * self.steps_per_epoch
+        fraction = state.step / total
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate_at(fraction, self.settings)
+            optimiser.zero_grad(set_to_none=True)
+        own = index[accelerator.process_index :: accelerator.num_processes]
+        generator = _generator(self.seed, state.epoch, state.step, accelerator.process_index)
+        torch.manual_seed(generator.initial_seed())  # dropout and the like
+        batch = self.stage.batch(own, fraction=fraction, generator=generator)
+        batch = tuple(part.to(accelerator.device) for part in batch)
+        with self._autocast():
+            loss = self.module(*batch, fraction)
+        value = float(accelerator.reduce(loss.detach(), "mean"))
+        self._refuse_divergence("the loss", value)
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(self.module.parameters(), self.settings.clip)
+        for optimiser in self.optimisers:
+            optimiser.step()
+        if self.settings.averaging:
+            self.average.update(self.stage.module)
+        state.step += 1
+        return value
+
+    def _close_epoch(self, task: Task) -> None:
+        """Measures the epoch on held-out data, remembers the best weights, saves the state."""
+        state = self.state
+        live = {name: value.clone() for name, value in self.stage.module.state_dict().items()}
+        if self.settings.averaging:
+            self.stage.module.load_state_dict(self.average.weights)
+        self.module.eval()
+        with self._autocast():
+            metric = self.stage.held_out_metric()
+        self._refuse_divergence(f"the held-out {self.stage.metric_name}", metric)
+        state.epoch += 1
+        row = {
+            "epoch": state.epoch,
+            "loss": state.loss_sum / self.steps_per_epoch,
+            "held_out": metric,
+            "learning_rate": self.optimisers[0].param_groups[0]["lr"],
+            "images_per_second": self._rate(),
+            "seconds": state.seconds,
+        }
+        state.history.append(row)
+        state.loss_sum = 0.0
+        if state.best_metric is None or metric < state.best_metric:
+            state.best_metric = metric
+            best = self.stage.module.state_dict()
+            state.tensors |= {BEST + name: value.clone() for name, value in best.items()}
+        self.stage.module.load_state_dict(live)
+        task.advance(0, **{f"held-out_{self.stage.metric_name}": f"{metric:.5f}"})
+        self._save()
+
+    def _save(self) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        state = self.state
+        tensors = {BEST + name: value for name, value in state.part(BEST).items()}
+        tensors |= {MODULE + name: value for name, value in self.stage.module.state_dict().items()}
+        if self.settings.averaging:
+            tensors |= {AVERAGE + name: value for name, value in self.average.weights.items()}
+        for number, optimiser in enumerate(self.optimisers):
+            for index, moments in optimiser.state_dict()["state"].items():
+                prefix = f"{OPTIMISER}{number}.{index}."
+                tensors |= {prefix + key: value for key, value in moments.items()}
+        state.averaged_steps = self.average.steps
+        state.tensors = tensors
+        state.save(self.state_file)
+
+    def _autocast(self) -> torch.autocast:
+        device = self.accelerator.device.type
+        return torch.autocast(device, torch.bfloat16, enabled=self.use_bfloat16)
+
+    def _rate(self) -> float:
+        return self.state.step * self.batch_size / max(self.state.seconds, 1e-9)
+
+    def _result(self) -> LoopResult:
+        state = self.state
+        best = float("nan") if state.best_metric is None else state.best_metric
+        return LoopResult(state.epoch, state.seconds, self._rate(), best, state.history)
+
+    def _refuse_divergence(self, what: str, value: float) -> None:
+        if math.isfinite(value):
+            return
+        kept = (
+            f"the state after epoch {self.state.epoch} is kept in {self.state_file.parent}"
+            if self.state.epoch
+            else "no epoch was completed"
+        )
+        raise TrainingError(
+            f"{what} became {value} at step {self.state.step} (epoch {self.state.epoch + 1}); "
+            f"{kept}; start again with --overwrite and a lower --learning-rate or --precision fp32"
+        )
+
+    def _stop_if_asked(self) -> None:
+        if not self.stop.made:
+            return
+        self._save()
+        raise TrainingInterruptedError(
+            f"stopped in epoch {self.state.epoch + 1} of {self.settings.epochs}, nothing is lost; "
+            "add --resume to the same command to go on"
+        )
+
+
+def choose_bfloat16(precision: str, device: torch.device) -> bool:
+    """Decides whether to multiply in bfloat16; `auto` means where the hardware does so fast."""
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    # older releases of torch do not tell
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def _generator(*numbers: int) -> torch.Generator:
+    """Returns a generator whose seed mixes all the numbers."""
+    seed = 0
+    for number in numbers:
+        seed = (seed * 6364136223846793005 + number + 1442695040888963407) % 2**63
+    return torch.Generator().manual_seed(seed)

@@ -1,0 +1,155 @@
+"""What both training jobs share: the run folder, resuming, and the report."""
+
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from paecli.system.files import write_atomically
+from paecli.system.heap import keep_freed_memory
+from paecli.system.progress import NullProgress, Progress
+from paecli.training.loop import LoopResult, Stage, TrainingLoop, choose_bfloat16
+from paecli.training.run_folder import refuse_other_run, require_device, state_file
+from paecli.training.settings import OptimiserSettings
+from paecli.training.state import TrainingState
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """What a training job did.
+
+    Attributes:
+        run_dir: the run folder.
+        stage: `autoencoder` or `flow`.
+        epochs: epochs trained, over all sessions of the run.
+        seconds: time spent in training steps.
+        images_per_second: throughput over the whole run.
+        metrics: measured at the end, by name.
+        history: one row an epoch.
+        is_main_process: whether this process of several is the one that writes and prints.
+    """
+
+    run_dir: Path
+    stage: str
+    epochs: int
+    seconds: float
+    images_per_second: float
+    metrics: dict[str, float]
+    history: list[dict[str, float]]
+    is_main_process: bool = True
+
+    @classmethod
+    def of(
+        cls,
+        loop: LoopResult,
+        *,
+        run_dir: Path,
+        stage: str,
+        metrics: dict[str, float],
+        accelerator: Accelerator,
+    ) -> "TrainingReport":
+        """Joins what the loop did with what was measured afterwards."""
+        return cls(
+            run_dir=run_dir,
+            stage=stage,
+            epochs=loop.epochs,
+            seconds=loop.seconds,
+            images_per_second=loop.examples_per_second,
+            metrics=metrics,
+            history=loop.history,
+            is_main_process=accelerator.is_main_process,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns what `--json` prints."""
+        return {
+            "run_dir": str(self.run_dir),
+            "stage": self.stage,
+            "epochs": self.epochs,
+            "seconds": round(self.seconds, 3),
+            "images_per_second": round(self.images_per_second, 1),
+            "metrics": self.metrics,
+        }
+
+
+def history_file(run_dir: Path, stage: str) -> Path:
+    """Returns where the metrics of a stage are kept, one JSON object a line."""
+    return run_dir / f"{stage}-history.jsonl"
+
+
+def begin(run_dir: Path, stage: str, *, resume: bool, overwrite: bool) -> TrainingState | None:
+    """Returns the state to resume from, if asked to, and keeps old runs from being destroyed.
+
+    Raises:
+        TrainingError: as `refuse_other_run`, or the state is damaged.
+    """
+    refuse_other_run(run_dir, stage, resume=resume, overwrite=overwrite)
+    return TrainingState.load(state_file(run_dir, stage)) if resume else None
+
+
+def run_loop(
+    stage: Stage,
+    *,
+    name: str,
+    run_dir: Path,
+    settings: OptimiserSettings,
+    seed: int,
+    described: dict[str, Any],
+    accelerator: Accelerator,
+    resumed: TrainingState | None,
+    progress: Progress,
+) -> LoopResult:
+    """Runs the loop for a stage and writes its history.
+
+    Raises:
+        TrainingError: as `TrainingLoop.run`.
+    """
+    if not accelerator.is_main_process:
+        progress = NullProgress()
+    keep_freed_memory()
+    loop = TrainingLoop(
+        stage,
+        settings=settings,
+        seed=seed,
+        state_file=state_file(run_dir, name),
+        described=described,
+        accelerator=accelerator,
+        use_bfloat16=choose_bfloat16(settings.precision, accelerator.device),
+        progress=progress,
+    )
+    if resumed is not None:
+        loop.restore(resumed)
+        progress.say(f"going on after epoch {resumed.epoch} of {settings.epochs}")
+    result = loop.run()
+    if accelerator.is_main_process:
+        lines = "".join(json.dumps(row) + "\n" for row in result.history)
+        write_atomically(history_file(run_dir, name), lines.encode())
+    return result
+
+
+def on_main_process(accelerator: Accelerator, write: Callable[[], None]) -> None:
+    """Lets only one process write, and the others wait for it."""
+    if accelerator.is_main_process:
+        write()
+    accelerator.wait_for_everyone()
+
+
+def open_accelerator(device: str) -> Accelerator:
+    """Returns accelerate's view of devices and processes.
+
+    Args:
+        device: `auto` (a GPU if there is one) or `cpu`.
+    """
+    require_device(device)
+    return Accelerator(cpu=device == "cpu")
+
+
+def library_versions() -> dict[str, str]:
+    """Returns the versions of what a result depends on."""
+    names = ("paecli", "torch", "torchvision", "FrEIA", "numpy")
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in names}

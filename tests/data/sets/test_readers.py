@@ -1,0 +1,119 @@
+import hashlib
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision import datasets
+
+from paecli.data import load_dataset
+from paecli.data.sets.named_sets import NAMED_SETS
+from paecli.system.errors import DataError
+
+from .idx_files import idx_bytes
+
+TEST_LABELS = "t10k-labels-idx1-ubyte.gz"
+
+
+def replace_labels(folder: Path, labels: list[int]) -> None:
+    (folder / TEST_LABELS).write_bytes(idx_bytes(np.array(labels, dtype=np.uint8)))
+
+
+def test_relatives_of_mnist_are_not_confused(
+    tmp_path: Path, write_idx_set: Callable[..., Path]
+) -> None:
+    folder = write_idx_set(tmp_path)
+    replace_labels(folder, list(NAMED_SETS["fmnist"].first_test_labels))
+    assert load_dataset("fmnist", data_dir=folder, download=False)
+    with pytest.raises(DataError, match="are those of fmnist, not of MNIST"):
+        load_dataset("mnist", data_dir=folder, download=False)
+
+
+@pytest.mark.parametrize("labels", [[1, 2, 3], [99] * 10, []], ids=["fewer", "unknown", "none"])
+def test_labels_must_fit_the_images(
+    tmp_path: Path, write_idx_set: Callable[..., Path], labels: list[int]
+) -> None:
+    replace_labels(write_idx_set(tmp_path), labels)
+    with pytest.raises(DataError, match="do not belong together"):
+        load_dataset("kmnist", data_dir=tmp_path, download=False)
+
+
+def celeba_image(path: Path, face: int) -> None:
+    """An aligned face: the central 140x140 pixels are `face`, the rest is black."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.new("RGB", (178, 218))
+    image.paste((face, face, face), (19, 39, 159, 179))
+    image.save(path, quality=95)
+
+
+def test_celeba_takes_the_face_and_the_official_partition(tmp_path: Path) -> None:
+    folder = tmp_path / "celeba" / "img_align_celeba"
+    for number, face in {1: 60, 162_770: 120, 162_771: 0, 182_637: 0, 182_638: 200}.items():
+        celeba_image(folder / f"{number:06}.jpg", face)
+    dataset = load_dataset("celeba", data_dir=tmp_path, download=False)
+    assert dataset.train.images.shape == (2, 3, 64, 64)
+    means = torch.cat([dataset.train.images, dataset.test.images]).float().mean((1, 2, 3))
+    torch.testing.assert_close(means, torch.tensor([60.0, 120.0, 200.0]), atol=3, rtol=0)
+    small = load_dataset("celeba", data_dir=tmp_path, image_size=32, channels=1, download=False)
+    assert small.train.image_shape == (1, 32, 32)
+
+
+def test_celeba_without_its_images_says_so(tmp_path: Path) -> None:
+    celeba_image(tmp_path / "img_align_celeba" / "000001.jpg", 9)
+    with pytest.raises(DataError, match="lacks the numbered images"):
+        load_dataset("celeba", data_dir=tmp_path, download=False)
+
+
+def test_omniglot_is_white_on_black(tmp_path: Path) -> None:
+    for part, alphabet in (("images_background", "Greek"), ("images_evaluation", "Tengwar")):
+        for character in ("character01", "character02"):
+            file = tmp_path / "omniglot-py" / part / alphabet / character / "1.png"
+            file.parent.mkdir(parents=True)
+            image = Image.new("1", (105, 105), 1)
+            image.paste(0, (0, 0, 53, 105))  # ink on the left half
+            image.save(file)
+    dataset = load_dataset("omniglot", data_dir=tmp_path, download=False)
+    assert dataset.train.images.shape == (2, 1, 28, 28)
+    assert dataset.train.images[0, 0, 5, [0, 27]].tolist() == [255, 0]
+    assert dataset.train.classes[0] == "Greek/character01"
+    assert dataset.test.labels is not None
+    assert dataset.test.labels.tolist() == [2, 3]
+
+
+def write_cifar10(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writes a tiny CIFAR-10 and tells torchvision its checksums."""
+    folder.mkdir(parents=True)
+    checksums = {}
+    for number, name in enumerate(NAMED_SETS["cifar10"].files):
+        entry: dict[str, object] = {"label_names": ["plane", "car"]}
+        if name != "batches.meta":
+            entry = {"data": np.full((2, 3072), number, dtype=np.uint8), "labels": [0, 1]}
+        content = pickle.dumps(entry)
+        (folder / name).write_bytes(content)
+        checksums[name] = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    batches = [[name, checksums[name]] for name in checksums if name.startswith("data")]
+    monkeypatch.setattr(datasets.CIFAR10, "train_list", batches)
+    monkeypatch.setattr(datasets.CIFAR10, "test_list", [["test_batch", checksums["test_batch"]]])
+    meta = datasets.CIFAR10.meta | {"md5": checksums["batches.meta"]}
+    monkeypatch.setattr(datasets.CIFAR10, "meta", meta)
+
+
+@pytest.mark.parametrize("folder", ["cifar-10-batches-py", "cifar10"])
+def test_cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    write_cifar10(tmp_path / folder, monkeypatch)
+    dataset = load_dataset("cifar10", data_dir=tmp_path, download=False)
+    assert dataset.train.images.shape == (10, 3, 32, 32)
+    assert dataset.train.images[:, 0, 0, 0].tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert dataset.test.images.unique().tolist() == [5]
+    assert dataset.train.classes == ("plane", "car")
+
+
+def test_a_changed_pickle_is_never_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_cifar10(tmp_path / "cifar10", monkeypatch)
+    (tmp_path / "cifar10" / "test_batch").write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
+    monkeypatch.setattr(pickle, "load", lambda *args, **kwargs: pytest.fail("unpickled"))
+    with pytest.raises(DataError, match="are damaged"):
+        load_dataset("cifar10", data_dir=tmp_path, download=False)

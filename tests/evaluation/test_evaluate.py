@@ -1,0 +1,134 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from paecli.data import load_dataset
+from paecli.evaluation import evaluate as module
+from paecli.evaluation.evaluate import SampleQualityOptions, evaluate
+from paecli.model.model import PAE
+from paecli.store.checkpoint import load_pae, save_pae
+from paecli.system.errors import DataError, UsageError
+from paecli.system.progress import NullProgress
+
+
+class Listener(NullProgress):
+    """Remembers what was said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.lines.append(message)
+
+
+class Pooling:
+    """A feature network that needs no weights: brightness of 4 x 4 fields."""
+
+    name = "pooling"
+    description = "fields"
+    identity = "1"
+    size = 49
+    batch = 500
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return torch.nn.functional.avg_pool2d(images.float() / 255, 4).flatten(1)
+
+
+@pytest.fixture(autouse=True)
+def fresh_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No data sets but the bundled ones, and nothing in the cache."""
+    monkeypatch.delenv("PAE_DATA", raising=False)
+    monkeypatch.setenv("PAE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("paecli.data.sets.places.SYSTEM_FOLDER", tmp_path / "none")
+    monkeypatch.setattr("paecli.data.sets.places.dataset_cache", lambda: tmp_path / "none")
+
+
+@pytest.fixture
+def model(model_file: Path, tmp_path: Path) -> Path:
+    """The shared model, as if trained on Fashion-MNIST."""
+    return trained_on("fmnist", model_file, tmp_path)
+
+
+def trained_on(dataset: str, model_file: Path, folder: Path) -> Path:
+    pae, header = load_pae(model_file)
+    path = folder / "model.safetensors"
+    save_pae(path, pae, header.model_copy(update={"data": {"dataset": dataset}}))
+    return path
+
+
+def test_the_bundled_sample_stands_in_and_is_named(model: Path) -> None:
+    listener = Listener()
+    report = evaluate(model, progress=listener).as_dict()
+    assert report["dataset"] == "fmnist-mini"
+    assert report["substitute_for"] == "fmnist"
+    assert report["images"] == 1000
+    assert len(listener.lines) == 1
+    assert "fmnist is not on this machine" in listener.lines[0]
+
+
+def test_the_report_is_plain_json_with_the_contract_s_keys(model: Path) -> None:
+    report = json.loads(json.dumps(evaluate(model).as_dict(), allow_nan=False))
+    pae, _ = load_pae(model)
+    test = load_dataset("fmnist-mini").test.images
+    error = (pae.reconstruct(test) - test / 255).double().square().mean().item()
+    assert report["reconstruction"]["mse"] == pytest.approx(error, rel=1e-5)
+    nll = -pae.log_prob(test).double().mean().item()
+    assert report["flow"]["nll"] == pytest.approx(nll, rel=1e-5)
+    assert 0.5 < report["flow"]["two_sample"]["auroc"] <= 1
+    assert report["memorisation"]["training_images"] == 6000
+    assert "fid" not in report
+    assert len(report["reconstruction"]["per_class"]) == 10
+
+
+def test_it_repeats_itself(model: Path) -> None:
+    assert evaluate(model, seed=4).as_dict() == evaluate(model, seed=4).as_dict()
+
+
+def test_distances_are_part_of_the_report(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "open_feature_network", lambda *_, **__: Pooling())
+    options = SampleQualityOptions(kid=True, samples=400)
+    report = json.loads(json.dumps(evaluate(model, compare=options).as_dict(), allow_nan=False))
+    for name in ("fid", "kid"):
+        distances = report[name]
+        assert distances["features"] == "pooling"
+        assert distances["train"] < distances["samples"]
+        assert distances["intervals"]["train"][0] <= distances["train"]
+        assert (
+            "400 images against the first 400 test images of fmnist-mini" in distances["protocol"]
+        )
+    assert set(report["coverage"]) == {"samples", "reconstructions", "decoded_normal"}
+
+
+def test_without_a_flow_only_the_autoencoder_is_judged(
+    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "open_feature_network", lambda *_, **__: Pooling())
+    pae, header = load_pae(model_file)
+    path = tmp_path / "stage1.safetensors"
+    changes = {"kind": "autoencoder", "flow": None, "data": {"dataset": "mnist-mini"}}
+    save_pae(path, PAE(pae.autoencoder), header.model_copy(update=changes))
+    report = evaluate(path, compare=SampleQualityOptions(samples=100)).as_dict()
+    assert report["flow"] is report["memorisation"] is report["interpolation"] is None
+    assert report["fid"]["samples"] is None
+    assert report["fid"]["reconstructions"] > 0
+    assert report["substitute_for"] is None
+
+
+def test_a_set_without_a_bundled_sample_is_an_error(model_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="kmnist"):
+        evaluate(trained_on("kmnist", model_file, tmp_path))
+
+
+def test_a_model_that_does_not_know_its_data_asks_for_it(model_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="--dataset"):
+        evaluate(trained_on("", model_file, tmp_path))
+    assert evaluate(model_file, dataset="mnist-mini").dataset == "mnist-mini"
+
+
+def test_too_few_images_to_compare(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "open_feature_network", lambda *_, **__: Pooling())
+    with pytest.raises(UsageError, match="--samples 20"):
+        evaluate(model, compare=SampleQualityOptions(samples=5))

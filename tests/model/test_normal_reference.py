@@ -1,0 +1,69 @@
+import torch
+
+from paecli.model.normal_reference import ALLOWANCE, COMPONENTS, FEATURES, NormalReference
+
+
+def line_of_images() -> NormalReference:
+    """Sixty latents in two far groups, of which one has all features 1 and the other 3."""
+    reference = NormalReference(2)
+    latents = torch.zeros(120, 2)
+    latents[:, 0] = torch.linspace(0, 1, 120)
+    latents[60:, 1] = 100
+    features = torch.ones(120, FEATURES)
+    features[60:] = 3
+    reference.keep(latents, features)
+    return reference
+
+
+def test_features_are_compared_with_the_own_group() -> None:
+    components = line_of_images().compare(
+        torch.tensor([[0.5, 0.0], [0.5, 100.0]]), torch.full((2, FEATURES), 3.0)
+    )
+    assert components[:, 0].tolist() == [3, 3]
+    assert components[0, 1:4].tolist() == [2, 2, 2]
+    assert components[1, 1:4].tolist() == [0, 0, 0]
+
+
+def test_the_last_component_is_the_log_distance_with_a_floor() -> None:
+    reference = line_of_images()
+    points = torch.stack((reference.latents[3], torch.tensor([0.0, -2.0])))
+    distance = reference.compare(points, torch.ones(2, FEATURES))[:, -1].exp()
+    torch.testing.assert_close(distance, torch.tensor([1e-3, 2.0]))
+
+
+def test_statistics_are_of_the_images_given_to_fit() -> None:
+    reference = line_of_images()
+    latents = torch.tensor([[0.0, -1.0], [0.0, -2.0], [0.0, -4.0]])
+    features = torch.arange(9.0).view(3, FEATURES)
+    reference.fit(latents, features)
+    components = reference.compare(latents, features)
+    torch.testing.assert_close(reference.statistics[0], components.mean(0))
+    torch.testing.assert_close(reference.statistics[1], components.std(0, correction=0))
+
+
+def test_combined_rises_with_the_latent_and_with_errors_beyond_the_allowance() -> None:
+    reference = NormalReference(2)
+    reference.statistics = torch.stack((torch.zeros(COMPONENTS), torch.ones(COMPONENTS)))
+    usual = reference.combine(torch.zeros(1, COMPONENTS)).item()
+
+    def change(component: int, deviations: float) -> float:
+        components = torch.zeros(1, COMPONENTS)
+        components[0, component] = deviations
+        return reference.combine(components).item() - usual
+
+    assert change(0, 10.0) == 0  # the density counts only beside the neighbours'
+    assert change(1, 2.0) > 1.5
+    assert change(4, 2.0) > 0.5
+    for error in (2, 3):
+        assert change(error, -5.0) < 0.01
+        assert change(error, ALLOWANCE - 1) < 0.05
+        assert change(error, ALLOWANCE + 3) > 2.5
+
+
+def test_a_state_of_any_length_loads() -> None:
+    reference = line_of_images()
+    reference.fit(torch.zeros(4, 2), torch.zeros(4, FEATURES))
+    other = NormalReference(2)
+    other.load_state_dict(reference.state_dict())
+    assert torch.equal(other.latents, reference.latents)
+    assert torch.equal(other.statistics, reference.statistics)

@@ -1,0 +1,80 @@
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from paecli.data import write_image
+from paecli.model.model import PAE
+from paecli.outliers.flag_images import flag_images
+from paecli.outliers.scores import fit_normal_scores, fit_sigma
+from paecli.system.errors import CheckpointError, DataError, ImageError, UsageError
+
+
+@pytest.fixture(scope="module")
+def fitted(trained_pae: PAE, blobs: Tensor) -> PAE:
+    model = copy.deepcopy(trained_pae)
+    fit_sigma(model, blobs[400:])
+    fit_normal_scores(model, blobs[400:], training=blobs[:400])
+    return model
+
+
+@pytest.fixture
+def folder(blobs: Tensor, tmp_path: Path) -> Path:
+    """Five normal images and one of noise."""
+    for index in range(5):
+        write_image(tmp_path / f"normal-{index}.png", blobs[index])
+    write_image(tmp_path / "odd.png", torch.rand(1, 28, 28))
+    return tmp_path
+
+
+def test_the_odd_image_is_flagged_and_shown_first(fitted: PAE, folder: Path) -> None:
+    report = flag_images(fitted, [folder], score="combined", fpr=0.02)
+    assert report.unusual[0].path.name == "odd.png"
+    assert report.unusual[0].outlier
+    assert report.unusual[0].p_value == 1 / 101  # more unusual than all normal images
+    assert report.flagged < len(report.images)
+    assert tuple(report.ranked[:6]) == report.unusual
+    assert report.unusual_pixels.shape == report.unusual_reconstructions.shape == (6, 1, 28, 28)
+
+
+def test_values_are_those_of_the_model(fitted: PAE, folder: Path) -> None:
+    path = folder / "normal-2.png"
+    report = flag_images(fitted, [path], score="log_prob")
+    x = report.unusual_pixels
+    assert report.images[0].log_prob == pytest.approx(fitted.log_prob(x).item(), rel=1e-4)
+    error = (fitted.reconstruct(x) - x).square().mean().item()
+    assert report.images[0].reconstruction_error == pytest.approx(error, rel=1e-4)
+    assert report.images[0].p_value == pytest.approx(fitted.p_value(x).item())
+
+
+def test_false_discovery_rate_is_stricter_on_many_images(
+    fitted: PAE, blobs: Tensor, tmp_path: Path
+) -> None:
+    for index in range(40):
+        write_image(tmp_path / f"{index:02}.png", blobs[index])
+    assert flag_images(fitted, [tmp_path], score="combined", fdr=0.05).flagged == 0
+
+
+def test_files_that_cannot_be_read_do_not_stop_the_others(fitted: PAE, folder: Path) -> None:
+    (folder / "broken.png").write_bytes(b"no image")
+    report = flag_images(fitted, [folder], score="combined")
+    assert len(report.images) == 6
+    assert report.unreadable[0][0].name == "broken.png"
+    with pytest.raises(ImageError, match="broken"):
+        flag_images(fitted, [folder / "broken.png"], score="combined")
+
+
+def test_rates_that_the_model_cannot_tell_are_refused(fitted: PAE, folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"at least 0\.0099"):
+        flag_images(fitted, [folder], score="combined", fpr=0.001)
+
+
+def test_missing_calibration_and_paths_are_named(
+    fitted: PAE, trained_pae: PAE, folder: Path
+) -> None:
+    with pytest.raises(CheckpointError, match="no normal scores of 'combined'"):
+        flag_images(trained_pae, [folder], score="combined")
+    with pytest.raises(DataError, match="nowhere"):
+        flag_images(fitted, [folder / "nowhere"], score="combined")

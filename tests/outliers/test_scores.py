@@ -1,0 +1,184 @@
+import copy
+from math import exp, log, pi
+
+import pytest
+import torch
+from torch import Tensor
+
+from paecli.model.autoencoder import Autoencoder
+from paecli.model.flow import LatentFlow
+from paecli.model.model import PAE
+from paecli.outliers.conformal import p_values
+from paecli.outliers.scores import (
+    FAST_SCORES,
+    SCORES,
+    calibration_part,
+    fit_normal_scores,
+    fit_sigma,
+    fitting_part,
+    measure_scores,
+)
+from paecli.system.errors import CheckpointError, UsageError
+
+
+@pytest.fixture(scope="module")
+def fitted(trained_pae: PAE, blobs: Tensor) -> PAE:
+    model = copy.deepcopy(trained_pae)
+    fit_sigma(model, blobs[500:])
+    fit_normal_scores(model, blobs[500:], training=blobs[:480])
+    return model
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_noise_is_more_unusual_than_normal_images(name: str, fitted: PAE, blobs: Tensor) -> None:
+    normal = SCORES[name](fitted, blobs[480:500])
+    assert normal.shape == (20,)
+    assert SCORES[name](fitted, torch.rand(20, 1, 28, 28)).median() > normal.max()
+
+
+def test_scores_do_not_depend_on_the_company(fitted: PAE, blobs: Tensor) -> None:
+    together = measure_scores(fitted, blobs[:5], list(SCORES))
+    for name, values in together.items():
+        torch.testing.assert_close(
+            SCORES[name](fitted, blobs[3:4])[0], values[3], rtol=1e-3, atol=1e-4
+        )
+
+
+def test_log_prob_is_minus_the_models(fitted: PAE, blobs: Tensor) -> None:
+    torch.testing.assert_close(fitted.score(blobs[:9]), -fitted.log_prob(blobs[:9]))
+
+
+def test_bytes_and_floats_score_the_same(fitted: PAE, blobs: Tensor) -> None:
+    pixels = (blobs[:4] * 255).round().to(torch.uint8)
+    for name in FAST_SCORES:
+        torch.testing.assert_close(SCORES[name](fitted, pixels), SCORES[name](fitted, pixels / 255))
+
+
+def test_sigma_is_the_error_of_one_half_with_a_floor(fitted: PAE, blobs: Tensor) -> None:
+    x = fitting_part(blobs[500:])
+    error = (fitted.reconstruct(x) - x).square().mean(0).sqrt()
+    torch.testing.assert_close(fitted.sigma, error.clamp_min(1 / 255))
+
+
+def test_halves_share_no_image() -> None:
+    images = torch.arange(7)
+    assert fitting_part(images).tolist() == [0, 2, 4, 6]
+    assert calibration_part(images).tolist() == [1, 3, 5]
+
+
+def test_normal_scores_ascend_and_are_of_the_other_half(fitted: PAE, blobs: Tensor) -> None:
+    assert set(fitted.normal_scores) == set(FAST_SCORES)
+    for name, values in fitted.normal_scores.items():
+        expected = SCORES[name](fitted, calibration_part(blobs[500:])).sort().values
+        torch.testing.assert_close(values, expected)
+        assert values.dtype == torch.float32
+
+
+def test_one_held_out_image_is_enough_to_go_on(trained_pae: PAE, blobs: Tensor) -> None:
+    model = copy.deepcopy(trained_pae)
+    fit_sigma(model, blobs[:1])
+    fit_normal_scores(model, blobs[:1], training=blobs[1:2])
+    assert model.p_value(blobs[:3], "combined").min() >= 0.5
+
+
+def test_overflow_counts_as_most_unusual(fitted: PAE, blobs: Tensor) -> None:
+    model = copy.deepcopy(fitted)
+    model.require_flow().mean.fill_(float("nan"))
+    scores = measure_scores(model, blobs[:2], FAST_SCORES)
+    assert all(values.isfinite().all() for values in scores.values())
+    assert (model.p_value(blobs[:2]) == 1 / 51).all()
+
+
+def test_no_images_give_no_scores(fitted: PAE) -> None:
+    assert SCORES["combined"](fitted, torch.zeros(0, 1, 28, 28)).shape == (0,)
+
+
+def test_unknown_score_and_missing_reference_are_named(trained_pae: PAE, blobs: Tensor) -> None:
+    with pytest.raises(UsageError, match="no score 'entropy'"):
+        measure_scores(trained_pae, blobs[:1], ["entropy"])
+    with pytest.raises(CheckpointError, match="--measure-only"):
+        measure_scores(trained_pae, blobs[:1], ["combined"])
+    with pytest.raises(CheckpointError, match="no normal scores of 'marginal_likelihood'"):
+        trained_pae.p_value(blobs[:1], "marginal_likelihood")
+
+
+def test_nearest_distance_is_to_the_nearest_training_image(fitted: PAE, blobs: Tensor) -> None:
+    flow = fitted.require_flow()
+    mine, training = (flow.whiten(fitted.encode(x)) for x in (blobs[500:520], blobs[:480]))
+    expected = (mine[:, None] - training).norm(dim=2).amin(1)
+    scores = SCORES["nearest_distance"](fitted, blobs[500:520])
+    torch.testing.assert_close(scores, expected, rtol=0.01, atol=0.01)
+    assert SCORES["nearest_distance"](fitted, blobs[:20]).max() < 0.01
+
+
+def test_local_log_prob_is_the_difference_to_the_neighbours_mean(
+    fitted: PAE, blobs: Tensor
+) -> None:
+    flow = fitted.require_flow()
+    mine, training = (flow.whiten(fitted.encode(x)) for x in (blobs[500:510], blobs[:480]))
+    nearest = torch.cdist(mine, training.half().float()).topk(50, largest=False).indices
+    expected = fitted.score(blobs[500:510]) - fitted.score(blobs[:480])[nearest].mean(1)
+    torch.testing.assert_close(
+        SCORES["local_log_prob"](fitted, blobs[500:510]), expected, rtol=1e-3, atol=1e-3
+    )
+
+
+class LinearAutoencoder(Autoencoder):
+    """Two pixels from one latent, so that the evidence is known in closed form."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        return (x.flatten(1) @ self.direction)[:, None]
+
+    def decode(self, z: Tensor) -> Tensor:
+        return (z * self.direction).view(-1, 1, 1, 2)
+
+
+def linear_model() -> PAE:
+    """z = 0.6 left + 0.8 right ~ N(0, 1): the brighter side is rather the left one."""
+    autoencoder = LinearAutoencoder(network="mlp", image_shape=(1, 1, 2), latent_size=1, width=2)
+    autoencoder.direction = torch.tensor([0.6, 0.8])
+    return PAE(autoencoder, LatentFlow(kind="nsf", latent_size=1, blocks=0)).eval()
+
+
+def test_orientation_is_the_log_ratio_of_the_turned_densities() -> None:
+    x = torch.tensor([[[[0.9, 0.1]]], [[[0.1, 0.9]]], [[[0.5, 0.5]]]])
+    scores = SCORES["orientation"](linear_model(), x)
+    # z is 0.62, mirrored 0.78; upside down is the same image, since there is one row
+    mirrored = exp(-0.5 * (0.78**2 - 0.62**2))
+    assert scores[0].item() == pytest.approx(log((mirrored + 1 + mirrored) / 3), abs=1e-5)
+    assert scores[1] > 0 > scores[0]
+    assert scores[2].abs() < 1e-6
+
+
+def test_marginal_likelihood_is_exact_for_a_linear_model() -> None:
+    """At the posterior's peak the Laplace estimate of a Gaussian integral is the integral."""
+    model = linear_model()
+    direction = torch.tensor([0.6, 0.8])
+    model.sigma.fill_(0.5)
+    x = torch.tensor([[[[0.8, 0.0]]], [[[0.0, 0.0]]]])
+    covariance = torch.outer(direction, direction) + 0.25 * torch.eye(2)
+    flat = x.flatten(1)
+    exact = 0.5 * ((flat @ covariance.inverse()) * flat).sum(1)
+    exact = exact + 0.5 * covariance.logdet() + log(2 * pi)
+    estimate = SCORES["marginal_likelihood"](model, x)
+    torch.testing.assert_close(estimate[1], exact[1])
+    # the encoder's latent 0.48 is not the peak 0.384: less joint density, so a larger score
+    miss = 0.5 * (1 + 1 / 0.25) * (0.48 - 0.384) ** 2
+    torch.testing.assert_close(estimate[0], exact[0] + miss)
+
+
+@pytest.mark.parametrize("name", FAST_SCORES)
+def test_false_positive_rate_holds_on_fresh_normal_images(name: str) -> None:
+    """Images from the model itself, through the whole chain; 5,000 to calibrate, 5,000 fresh."""
+    torch.manual_seed(0)
+    small = Autoencoder(network="mlp", image_shape=(1, 4, 4), latent_size=2, width=8)
+    model = PAE(small, LatentFlow(kind="nsf", latent_size=2, blocks=1, width=8)).eval()
+    images = torch.rand(16_000, 1, 4, 4).cumsum(-1).div(4)
+    held_out, fresh, training = images.split((10_000, 5_000, 1_000))
+    fit_sigma(model, held_out)
+    fit_normal_scores(model, held_out, training=training, names=[name])
+    p = p_values(SCORES[name](model, fresh), model.normal_scores[name])
+    for rate in (0.01, 0.05, 0.1):
+        # both the fresh images and the normal scores are samples
+        error = (rate * (1 - rate) * (1 / 5000 + 1 / 5000)) ** 0.5
+        assert abs((p <= rate).double().mean() - rate) < 4 * error

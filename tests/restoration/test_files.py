@@ -1,0 +1,161 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from paecli.data import write_image
+from paecli.model.model import PAE
+from paecli.restoration.files import RestoredFile, RestoreSettings, restore_files
+from paecli.system.errors import DataError, ImageError, PaeError, UsageError
+
+QUICK = RestoreSettings(mask="left", method="laplace", starts=8, samples=4)
+
+
+@pytest.fixture
+def folder(blobs: Tensor, tmp_path: Path) -> Path:
+    for index, blob in enumerate(blobs[500:503]):
+        write_image(tmp_path / "in" / f"{index}.png", blob)
+    return tmp_path / "in"
+
+
+def restore(
+    model: PAE, source: Path, settings: RestoreSettings, **more: Path
+) -> list[RestoredFile]:
+    return list(restore_files(model, source, settings, out=Path("out"), **more))
+
+
+def test_what_is_under_the_mask_is_never_looked_at(
+    trained_pae: PAE, blobs: Tensor, tmp_path: Path
+) -> None:
+    other = blobs[500].clone()
+    other[:, :, :14] = torch.rand(1, 28, 14)
+    for name, image in (("a", blobs[500]), ("b", other)):
+        write_image(tmp_path / f"{name}.png", image)
+    first, second = (
+        restore(trained_pae, tmp_path / f"{name}.png", QUICK)[0].restoration for name in "ab"
+    )
+    assert torch.equal(first.mean, second.mean)
+    assert torch.equal(first.samples, second.samples)
+
+
+def test_observed_pixels_stay_and_the_truth_gives_coverage(trained_pae: PAE, folder: Path) -> None:
+    for each in restore(trained_pae, folder, QUICK, truth=folder):
+        assert each.truth is not None
+        seen = ~each.damaged.isnan()
+        assert torch.equal(each.restoration.mean[seen], each.truth[seen])
+        assert each.coverage is not None
+        assert 0 <= each.coverage[0.5] <= each.coverage[0.95] <= 1
+        assert each.folder == Path("out") / each.path.name
+
+
+def test_seeing_half_an_image_helps(trained_pae: PAE, folder: Path) -> None:
+    """The restored half is nearer to the truth than the same half of another image."""
+    results = restore(trained_pae, folder, replace(QUICK, mask="bottom"), truth=folder)
+    missing = results[0].damaged.isnan()
+    halves = torch.stack([each.restoration.mean[missing] for each in results])
+    truths = torch.stack([each.truth[missing] for each in results if each.truth is not None])
+    own = (halves - truths).square().mean()
+    others = (halves - truths.roll(1, 0)).square().mean()
+    assert own < others
+
+
+def test_a_batch_gives_what_single_images_do(trained_pae: PAE, folder: Path) -> None:
+    settings = replace(QUICK, method="map")
+    batch = restore(trained_pae, folder, settings)
+    alone = restore(trained_pae, folder / "1.png", settings)[0]
+    assert batch[1].restoration.chi2 == pytest.approx(alone.restoration.chi2, rel=0.02)
+
+
+def test_mask_files_are_white_where_missing(trained_pae: PAE, folder: Path, tmp_path: Path) -> None:
+    mask = torch.zeros(1, 28, 28)
+    mask[:, :, :5] = 1
+    write_image(tmp_path / "mask.png", mask)
+    settings = replace(QUICK, mask=str(tmp_path / "mask.png"))
+    seen = restore(trained_pae, folder / "0.png", settings)[0].damaged
+    assert torch.equal(seen.isnan(), mask.bool())
+    inverted = replace(settings, invert_mask=True)
+    seen = restore(trained_pae, folder / "0.png", inverted)[0].damaged
+    assert torch.equal(seen.isnan(), ~mask.bool())
+
+
+def test_a_folder_called_like_a_mask_is_no_mask(
+    trained_pae: PAE, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    Path("left").mkdir()
+    found = restore(trained_pae, folder / "0.png", replace(QUICK, mask="left"))[0]
+    assert found.damaged[0, :, 0].isnan().all()
+
+
+def test_a_mask_of_another_size_is_refused(trained_pae: PAE, folder: Path, tmp_path: Path) -> None:
+    write_image(tmp_path / "mask.png", torch.ones(1, 30, 28))
+    with pytest.raises(ImageError, match=r"28 x 30 pixels.*28 x 28"):
+        restore(trained_pae, folder / "0.png", replace(QUICK, mask=str(tmp_path / "mask.png")))
+
+
+def test_a_large_image_and_its_mask_are_resized_together(trained_pae: PAE, tmp_path: Path) -> None:
+    write_image(tmp_path / "large.png", torch.full((1, 56, 56), 0.5))
+    mask = torch.zeros(1, 56, 56)
+    mask[:, 10, 10] = 1  # a single pixel makes its whole block missing
+    write_image(tmp_path / "mask.png", mask)
+    settings = replace(QUICK, mask=str(tmp_path / "mask.png"))
+    seen = restore(trained_pae, tmp_path / "large.png", settings)[0].damaged
+    assert bool(seen[0, 5, 5].isnan())
+    assert int(seen.isnan().sum()) < 10
+
+
+def test_everything_missing_gives_the_prior(trained_pae: PAE, folder: Path) -> None:
+    result = restore(trained_pae, folder / "0.png", replace(QUICK, mask="random:1"))[0].restoration
+    assert result.degrees_of_freedom == 0
+    assert result.chi2 == 0
+    assert float(result.samples_u.std()) == pytest.approx(1, abs=0.5)
+
+
+def test_nothing_to_restore_is_said(trained_pae: PAE, folder: Path) -> None:
+    with pytest.raises(UsageError, match="nothing to restore"):
+        restore(trained_pae, folder, replace(QUICK, mask="none"))
+
+
+def test_bad_files_of_a_folder_are_skipped_but_not_a_single_one(
+    trained_pae: PAE, folder: Path
+) -> None:
+    (folder / "broken.png").write_bytes(b"\x89PNG")
+    assert len(restore(trained_pae, folder, QUICK)) == 3
+    with pytest.raises(ImageError):
+        restore(trained_pae, folder / "broken.png", QUICK)
+
+
+@pytest.mark.parametrize("name", ["absent.png", "."])
+def test_no_image_is_one_line(trained_pae: PAE, tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError) as failure:
+        restore(trained_pae, tmp_path / name, QUICK)
+    assert "\n" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "noise"),
+    [
+        (torch.full((1, 28, 28), torch.nan), None, 0.0),
+        (torch.full((1, 28, 28), 2.0), None, 0.0),
+        (torch.zeros(1, 27, 28), None, 0.1),
+        (torch.zeros(1, 28, 28), torch.ones(27, 28), 0.0),
+        (torch.zeros(1, 28, 28), None, float("nan")),
+        (torch.zeros(1, 28, 28), None, -1.0),
+    ],
+)
+def test_impossible_input_is_refused(
+    trained_pae: PAE, image: Tensor, mask: Tensor | None, noise: float
+) -> None:
+    with pytest.raises(PaeError) as refusal:
+        trained_pae.restore(image, mask=mask, noise=noise)
+    assert "\n" not in str(refusal.value)
+
+
+def test_nan_under_the_mask_is_fine(trained_pae: PAE, blobs: Tensor) -> None:
+    image, mask = blobs[500].clone(), torch.ones(28, 28)
+    mask[:, :14] = 0
+    image[:, :, :14] = torch.nan
+    result = trained_pae.restore(image, mask=mask, method="laplace", starts=8)
+    assert bool(result.mean.isfinite().all())

@@ -1,0 +1,82 @@
+import pytest
+import torch
+
+from paecli.model.base_distribution import StandardNormal
+from paecli.model.calibration import Calibration, fit_calibration
+from paecli.restoration.inflation import measure_inflation
+
+PIXELS, LATENT, IMAGES = 64, 3, 48
+
+
+def linear_images(*, correlated: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Images of a linear decoder with errors of standard deviation 0.02."""
+    draw = torch.Generator().manual_seed(0)
+    weight = 0.05 * torch.randn(LATENT, PIXELS, generator=draw)
+    u = torch.randn(IMAGES, LATENT, generator=draw)
+    error = torch.randn(IMAGES, PIXELS, generator=draw)
+    if correlated:  # neighbours in groups of 8 share their error
+        error = error[:, ::8].repeat_interleave(8, dim=1)
+        weight = weight[:, ::8].repeat_interleave(8, dim=1)
+    return weight, u, (0.5 + u @ weight + 0.02 * error).clamp(0, 1)
+
+
+def fitted(*, correlated: bool) -> tuple[Calibration, torch.Tensor]:
+    weight, u, images = linear_images(correlated=correlated)
+    calibration = Calibration()
+    images = images.view(-1, 1, 8, 8)
+    fit_calibration(calibration, u=u, images=images, decoded=images)
+    return calibration, weight
+
+
+def inflation(*, correlated: bool) -> float:
+    calibration, weight = fitted(correlated=correlated)
+    return measure_inflation(
+        calibration,
+        lambda u: (0.5 + u @ weight).view(-1, 1, 8, 8),
+        base=StandardNormal(LATENT),
+        sigma=torch.full((1, 8, 8), 0.02),
+        observed=torch.ones(1, 8, 8, dtype=torch.bool),
+    )
+
+
+def test_correlated_errors_need_inflation_by_the_size_of_their_groups() -> None:
+    assert inflation(correlated=False) == pytest.approx(1, rel=0.3)
+    assert inflation(correlated=True) == pytest.approx(8, rel=0.3)
+
+
+def test_nothing_observed_or_not_fitted_means_no_inflation() -> None:
+    calibration, _ = fitted(correlated=True)
+    hidden, seen = torch.zeros(1, 8, 8).bool(), torch.ones(1, 8, 8).bool()
+    sigma = torch.ones(1, 8, 8)
+    never = lambda u: pytest.fail("not needed")  # noqa: E731
+    for empty, observed in ((calibration, hidden), (Calibration(), seen)):
+        factor = measure_inflation(
+            empty, never, base=StandardNormal(LATENT), sigma=sigma, observed=observed
+        )
+        assert factor == 1.0
+
+
+def test_only_directions_that_move_missing_pixels_count() -> None:
+    """Half of the latents fits badly where it is seen, but moves no missing pixel."""
+    draw = torch.Generator().manual_seed(0)
+    u = torch.randn(400, 2, generator=draw)
+    weight = torch.zeros(2, PIXELS)
+    weight[0, ::2], weight[1, 1:32:2] = 0.05, 0.05
+    error = 0.02 * torch.randn(400, PIXELS, generator=draw)
+    error[:, 1:32:2] = 3 * error[:, 1:2]  # of the second latent: shared, and large
+    calibration = Calibration()
+    images = (0.5 + u @ weight + error).clamp(0, 1).view(-1, 1, 8, 8)
+    fit_calibration(calibration, u=u, images=images, decoded=images)
+    missing_row = torch.arange(PIXELS) >= 48  # moved by the first latent alone
+
+    def measured(observed: torch.Tensor) -> float:
+        return measure_inflation(
+            calibration,
+            lambda u: (0.5 + u @ weight).view(-1, 1, 8, 8),
+            base=StandardNormal(2),
+            sigma=torch.full((1, 8, 8), 0.02),
+            observed=observed.view(1, 8, 8),
+        )
+
+    assert measured(~missing_row) < 2
+    assert measured(torch.ones(PIXELS, dtype=torch.bool)) > 10

@@ -1,0 +1,101 @@
+"""Every method against the closed form of the linear Gaussian case."""
+
+import pytest
+import torch
+
+from paecli.restoration.laplace import hessian, precision
+from paecli.restoration.pixel_model import GaussianPixels
+from paecli.restoration.restore import build_target, restore_images
+from paecli.restoration.result import Restoration
+from paecli.restoration.solve import METHODS
+
+from .conftest import IMAGES, LATENT, LinearCase
+
+SAMPLING = [method for method in METHODS if method != "map"]
+
+
+def restored(linear: LinearCase, method: str, **options: int) -> list[Restoration]:
+    return restore_images(
+        linear.damage,
+        space=linear.space(),
+        latent_size=LATENT,
+        sigma=linear.sigma,
+        inflation=torch.ones(IMAGES, dtype=torch.float64),
+        pixels=GaussianPixels(linear.sigma.flatten()),
+        method=method,
+        **{"starts": 8, **options},
+    )
+
+
+def changed(linear: LinearCase) -> torch.Tensor:
+    """Where the answer is not simply the input."""
+    return ~linear.damage.observed | torch.tensor(linear.damage.noise > 0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_map_and_mean_are_exact(linear: LinearCase, method: str) -> None:
+    where, expected = changed(linear), linear.pixel_mean()
+    results = restored(linear, method)
+    for name in ("map", "mean"):
+        found = torch.stack([getattr(each, name) for each in results])
+        torch.testing.assert_close(found[where], expected[where], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("method", SAMPLING)
+def test_standard_deviation_is_exact(linear: LinearCase, method: str) -> None:
+    where = changed(linear)
+    found = torch.stack([each.std for each in restored(linear, method)])
+    torch.testing.assert_close(found[where], linear.pixel_std()[where], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("method", SAMPLING)
+def test_draws_follow_the_posterior(linear: LinearCase, method: str) -> None:
+    for index, each in enumerate(restored(linear, method, samples=256)):
+        offset = each.samples_u - linear.mean[index]
+        factor = torch.linalg.cholesky(linear.covariance[index])
+        standard = torch.linalg.solve_triangular(factor, offset.T, upper=False).T
+        assert standard.mean(0).abs().max() < 0.35
+        assert (standard.var(0) - 1).abs().max() < 0.45
+
+
+def test_curvatures_agree_for_a_linear_decoder(linear: LinearCase) -> None:
+    target = build_target(
+        linear.damage,
+        space=linear.space(),
+        latent_size=LATENT,
+        sigma=linear.sigma,
+        inflation=torch.ones(IMAGES, dtype=torch.float64),
+    )
+    u = linear.mean[:, None]
+    exact = torch.linalg.inv(linear.covariance)[:, None]
+    for found in (
+        hessian(target, u),
+        precision(target, u),
+        precision(target, u, curvature="hessian"),
+    ):
+        torch.testing.assert_close(found, exact, atol=1e-6, rtol=1e-6)
+
+
+def test_one_mode_of_full_weight(linear: LinearCase) -> None:
+    for each in restored(linear, "mixture"):
+        assert [mode.weight for mode in each.modes] == [pytest.approx(1.0)]
+
+
+def test_importance_sampling_is_preferred_when_it_passes(linear: LinearCase) -> None:
+    for each in restored(linear, "auto"):
+        assert each.method == "is"
+        assert each.note == ""
+        assert each.diagnostics.passed
+
+
+def test_equal_seeds_give_equal_answers(linear: LinearCase) -> None:
+    first, second = (restored(linear, "hmc", seed=5) for _ in range(2))
+    assert all(torch.equal(a.predictive, b.predictive) for a, b in zip(first, second, strict=True))
+
+
+def test_observed_pixels_are_pasted_back_only_without_noise(linear: LinearCase) -> None:
+    for index, each in enumerate(restored(linear, "laplace")):
+        seen = linear.damage.observed[index]
+        same = bool((each.mean[seen] == linear.damage.data[index][seen]).all())
+        assert same == (linear.damage.noise == 0)
+        assert bool((each.std[seen] == 0).all()) == (linear.damage.noise == 0)
