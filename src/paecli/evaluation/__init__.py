@@ -1,1 +1,1 @@
-"""One file per job; each takes settings and returns a frozen report."""
+"""How good a model is: reconstruction, the fit of the flow, samples compared with images."""

@@ -1,1 +1,1 @@
-"""The mathematics: pure torch, keyword arguments, no files and no printing."""
+"""The model: what is trained and saved."""

@@ -1,1 +1,1 @@
-"""Leaves: files, locks, folders, YAML, limits, progress, errors. They import nothing of the package."""
+"""Leaves: files, locks, folders, YAML, limits, progress, errors; nothing else of the package."""

@@ -13,7 +13,7 @@ class Task(Protocol):
 
 
 class Progress(Protocol):
-    """What workflows report to."""
+    """What jobs report to."""
 
     def task(self, description: str, total: int) -> AbstractContextManager[Task]:
         """Opens a piece of work of `total` steps."""

@@ -31,7 +31,7 @@ class CountingNetwork:
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feature_cache, "CHUNK", 10)
+    monkeypatch.setattr(cache, "CHUNK", 10)
 
 
 @pytest.fixture

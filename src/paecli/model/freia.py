@@ -4,7 +4,7 @@ FrEIA imports scipy.stats for a kind of block that no flow here uses; that takes
 importing torch.
 """
 
-from paecli.deferred_import import deferred_import
+from paecli.system.deferred_import import deferred_import
 
 with deferred_import("scipy.stats", "special_ortho_group"):
     from FrEIA.framework import SequenceINN

@@ -5,7 +5,7 @@ import sys
 
 SCRIPT = """
 import sys
-from paecli.deferred_import import deferred_import
+from paecli.system.deferred_import import deferred_import
 with deferred_import("email.mime.text", "MIMEText"):
     from email.mime.text import MIMEText
 assert "email.mime.text" not in sys.modules
