@@ -27,7 +27,7 @@ from paecli.api import PAE, load
 from paecli.data import load_dataset
 from paecli.data.dataset import ImageSplit, hold_out
 from paecli.model.calibration import KEPT_IMAGES
-from paecli.restoration.masks import add_noise, missing_pixels
+from paecli.restoration.masks.drawing import add_noise, missing_pixels
 from paecli.restoration.solve import METHODS
 from paecli.system.heap import keep_freed_memory
 from paecli.training.settings import DataSettings

@@ -10,7 +10,11 @@ from typing import Any
 
 from paecli.cli.console import RichProgress, print_json, print_table, say
 from paecli.outliers.flag_images import FlagReport, ScoredImage, flag_images
-from paecli.report.ood_tables import IMAGE_COLUMNS, common_folder, image_row
+from paecli.report.ood_tables import (
+    IMAGE_COLUMNS,
+    common_folder,
+    image_row,
+)
 from paecli.store.runs import load_with_header
 from paecli.system.files import write_atomically
 
@@ -18,7 +22,7 @@ CSV_COLUMNS = ("path", "p_value", "outlier", "score", "log_prob", "reconstructio
 
 
 def flag(
-    name: str | None,
+    file: Path,
     images: Sequence[str],
     *,
     score: str,
@@ -33,7 +37,7 @@ def flag(
     Returns:
         How many are flagged, and how many could not be looked at.
     """
-    model, _ = load_with_header(name)
+    model, _ = load_with_header(file)
     result = flag_images(
         model,
         [Path(image) for image in images],

@@ -8,11 +8,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from paecli.data.images.files import find_all, read_image
+from paecli.data.images.files import read_image
+from paecli.data.images.listing import find_all
 from paecli.model.model import Model
+from paecli.model.requirements import require_rate
 from paecli.outliers.conformal import benjamini_hochberg, p_values
 from paecli.outliers.scores import measure_scores
-from paecli.system.errors import ImageError, UsageError
+from paecli.system.errors import ImageError
 from paecli.system.progress import NullProgress, Progress
 
 CHUNK = 500  # images in memory at the same time
@@ -105,7 +107,7 @@ def flag_images(
     """
     start = time.perf_counter()
     normal = model.require_normal_scores(score)
-    _check_rate(fpr if fdr is None else fdr, len(normal))
+    require_rate(fpr if fdr is None else fdr, len(normal))
     found, closed = find_all(paths, progress=progress)
     readable, measured, unreadable = _score_files(
         model, found, (score, "log_prob", "reconstruction_error"), progress
@@ -145,15 +147,6 @@ def flag_images(
 def _most_unusual_first(images: Sequence[ScoredImage]) -> list[ScoredImage]:
     # many may share the smallest p-value
     return sorted(images, key=lambda image: (image.p_value, -image.score))
-
-
-def _check_rate(rate: float, normal_count: int) -> None:
-    smallest = 1 / (normal_count + 1)
-    if not rate >= smallest:  # NaN, too
-        raise UsageError(
-            f"a rate of {rate:g} is finer than the model's {normal_count} normal scores can tell; "
-            f"use at least {smallest:.2g}"
-        )
 
 
 def _score_files(

@@ -14,6 +14,14 @@ from paecli.model.autoencoder import Autoencoder
 from paecli.model.flow import LatentFlow
 from paecli.model.model import Model
 from paecli.model.pixel_table import is_pixel_table
+from paecli.store.contents import (
+    AUTOENCODER,
+    NORMAL_SCORES,
+    REFERENCE,
+    RETIRED,
+    RETIRED_SCORES,
+    read_header,
+)
 from paecli.store.header import (
     FORMAT_VERSION,
     HEADER_KEY,
@@ -34,17 +42,11 @@ __all__ = [
     "save_tensors",
 ]
 
-AUTOENCODER = "autoencoder."  # prefix of stage 1's tensors
-NORMAL_SCORES = "normal_scores."  # prefix of the calibration tensors
-REFERENCE = "normal_reference."  # prefix of the images that scores compare with
 LATENTS = REFERENCE + "latents"
 NORMAL_IMAGES = (LATENTS, REFERENCE + "features")
 STATISTICS = REFERENCE + "statistics"
 PIXEL_TABLE = "calibration.quantiles"
 STRATA_EDGES = "calibration.edges"
-# Version 0.1 compared with held-out images and stored these.
-RETIRED = {REFERENCE + "mean", REFERENCE + "std"}
-RETIRED_SCORES = {NORMAL_SCORES + name for name in ("typicality", "local_log_prob", "combined")}
 FLOAT_TYPES = ("F16", "BF16", "F32", "F64")
 STORED_TYPES = {torch.float32: FLOAT_TYPES, torch.int64: ("I64",), torch.uint8: ("U8",)}
 
@@ -116,16 +118,6 @@ def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         storages.add(tensor.untyped_storage().data_ptr())
         plain[name] = tensor
     return plain
-
-
-def read_header(path: Path) -> Header:
-    """Reads and checks what a model file says about itself.
-
-    Raises:
-        CheckpointError: not a model file, damaged, or of an unknown format version.
-    """
-    with _opened(path) as file:
-        return parse_header(path, file.metadata())
 
 
 def load_pae(path: Path) -> tuple[Model, Header]:

@@ -2,7 +2,7 @@
 
 import yaml
 
-from paecli.store.checkpoint import Header
+from paecli.store.header import Header
 from paecli.store.index import Entry
 
 CARD = """# {name}, revision {revision}

@@ -12,16 +12,15 @@ from paecli.model.flow import LatentFlow
 from paecli.model.model import BATCH, Model
 from paecli.store.checkpoint import Header, hash_tensors, save_pae
 from paecli.store.header import Architecture
-from paecli.store.runs import AUTOENCODER_FILE
 from paecli.system.errors import DataError
 from paecli.system.files import write_atomically
+from paecli.system.outputs import AUTOENCODER_FILE
 from paecli.system.progress import NullProgress, Progress
 from paecli.system.threads import fitting
 from paecli.training.augmentation import augment
 from paecli.training.build_networks import build_autoencoder, build_flow
 from paecli.training.objectives import AutoencoderObjective
 from paecli.training.run import (
-    CONFIG_FILE,
     Measure,
     TrainingReport,
     begin,
@@ -29,12 +28,10 @@ from paecli.training.run import (
     on_main_process,
     open_accelerator,
     run_loop,
-    state_file,
 )
-from paecli.training.settings import AutoencoderSettings, RunSettings, check, to_yaml
-from paecli.training.state import TrainingState
-
-STAGE = "autoencoder"
+from paecli.training.run_folder import AUTOENCODER_STAGE as STAGE
+from paecli.training.run_folder import CONFIG_FILE, state_file
+from paecli.training.settings import AutoencoderSettings, RunSettings, to_yaml
 
 
 def train_autoencoder(
@@ -69,7 +66,7 @@ def train_autoencoder(
     """
     progress = progress or NullProgress()
     result_file = run_dir / AUTOENCODER_FILE
-    resumed = begin(run_dir, STAGE, result_file, resume=resume, overwrite=overwrite)
+    resumed = begin(run_dir, STAGE, resume=resume, overwrite=overwrite)
     own = settings.autoencoder
     data = read_data(own, data_dir=data_dir, leave_out=run_dir, progress=progress)
     kept, held_out = split_data(own, data)
@@ -99,16 +96,6 @@ def train_autoencoder(
     return TrainingReport.of(
         loop, run_dir=run_dir, stage=STAGE, metrics=metrics, accelerator=accelerator
     )
-
-
-def settings_of_interrupted_run(run_dir: Path, stage: str) -> RunSettings:
-    """Returns the settings an interrupted run was started with.
-
-    Raises:
-        TrainingError: nothing to resume.
-    """
-    path = state_file(run_dir, stage)
-    return check(TrainingState.load(path).settings, where=str(path))
 
 
 def read_data(

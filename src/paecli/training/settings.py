@@ -26,6 +26,7 @@ from paecli.system.yaml_text import MAX_CONFIG_BYTES, parse_yaml, read_bounded_t
 Settings = dict[str, Any]
 
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+DEMO_PRESET = "demo"  # what `pae demo` trains
 
 
 def _within_limits(options: dict[str, float]) -> dict[str, float]:

@@ -10,6 +10,7 @@ import typer
 
 from paecli.cli.console import RichProgress, print_json, print_table, say
 from paecli.cli.options import DataDir, Json, Model, Report, Seed, Threads
+from paecli.model.requirements import require_features
 from paecli.system.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,10 +75,17 @@ def evaluate(
 
         pae eval runs/fmnist --fid --samples 10000 --json
     """
-    from paecli.evaluation.evaluate import SampleQualityOptions, evaluate
+    from paecli.cli.checks import check_model, check_readable, check_training_set
 
     if inception_weights and not (fid or kid):
         raise UsageError("--inception-weights needs --fid or --kid")
+    contents = check_model(model, flow=fid or kid)
+    if fid or kid:
+        require_features(features.value, contents.image_shape)
+        check_readable(inception_weights)
+    check_training_set(contents.header, instead=dataset)
+    from paecli.evaluation.evaluate import SampleQualityOptions, evaluate
+
     compare = SampleQualityOptions(
         fid=fid,
         kid=kid,

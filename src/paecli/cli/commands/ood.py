@@ -6,7 +6,10 @@ from typing import Annotated
 
 import typer
 
+from paecli.cli.checks import check_images, check_model, check_training_set
 from paecli.cli.options import DataDir, Json, ModelOption, Report, Seed, Threads
+from paecli.data.sets.places import require_comparison
+from paecli.model.requirements import require_normal_scores, require_rate, require_scores
 from paecli.system.errors import ImageError, UsageError
 
 FOUND_OUTLIER = 3  # exit code of --fail-on-outlier
@@ -108,13 +111,15 @@ def ood(
     if images and against:
         raise UsageError("give images or --against, not both")
     if images:
+        _one_score_only(score)
+        chosen = (score or [DEFAULT_SCORE])[0]
+        file = _check_flagging(name, images, chosen, fpr if fdr is None else fdr)
         from paecli.cli.outlier_images import flag
 
-        _one_score_only(score)
         flagged, unreadable = flag(
-            name,
+            file,
             images,
-            score=(score or [DEFAULT_SCORE])[0],
+            score=chosen,
             fpr=fpr,
             fdr=fdr,
             files=(csv_file, json_lines, picture),
@@ -134,10 +139,11 @@ def ood(
             "--fail-on-outlier, --csv, --jsonl, --picture and --fdr need images; "
             "give image files or folders"
         )
+    file = _check_comparison(name, against or [], score or [])
     from paecli.cli.outlier_sets import compare
 
     compare(
-        name,
+        file,
         against or [],
         scores=score,
         data_dir=data_dir,
@@ -162,7 +168,7 @@ def split_arguments(arguments: Sequence[str], model: str | None) -> tuple[str | 
 
 def _is_model(argument: str) -> bool:
     from paecli.data.images.listing import image_endings
-    from paecli.store.runs import AUTOENCODER_FILE, MODEL_FILE
+    from paecli.system.outputs import AUTOENCODER_FILE, MODEL_FILE
 
     path = Path(argument)
     if path.is_dir():
@@ -171,6 +177,26 @@ def _is_model(argument: str) -> bool:
         return True
     # what does not exist and is not called like an image can only be a registry name
     return not path.exists() and path.suffix.lower() not in image_endings()
+
+
+def _check_flagging(name: str | None, images: Sequence[str], score: str, rate: float) -> Path:
+    """Refuses what cannot work, before torch is imported; returns the model's file."""
+    contents = check_model(name)
+    require_scores([score])
+    require_normal_scores(score, contents.normal_scores)
+    require_rate(rate, contents.normal_scores[score])
+    check_images([Path(image) for image in images])
+    return contents.path
+
+
+def _check_comparison(name: str | None, against: Sequence[str], scores: Sequence[str]) -> Path:
+    """Refuses what cannot work, before torch is imported; returns the model's file."""
+    contents = check_model(name)
+    check_training_set(contents.header)
+    require_scores(scores)
+    for each in against:
+        require_comparison(each)
+    return contents.path
 
 
 def _one_score_only(score: Sequence[str] | None) -> None:

@@ -8,6 +8,7 @@ import typer
 from paecli.cli import training_options as options
 from paecli.cli.console import RichProgress
 from paecli.cli.options import DataDir, Json, Threads
+from paecli.data.sets.places import require_dataset
 from paecli.system.errors import UsageError
 
 
@@ -101,8 +102,12 @@ def train_ae(
         pae train-ae fmnist --resume
     """
     del list_presets
-    from paecli.train import train_autoencoder
-    from paecli.training.autoencoder import STAGE, settings_of_interrupted_run
+    from paecli.training.run_folder import (
+        AUTOENCODER_STAGE,
+        refuse_other_run,
+        require_device,
+        settings_of_interrupted_run,
+    )
     from paecli.training.settings import resolve
 
     name = Path(dataset).name if Path(dataset).is_dir() else dataset
@@ -130,10 +135,15 @@ def train_ae(
         }
     }
     if resume:
-        settings = settings_of_interrupted_run(run_dir, STAGE)
-        options.refuse_other_settings(settings, flags, run_dir=run_dir, stage=STAGE)
+        settings = settings_of_interrupted_run(run_dir)
+        options.refuse_other_settings(settings, flags, run_dir=run_dir, stage=AUTOENCODER_STAGE)
     else:
         settings = resolve(preset=preset, file=config, flags=flags, fallback=name)
+    require_device(device)
+    require_dataset(settings.autoencoder.data.dataset)
+    refuse_other_run(run_dir, AUTOENCODER_STAGE, resume=resume, overwrite=overwrite)
+    from paecli.train import train_autoencoder
+
     report = train_autoencoder(
         settings,
         run_dir=run_dir,

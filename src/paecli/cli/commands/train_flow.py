@@ -74,9 +74,18 @@ def train_flow(
     if measure_only:
         _measure(model, data_dir, as_json=json)
         return
-    from paecli.train import train_flow
-    from paecli.training.flow import STAGE, resolve_flow_settings, settings_of_interrupted_flow
+    from paecli.cli.checks import check_training_set
+    from paecli.store.contents import read_header
+    from paecli.training.run_folder import (
+        FLOW_STAGE,
+        refuse_other_run,
+        require_device,
+        require_trained_autoencoder,
+        resolve_flow_settings,
+        settings_of_interrupted_flow,
+    )
 
+    header = read_header(require_trained_autoencoder(model))
     flags = {
         "flow": flow,
         "blocks": blocks,
@@ -93,9 +102,14 @@ def train_flow(
     }
     if resume:
         settings = settings_of_interrupted_flow(model)
-        options.refuse_other_settings(settings, flags, run_dir=model, stage=STAGE)
+        options.refuse_other_settings(settings, flags, run_dir=model, stage=FLOW_STAGE)
     else:
         settings = resolve_flow_settings(model, preset=preset, file=config, flags=flags)
+    require_device(device)
+    refuse_other_run(model, FLOW_STAGE, resume=resume, overwrite=overwrite)
+    check_training_set(header)
+    from paecli.train import train_flow
+
     report = train_flow(
         settings,
         run_dir=model,
@@ -109,6 +123,11 @@ def train_flow(
 
 
 def _measure(run_dir: Path, data_dir: Path | None, *, as_json: bool) -> None:
+    from paecli.cli.checks import check_training_set
+    from paecli.store.contents import read_header
+    from paecli.training.run_folder import require_trained_flow
+
+    check_training_set(read_header(require_trained_flow(run_dir)))
     from paecli.train import measure_again
 
     path = measure_again(run_dir, data_dir=data_dir, progress=RichProgress())

@@ -9,11 +9,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from paecli.evaluation.features.classifier import IMAGE_SHAPE, ClassifierFeatures, GreyClassifier
+from paecli.evaluation.features.classifier import ClassifierFeatures, GreyClassifier
 from paecli.evaluation.features.inception import InceptionFeatures
 from paecli.evaluation.features.network import FeatureNetwork
+from paecli.model.requirements import require_features
 from paecli.store.registry import fetch_file
-from paecli.system.errors import CheckpointError, UsageError
+from paecli.system.errors import CheckpointError
 from paecli.system.files import hash_file
 from paecli.system.progress import NullProgress, Progress
 
@@ -44,14 +45,10 @@ def open_feature_network(
         RegistryError: the weights cannot be had.
         CheckpointError: the weight file is not one.
     """
+    require_features(name, image_shape)
     if name == "inception":
         return _open_inception(
             inception_weights or fetch_file(INCEPTION_ENTRY, kind="features", progress=progress)
-        )
-    if image_shape != IMAGE_SHAPE:
-        raise UsageError(
-            f"--features classifier takes grey 28 x 28 images, the model's have shape "
-            f"{image_shape}; use --features inception"
         )
     return _open_classifier(
         fetch_file(
