@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from paecli.diagnosis.compute import ask_torch, find_compute, has_gpu_sign
-from paecli.system import compute
+from paecli.diagnosis import compute
 
 without_gpu = pytest.mark.skipif(
     sys.platform != "linux" or has_gpu_sign(), reason="torch is asked on such a machine"
