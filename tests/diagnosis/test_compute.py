@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from paecli.diagnosis.compute import ask_torch, find_compute, has_gpu_sign
 from paecli.diagnosis import compute
+from paecli.diagnosis.compute import ask_torch, find_compute, has_gpu_sign
 
 without_gpu = pytest.mark.skipif(
     sys.platform != "linux" or has_gpu_sign(), reason="torch is asked on such a machine"

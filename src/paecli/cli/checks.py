@@ -15,24 +15,27 @@ from paecli.model.requirements import require_flow
 from paecli.restoration.masks.shapes import parse_mask
 from paecli.store.contents import ModelContents, read_contents
 from paecli.store.find_model import find_model
-from paecli.store.header import Header
+from paecli.store.header import Header, require_whole_images
 from paecli.system.errors import CheckpointError
 
 ANY_SIZE = 2**31  # pixels a side
 
 
-def check_model(name: str | None, *, flow: bool = True) -> ModelContents:
+def check_model(name: str | None, *, flow: bool = True, patches: bool = False) -> ModelContents:
     """Finds the model that MODEL names, and reads what its file contains.
 
     Args:
         name: what the user typed.
         flow: whether the command needs stage 2.
+        patches: whether it takes models of patches.
 
     Raises:
         CheckpointError: there is no such model, its header is damaged, or a stage is missing.
         RegistryError: no model of that name, or it cannot be had.
     """
     contents = read_contents(find_model(name))
+    if not patches:
+        require_whole_images(contents.path, contents.header)
     if flow:
         require_flow(contents.header.flow is not None)
     return contents

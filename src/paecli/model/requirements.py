@@ -16,6 +16,8 @@ FAST_SCORES = (
     "cycle_distance",
     "combined",
 )
+DEFAULT_SCORE = "combined"  # of the p-values of models of whole images
+PATCH_SCORE = "top"  # the only one of models of patches
 SCORE_NAMES = (*FAST_SCORES, "marginal_likelihood")
 CLASSIFIER_SHAPE = (1, 28, 28)  # of the images that the bundled feature network takes
 

@@ -1,8 +1,8 @@
 """`pae ood IMAGES...`: a p-value for each image, and which ones to flag."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,6 +13,9 @@ from paecli.data.images.listing import find_all
 from paecli.model.model import Model
 from paecli.model.requirements import require_rate
 from paecli.outliers.conformal import benjamini_hochberg, p_values
+from paecli.outliers.map_images import ImageMap, map_images
+from paecli.outliers.regions import Region
+from paecli.outliers.residual_maps import ResidualMaps
 from paecli.outliers.scores import measure_scores
 from paecli.system.errors import ImageError
 from paecli.system.progress import NullProgress, Progress
@@ -31,7 +34,10 @@ class ScoredImage:
         outlier: whether it is flagged.
         score: the value the p-value is made of, higher = more unusual.
         log_prob: log density of its latent, nats.
-        reconstruction_error: mean squared error of a pixel, pixels in [0, 1].
+        reconstruction_error: mean squared error of a pixel, pixels in [0, 1]. For models of
+            patches, what stage 1 left out of a patch and its log density, both in nats and as
+            means over the patches.
+        regions: where it is unusual; None where nobody asked.
     """
 
     path: Path
@@ -40,6 +46,7 @@ class ScoredImage:
     score: float
     log_prob: float
     reconstruction_error: float
+    regions: tuple[Region, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +62,10 @@ class FlagReport:
         normal_count: normal images behind the p-values.
         unusual: the most unusual images, most unusual first.
         unusual_pixels: `(k, c, h, w)` their pixels as the model sees them, in [0, 1].
-        unusual_reconstructions: what the model makes of them, the same shape.
+        unusual_reconstructions: what the model makes of them, the same shape; None for models
+            of patches, which reconstruct no images.
+        unusual_maps: `(k, 1, h, w)` instead, minus the logarithm to base 10 of the p-values of
+            their pixels.
         seconds: how long it took.
     """
 
@@ -67,8 +77,9 @@ class FlagReport:
     normal_count: int
     unusual: tuple[ScoredImage, ...]
     unusual_pixels: Tensor
-    unusual_reconstructions: Tensor
+    unusual_reconstructions: Tensor | None
     seconds: float
+    unusual_maps: Tensor | None = None
 
     @property
     def flagged(self) -> int:
@@ -78,7 +89,7 @@ class FlagReport:
     @property
     def ranked(self) -> list[ScoredImage]:
         """The images, most unusual first."""
-        return _most_unusual_first(self.images)
+        return most_unusual_first(self.images)
 
 
 def flag_images(
@@ -126,7 +137,7 @@ def flag_images(
             strict=True,
         )
     )
-    unusual = _most_unusual_first(images)[:SHOWN]
+    unusual = most_unusual_first(images)[:SHOWN]
     pixels = torch.stack(
         [read_image(each.path, image_shape=model.image_shape).pixels for each in unusual]
     )
@@ -144,8 +155,38 @@ def flag_images(
     )
 
 
-def _most_unusual_first(images: Sequence[ScoredImage]) -> list[ScoredImage]:
-    # many may share the smallest p-value
+def with_maps(
+    model: Model,
+    report: FlagReport,
+    *,
+    show: Callable[[ImageMap], None],
+    progress: Progress = NullProgress(),
+) -> FlagReport:
+    """Adds to a report where each image is reconstructed wrongly.
+
+    Args:
+        model: the model that made the report.
+        report: of `flag_images`.
+        show: called with the map of every image.
+        progress: told of every image.
+
+    Raises:
+        CheckpointError: the model keeps no held-out images to compare maps with.
+        UsageError: the rate is smaller than these can tell.
+    """
+    scorer = ResidualMaps(model)
+    require_rate(report.fpr, len(scorer.normal_peaks))
+    regions = {}
+    paths = [image.path for image in report.images]
+    for found in map_images(scorer, paths, rate=report.fpr, unreadable=[], progress=progress):
+        regions[found.path] = found.regions
+        show(found)
+    images = tuple(replace(image, regions=regions[image.path]) for image in report.images)
+    return replace(report, images=images)
+
+
+def most_unusual_first(images: Sequence[ScoredImage]) -> list[ScoredImage]:
+    """Sorts images; many may share the smallest p-value."""
     return sorted(images, key=lambda image: (image.p_value, -image.score))
 
 

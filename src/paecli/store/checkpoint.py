@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from paecli.model.autoencoder import Autoencoder
 from paecli.model.flow import LatentFlow
@@ -28,6 +28,7 @@ from paecli.store.header import (
     Header,
     check_header_length,
     parse_header,
+    require_whole_images,
 )
 from paecli.system.errors import CheckpointError
 from paecli.system.files import replacing
@@ -81,14 +82,15 @@ def save_pae(path: Path, model: Model, header: Header, *, half: bool = False) ->
             for name, tensor in tensors.items()
         }
     autoencoder = {
-        name.removeprefix(AUTOENCODER): _as_loaded(tensor)
+        name.removeprefix(AUTOENCODER): as_loaded(tensor)
         for name, tensor in tensors.items()
         if name.startswith(AUTOENCODER)
     }
     header = header.model_copy(update={"autoencoder_hash": hash_tensors(autoencoder)})
     tensors |= {NORMAL_SCORES + name: values for name, values in model.normal_scores.items()}
     tensors[LATENTS] = _halved(tensors[LATENTS])  # `keep` has rounded them already
-    save_tensors(path, tensors, {HEADER_KEY: header.model_dump_json()})
+    # without the key of other kinds: earlier releases refuse keys they do not know
+    save_tensors(path, tensors, {HEADER_KEY: header.model_dump_json(exclude={"patches"})})
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
@@ -129,14 +131,15 @@ def load_pae(path: Path) -> tuple[Model, Header]:
     Raises:
         CheckpointError: as `read_header`, or the tensors do not fit the header.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         header = parse_header(path, file.metadata())
+        require_whole_images(path, header)
         model = _build_without_memory(path, header)
-        _check_shapes(path, file, model)
+        check_shapes(path, file, model)
         try:
-            tensors = {name: _as_loaded(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: as_loaded(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, RuntimeError) as error:
-            raise _unfit(path, "a tensor cannot be read") from error
+            raise unfit(path, "a tensor cannot be read") from error
     _drop_retired(tensors)
     scores = {name: tensors.pop(name) for name in list(tensors) if name.startswith(NORMAL_SCORES)}
     _fill(tensors, model)
@@ -144,16 +147,16 @@ def load_pae(path: Path) -> tuple[Model, Header]:
     try:
         model.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
-        raise _unfit(path, "its tensors do not fit together") from error
+        raise unfit(path, "its tensors do not fit together") from error
     if hash_tensors(model.autoencoder.state_dict()) != header.autoencoder_hash:
-        raise _unfit(path, "its flow belongs to another autoencoder, or weights were changed")
+        raise unfit(path, "its flow belongs to another autoencoder, or weights were changed")
     model.normal_scores = {
         name.removeprefix(NORMAL_SCORES): values for name, values in scores.items()
     }
     return model.eval(), header
 
 
-def _as_loaded(tensor: Tensor) -> Tensor:
+def as_loaded(tensor: Tensor) -> Tensor:
     """Returns the tensor in the type that a loaded model computes with, in memory of its own.
 
     Memory mapped from the file is not aligned as torch's own is, which changes the order of
@@ -170,7 +173,7 @@ def _halved(tensor: Tensor) -> Tensor:
     return half if half.isfinite().all() else tensor
 
 
-def _opened(path: Path) -> Any:
+def opened(path: Path) -> Any:
     check_header_length(path)
     try:
         return safe_open(path, framework="pt")
@@ -187,17 +190,17 @@ def _build_without_memory(path: Path, header: Header) -> Model:
             autoencoder = Autoencoder(**header.autoencoder)
             return Model(autoencoder, LatentFlow(**header.flow) if header.flow else None)
     except Exception as error:  # whatever a hostile description makes torch or FrEIA raise
-        raise _unfit(path, "it describes no network that this pae can build") from error
+        raise unfit(path, "it describes no network that this pae can build") from error
 
 
-def _check_shapes(path: Path, file: Any, model: Model) -> None:
+def check_shapes(path: Path, file: Any, model: nn.Module) -> None:
     """Compares the file's tensors with the model's, before any is read."""
     expected = model.state_dict()
     # buffers that start without elements hold as many images as training kept
     open_ended = {name for name, tensor in expected.items() if tensor.numel() == 0}
     names = {name for name in file.keys() if not name.startswith(NORMAL_SCORES)}  # noqa: SIM118
     for name in (set(expected) - open_ended) - names | names - set(expected) - RETIRED:
-        raise _unfit(path, f"{name!r:.100} is missing or too much")
+        raise unfit(path, f"{name!r:.100} is missing or too much")
     for name in file.keys():  # noqa: SIM118
         stored = file.get_slice(name)
         shape, dtype = stored.get_shape(), stored.get_dtype()
@@ -209,7 +212,7 @@ def _check_shapes(path: Path, file: Any, model: Model) -> None:
                 len(shape) == tensor.ndim if name in open_ended else shape == list(tensor.shape)
             )
         if not fits:
-            raise _unfit(path, f"{name!r:.100} has another shape or type")
+            raise unfit(path, f"{name!r:.100} has another shape or type")
 
 
 def _drop_retired(tensors: dict[str, Tensor]) -> None:
@@ -230,11 +233,11 @@ def _fill(tensors: dict[str, Tensor], model: Model) -> None:
 def _check_values(path: Path, tensors: dict[str, Tensor], scores: dict[str, Tensor]) -> None:
     """Refuses values that no training leaves behind and that would crash or mislead later."""
     if len({len(tensors[name]) for name in NORMAL_IMAGES}) > 1:
-        raise _unfit(path, f"{' and '.join(NORMAL_IMAGES)} have different lengths")
+        raise unfit(path, f"{' and '.join(NORMAL_IMAGES)} have different lengths")
     if len(tensors[STATISTICS]) != (2 if len(tensors[LATENTS]) else 0):
-        raise _unfit(path, f"{STATISTICS!r} does not fit the images")
+        raise unfit(path, f"{STATISTICS!r} does not fit the images")
     if not is_pixel_table(tensors[STRATA_EDGES], tensors[PIXEL_TABLE]):
-        raise _unfit(path, f"{PIXEL_TABLE!r} and {STRATA_EDGES!r} are no table")
+        raise unfit(path, f"{PIXEL_TABLE!r} and {STRATA_EDGES!r} are no table")
     for name, tensor in (tensors | scores).items():
         good = not tensor.is_floating_point() or bool(tensor.isfinite().all())
         if name.endswith(".permutation"):
@@ -246,10 +249,10 @@ def _check_values(path: Path, tensors: dict[str, Tensor], scores: dict[str, Tens
         if name in scores:
             good = good and len(tensor) > 0 and bool((tensor.diff() >= 0).all())
         if not good:
-            raise _unfit(path, f"{name!r:.100} holds impossible values")
+            raise unfit(path, f"{name!r:.100} holds impossible values")
 
 
-def _unfit(path: Path, reason: str) -> CheckpointError:
+def unfit(path: Path, reason: str) -> CheckpointError:
     return CheckpointError(
         f"{path} does not fit its own description ({reason}); download or train it again"
     )

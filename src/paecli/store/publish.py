@@ -4,9 +4,11 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from paecli.store.checkpoint import load_pae, save_pae
+from paecli.model.model import Model
+from paecli.store.checkpoint import load_pae, read_header, save_pae
 from paecli.store.index import INDEX_FILE, Entry, Index, IndexFile, index_to_yaml
 from paecli.store.model_card import write_card
+from paecli.store.patch_checkpoint import load_patch_pae
 from paecli.store.publication_plan import plan_publication
 from paecli.system.files import hash_file, write_atomically
 from paecli.system.locks import only_process
@@ -52,7 +54,8 @@ def publish(
         name: what to call it; by default `DATASET-LATENT_SIZE`.
         licence: SPDX identifier.
         description: one line.
-        half: whether to store the autoencoder's weights as float16.
+        half: whether to store the autoencoder's weights as float16; models of patches, which
+            are small, stay as they are.
         replace: whether to remove earlier revisions of that name.
         progress: told when this has to wait for another process.
 
@@ -62,7 +65,8 @@ def publish(
         RegistryError: the folder holds a damaged index.
         UsageError: a name that cannot be used.
     """
-    model, header = load_pae(model_file)
+    patches = read_header(model_file).patches is not None
+    model, header = load_patch_pae(model_file) if patches else load_pae(model_file)
     key = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()
     with only_process(key, f"publishing to {folder}", progress):
         plan = plan_publication(
@@ -70,7 +74,7 @@ def publish(
         )
         stem = f"{plan.entry.name}-r{plan.entry.revision}"
         target = folder / f"{stem}.safetensors"
-        if half:
+        if half and isinstance(model, Model):
             save_pae(target, model, header, half=True)
         else:
             write_atomically(target, model_file.read_bytes())

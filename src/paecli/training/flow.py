@@ -83,7 +83,7 @@ def train_flow(
         _fit_base(flow, latents, seed=settings.seed, progress=progress)
     accelerator = open_accelerator(device)
     loop = run_loop(
-        _FlowStage(flow, settings.latent_noise, latents, model.encode(held_out.images)),
+        FlowStage(flow, settings.latent_noise, latents, model.encode(held_out.images)),
         name=STAGE,
         run_dir=run_dir,
         settings=settings.optimiser,
@@ -194,7 +194,7 @@ def _write(result_file: Path, model: Model, header: Header, settings: RunSetting
     state_file(run_dir, STAGE).unlink(missing_ok=True)
 
 
-class _FlowStage:
+class FlowStage:
     """Batches, loss and held-out metric of stage 2."""
 
     metric_name = "nll"
@@ -210,6 +210,7 @@ class _FlowStage:
         self.module: nn.Module = FlowObjective(flow)
 
     def batch(self, index: Tensor, *, fraction: float, generator: torch.Generator) -> tuple[Tensor]:
+        """Returns the latents of a batch, with noise."""
         del fraction
         z = self.latents[index]
         if self.latent_noise:
@@ -219,6 +220,7 @@ class _FlowStage:
 
     @torch.no_grad()
     def held_out_metric(self) -> float:
+        """Returns the negative log density of held-out latents, nats."""
         device = self.flow.mean.device
         parts = [self.flow.log_prob(part.to(device)) for part in self.held_out.split(2000)]
         return -torch.cat(parts).mean().item()

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 class Features(StrEnum):
     """The feature networks."""
 
+    auto = "auto"
     inception = "inception"
     classifier = "classifier"
+    photo = "photo"
 
 
 def evaluate(
@@ -35,9 +37,10 @@ def evaluate(
         Features,
         typer.Option(
             help="Network for --fid and --kid: inception is the standard (95 MB download, hours on "
-            "a CPU), classifier is bundled (grey 28 x 28 images, about a minute)."
+            "a CPU), photo takes colour and any size (the extra `photo`), classifier is bundled "
+            "(grey 28 x 28 images, about a minute). auto: the first of these that can be had."
         ),
-    ] = Features.inception,
+    ] = Features.auto,
     inception_weights: Annotated[
         Path | None,
         typer.Option(

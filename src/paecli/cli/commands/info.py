@@ -48,6 +48,7 @@ def _fields(described: ModelDescription) -> dict[str, Any]:
         },
         "autoencoder": header.autoencoder,
         "flow": header.flow,
+        **({"patches": header.patches.model_dump()} if header.patches else {}),
         "autoencoder_hash": header.autoencoder_hash,
         "data": header.data,
         "preprocessing": header.preprocessing,
