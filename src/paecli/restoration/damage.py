@@ -136,5 +136,6 @@ def _guesses(model: PAE, damage: Damage) -> Tensor:
     data = torch.where(damage.observed, damage.data, torch.zeros_like(damage.data))
     average = data.flatten(1).sum(1) / seen.sum(1).clamp_min(1)
     filled = torch.where(damage.observed, data, average.view(-1, 1, 1, 1)).clamp(0, 1)
-    u, _ = model.require_flow().to_base(model.encode(filled))
-    return u.nan_to_num()[:, None]
+    # an image at a time: the last digits of a batch depend on who is in it
+    alone = [model.require_flow().to_base(model.encode(each[None]))[0] for each in filled]
+    return torch.stack(alone).nan_to_num()
