@@ -32,8 +32,9 @@ fmt: install ## Formats the code and mends what ruff can mend.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: install ## Writes docs/cli.md from the commands' own help.
+docs: install ## Writes docs/cli.md and the picture of the architecture.
 	$(BIN)/typer paecli.cli.app utils docs --name pae --title "Commands" --output docs/cli.md
+	$(BIN)/python tools/architecture.py
 
 ci: check test ## What must pass before a change lands.
 

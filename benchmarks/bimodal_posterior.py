@@ -17,11 +17,10 @@ from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde
 from torch import Tensor
 
+from paecli.api import PAE, load
 from paecli.data import load_dataset
-from paecli.model.model import PAE
 from paecli.report.plots import to_png
 from paecli.restoration.result import Restoration
-from paecli.store.runs import load
 from paecli.system.files import write_atomically
 from paecli.system.heap import keep_freed_memory
 

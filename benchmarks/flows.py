@@ -27,8 +27,8 @@ import torch
 import zuko
 from torch import Tensor, nn
 
+from paecli.api import PAE
 from paecli.model.flow import LatentFlow
-from paecli.model.model import PAE
 from paecli.store.checkpoint import Header
 from paecli.store.runs import load_with_header
 from paecli.system.progress import NullProgress

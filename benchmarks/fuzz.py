@@ -42,7 +42,7 @@ with atheris.instrument_imports(include=PARSERS, enable_loader_override=False):
     from paecli.data.sets import archives
     from paecli.data.sets.idx import read_idx
     from paecli.data.sets.named_sets import NAMED_SETS
-    from paecli.restoration.files import RestoreSettings, read_mask
+    from paecli.restoration.mask_files import read_mask
     from paecli.store.cache import cached_file, partial_file
     from paecli.store.checkpoint import load_pae
     from paecli.store.header import HEADER_KEY
@@ -106,7 +106,7 @@ def image(folder: Path, content: bytes) -> None:
     read = read_image(path, image_shape=SHAPE)
     assert read.pixels.isfinite().all()
     assert 0 <= read.pixels.min() <= read.pixels.max() <= 1
-    read_mask(RestoreSettings(mask=str(path)), read)
+    read_mask(str(path), read)
 
 
 def archive(folder: Path, content: bytes) -> None:

@@ -26,12 +26,11 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
+from paecli.api import PAE, load
 from paecli.data import load_dataset
 from paecli.data.transforms import transform_images
-from paecli.model.model import PAE
 from paecli.outliers.conformal import p_values
 from paecli.outliers.scores import FAST_SCORES, SCORES, measure_scores
-from paecli.store.runs import load
 
 Array = NDArray[np.float32]
 Scorer = Callable[[Tensor], Array]

@@ -24,13 +24,12 @@ from PIL import Image, ImageDraw
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, inpaint_biharmonic
 from torch import Tensor
 
+from paecli.api import PAE, load
 from paecli.data import load_dataset
 from paecli.data.dataset import ImageSplit, hold_out
 from paecli.model.calibration import KEPT_IMAGES
-from paecli.model.model import PAE
 from paecli.restoration.masks import add_noise, missing_pixels
 from paecli.restoration.solve import METHODS
-from paecli.store.runs import load
 from paecli.system.heap import keep_freed_memory
 from paecli.training.settings import DataSettings
 

@@ -28,18 +28,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from paecli.api import PAE, load
 from paecli.data import load_dataset
 from paecli.model.autoencoder import Autoencoder
-from paecli.model.model import PAE
-from paecli.store.runs import load
 from paecli.system.heap import keep_freed_memory
 from paecli.system.progress import NullProgress, Task
-from paecli.training.autoencoder import (
-    AutoencoderStage,
-    reconstruction_mse,
-    split_data,
-    train_autoencoder,
-)
+from paecli.train import train_autoencoder
+from paecli.training.autoencoder import AutoencoderStage, reconstruction_mse, split_data
 from paecli.training.optimisers import build_optimisers
 from paecli.training.settings import RunSettings, resolve
 

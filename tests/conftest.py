@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from paecli.api import PAE
 from paecli.model.autoencoder import Autoencoder
 from paecli.model.flow import LatentFlow
-from paecli.model.model import PAE
 from paecli.store.checkpoint import Header, hash_tensors, save_pae
 
 from .faulty_disk import FullDisk, full_disk_at

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from paecli.api import load
 from paecli.demo import (
     CLOTHES_IN_INBOX,
     COMPARED,
@@ -14,7 +15,6 @@ from paecli.demo import (
     run_demo,
 )
 from paecli.report.demo_page import write_demo
-from paecli.store.runs import load
 from paecli.system.progress import NullProgress
 from paecli.training.settings import RunSettings, check, resolve
 

@@ -2,6 +2,8 @@
 
 import ast
 import re
+from collections import Counter
+from graphlib import TopologicalSorter
 from importlib import resources
 from pathlib import Path
 from statistics import median, quantiles
@@ -14,27 +16,78 @@ PACKAGE = Path(paecli.__file__).parent
 ROOT = Path(__file__).parent.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-SUBJECTS = {"training", "outliers", "restoration", "evaluation", "sampling", "interpolation"}
-BELOW = {"data", "store", "model", "system"}
-MAY_IMPORT = {
-    "cli": {"cli", "report", "demo", "diagnosis", *SUBJECTS, *BELOW},
-    "report": {"report", "demo", *SUBJECTS, *BELOW},
-    "demo.py": {*SUBJECTS, *BELOW},
-    "diagnosis.py": {*SUBJECTS, *BELOW},
-    **dict.fromkeys(("training", "outliers", "evaluation", "restoration"), SUBJECTS | BELOW),
-    "sampling.py": {"interpolation", *BELOW},
-    "interpolation.py": set(),
-    "data": {"data", "store", "model", "outliers", "system"},
-    "store": {"store", "model", "system"},
-    "model": {"model", "outliers", "restoration", "system"},
-    "system": {"system"},
+# A layer may import itself, where it is a folder, and all layers below it.
+LAYERS: tuple[set[str], ...] = (
+    {"cli"},
+    {"report"},
+    {"demo", "diagnosis"},
+    {"api", "train"},
+    {"training", "outliers", "restoration", "evaluation", "sampling"},  # the subjects
+    {"data", "store"},
+    {"model"},
+    {"system"},
+)
+# What may be imported inside a function of the library, and why.
+LATE = {
+    "torchvision": "takes a second, and only downloads and CIFAR-10 need it",
+    "torchvision.datasets": "as torchvision",
+    "huggingface_hub": "only `hf://` registries need it",
+    "pooch.downloaders": "only `doi:` registries need it",
+    "paecli.store.web": "brings requests, which models on this machine do not need",
 }
-FORBIDDEN_IN_MATHEMATICS = {"typer", "rich", "yaml", "pathlib", "os", "sys", "pydantic"}
+# Everything else is mathematics, or leaves files to these.
+MAY_TOUCH_THE_DISK = {
+    "api.py", "demo.py", "diagnosis.py", "sampling.py",
+    "data/datasets.py", "data/folder.py", "data/memory.py", "data/model_data.py",
+    "data/stand_in.py", "data/images/decoded.py", "data/images/files.py", "data/images/pixels.py",
+    "data/images/deep_pixels.py", "data/images/listing.py", "data/split_folders.py",
+    "restoration/mask_files.py", "system/outputs.py",
+    "data/sets/archives.py", "data/sets/bundled_samples.py", "data/sets/downloads.py",
+    "data/sets/idx.py", "data/sets/places.py", "data/sets/readers.py",
+    "evaluation/evaluate.py", "evaluation/sample_quality.py", "evaluation/features/cache.py",
+    "evaluation/features/opening.py",
+    "outliers/compare_sets.py", "outliers/comparison_sets.py", "outliers/flag_images.py",
+    "restoration/files.py",
+    "store/cache.py", "store/checkpoint.py", "store/describe.py", "store/header.py",
+    "store/obtain.py", "store/publish.py", "store/registry.py", "store/runs.py",
+    "store/sources.py", "store/web.py",
+    "system/cores.py", "system/files.py", "system/folders.py", "system/locks.py",
+    "system/threads.py", "system/yaml_text.py",
+    "training/autoencoder.py", "training/flow.py", "training/loop.py", "training/run.py",
+    "training/settings.py", "training/state.py",
+}  # fmt: skip
+DISK = {
+    "pathlib",
+    "os",
+    "io",
+    "tempfile",
+    "shutil",
+    "zipfile",
+    "tarfile",
+    "safetensors",
+    "filelock",
+}
+NOT_IN_MATHEMATICS = {"typer", "rich", "yaml", "pydantic", "sys", *DISK}
 LONGEST_FILE = 400
+MOST_FILES = 18  # in a folder, without `__init__`
+LEAST_LINES = 40  # of a module that one other imports
 
 
 def name_of(file: Path) -> str:
     return file.relative_to(PACKAGE).as_posix()
+
+
+def layer_of(name: str) -> int | None:
+    """Returns the number of the layer that a module or file of the package belongs to."""
+    first = name.split(".")[0]
+    return next((rank for rank, layer in enumerate(LAYERS) if first in layer), None)
+
+
+def module_of(file: Path) -> str:
+    return ".".join(file.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(file): file for file in FILES}
 
 
 def imported_modules(tree: ast.AST) -> set[str]:
@@ -45,9 +98,16 @@ def imported_modules(tree: ast.AST) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
             modules.add(node.module or "")
-            if node.module == "paecli":
-                modules |= {f"paecli.{alias.name}" for alias in node.names}
+            # `from paecli.data import folder` names a module, too
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules |= {name for name in names if name.removeprefix("paecli.") in MODULES}
     return modules
+
+
+def own_imports(file: Path) -> set[str]:
+    """Returns the modules of the package that a file imports, anywhere in it."""
+    modules = imported_modules(ast.parse(file.read_text()))
+    return {module.removeprefix("paecli.") for module in modules if module.startswith("paecli.")}
 
 
 def function_lengths(file: Path) -> list[int]:
@@ -64,24 +124,72 @@ def function_lengths(file: Path) -> list[int]:
 
 @pytest.mark.parametrize("file", FILES, ids=name_of)
 def test_imports_run_one_way(file: Path) -> None:
-    layer = file.relative_to(PACKAGE).parts[0]
-    modules = imported_modules(ast.parse(file.read_text()))
-    used = {module.split(".")[1] for module in modules if module.startswith("paecli.")}
-    if layer not in ("__init__.py", "__main__.py"):
-        assert used - {"__version__"} <= MAY_IMPORT[layer]
+    own = layer_of(module_of(file))
+    if own is None:  # the package itself and `__main__`
+        assert module_of(file) in ("__init__", "__main__")
+        return
+    folder = module_of(file).split(".")[0]
+    for used in own_imports(file):
+        rank = layer_of(used)
+        assert rank is not None, f"{used} belongs to no layer"
+        assert rank > own or used.split(".")[0] == folder, f"{used} is not below {folder}"
+
+
+def test_no_circle_of_imports() -> None:
+    used = {name: own_imports(file) & MODULES.keys() - {name} for name, file in MODULES.items()}
+    assert list(TopologicalSorter(used).static_order())
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_imports_stand_at_the_top(file: Path) -> None:
+    if module_of(file).startswith("cli") or file.name == "__init__.py":
+        return  # `pae --help` is free of torch
+    for function in ast.walk(ast.parse(file.read_text())):
+        if isinstance(function, ast.FunctionDef):
+            assert imported_modules(function) <= LATE.keys()
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_few_modules_touch_the_disk(file: Path) -> None:
+    tree = ast.parse(file.read_text())
+    if module_of(file).split(".")[0] in ("cli", "report") or name_of(file) in MAY_TOUCH_THE_DISK:
+        return
+    assert not {module.split(".")[0] for module in imported_modules(tree)} & DISK
+    names = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call)
+             and isinstance(node.func, ast.Name)}  # fmt: skip
+    assert not names & {"print", "open"}
+
+
+def test_modules_that_may_touch_the_disk_exist() -> None:
+    assert {name_of(file) for file in FILES} >= MAY_TOUCH_THE_DISK
 
 
 @pytest.mark.parametrize("file", sorted((PACKAGE / "model").rglob("*.py")), ids=name_of)
 def test_the_model_is_pure_mathematics(file: Path) -> None:
-    tree = ast.parse(file.read_text())
-    roots = {module.split(".")[0] for module in imported_modules(tree)}
-    assert not roots & FORBIDDEN_IN_MATHEMATICS
-    calls = {
-        node.func.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    modules = imported_modules(ast.parse(file.read_text()))
+    assert not {module.split(".")[0] for module in modules} & NOT_IN_MATHEMATICS
+
+
+def test_leaves_do_without_torch() -> None:
+    for file in (PACKAGE / "system").glob("*.py"):
+        assert "torch" not in imported_modules(ast.parse(file.read_text())), file
+
+
+def test_folders_hold_few_files() -> None:
+    for folder in {file.parent for file in FILES}:
+        assert len([file for file in folder.glob("*.py") if file.stem != "__init__"]) <= MOST_FILES
+
+
+def test_no_scrap_of_a_module() -> None:
+    importers = Counter(used for file in FILES for used in own_imports(file) & MODULES.keys())
+    scraps = {
+        name
+        for name, file in MODULES.items()
+        if importers[name] == 1
+        and file.stem != "__init__"
+        and len(file.read_text().splitlines()) < LEAST_LINES
     }
-    assert not calls & {"print", "open"}
+    assert not scraps
 
 
 @pytest.mark.parametrize("file", FILES, ids=name_of)

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from paecli.api import PAE
 from paecli.data import load_dataset, write_image
-from paecli.model.model import PAE
-from paecli.sampling import draw_samples, interpolate, read_end
+from paecli.sampling import draw_samples, interpolate, read_ends, spherical_path
 from paecli.store.checkpoint import Header
 from paecli.system.errors import CheckpointError, DataError, ImageError, UsageError
 
@@ -62,17 +62,53 @@ def test_ends_are_files_or_places_in_the_data_set(
 ) -> None:
     file = tmp_path / "blob.png"
     write_image(file, blobs[0])
-    read = read_end(str(file), model=trained_pae, header=HEADER)
+    read = read_ends([str(file)], model=trained_pae, header=HEADER)[0]
     assert_close(read, blobs[0], atol=0.5 / 255 + 1e-6, rtol=0)
     data = load_dataset("fmnist-mini")
-    assert torch.equal(read_end("test:7", model=trained_pae, header=HEADER), data.test.images[7])
-    assert torch.equal(read_end("train:0", model=trained_pae, header=HEADER), data.train.images[0])
+    assert torch.equal(
+        read_ends(["test:7"], model=trained_pae, header=HEADER)[0], data.test.images[7]
+    )
+    assert torch.equal(
+        read_ends(["train:0"], model=trained_pae, header=HEADER)[0], data.train.images[0]
+    )
 
 
 def test_missing_ends_say_what_there_is(trained_pae: PAE) -> None:
     with pytest.raises(DataError, match="test:0 to test:999"):
-        read_end("test:1000", model=trained_pae, header=HEADER)
+        read_ends(["test:1000"], model=trained_pae, header=HEADER)
     with pytest.raises(ImageError, match=r"nowhere\.png"):
-        read_end("nowhere.png", model=trained_pae, header=HEADER)
+        read_ends(["nowhere.png"], model=trained_pae, header=HEADER)
     with pytest.raises(DataError, match="trained on"):
-        read_end("test:0", model=trained_pae, header=HEADER.model_copy(update={"data": {}}))
+        read_ends(["test:0"], model=trained_pae, header=HEADER.model_copy(update={"data": {}}))
+
+
+def test_path_starts_and_ends_where_it_should() -> None:
+    start, end = torch.randn(2, 16, dtype=torch.float64)
+    path = spherical_path(start, end, steps=7)
+    assert path.shape == (7, 16)
+    assert_close(path[0], start)
+    assert_close(path[-1], end)
+
+
+def test_length_changes_linearly_and_the_angle_too() -> None:
+    start, end = torch.randn(2, 16, dtype=torch.float64)
+    path = spherical_path(start, 3 * end, steps=6)
+    expected = torch.linspace(start.norm().item(), 3 * end.norm().item(), 6, dtype=torch.float64)
+    assert_close(path.norm(dim=1), expected)
+    angles = torch.cosine_similarity(path[1:], path[:-1]).acos()
+    assert_close(angles, angles[:1].expand(5))
+
+
+def test_middle_stays_as_far_out_as_draws_do() -> None:
+    start, end = torch.randn(2, 400, dtype=torch.float64)
+    middle = spherical_path(start, end, steps=3)[1].norm()
+    assert 0.9 * 400**0.5 < middle < 1.1 * 400**0.5
+    assert torch.lerp(start, end, 0.5).norm() < 0.8 * 400**0.5
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0, -1.0])
+def test_vectors_without_a_plane_give_the_straight_line(factor: float) -> None:
+    start = torch.randn(8)
+    path = spherical_path(start, factor * start, steps=5)
+    assert path.isfinite().all()
+    assert_close(path, torch.lerp(start, factor * start, torch.linspace(0, 1, 5)[:, None]))

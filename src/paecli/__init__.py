@@ -12,8 +12,7 @@ __version__ = "0.1.0"
 __all__ = ["PAE", "PaeError", "__version__", "load", "use_threads"]
 
 if TYPE_CHECKING:
-    from paecli.model.model import PAE
-    from paecli.store.runs import load
+    from paecli.api import PAE, load
     from paecli.system.errors import PaeError
     from paecli.system.threads import use_threads
 
@@ -21,11 +20,11 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     """Imports torch only when the library is used, so that `pae --help` stays quick."""
     if name == "load":
-        from paecli.store.runs import load
+        from paecli.api import load
 
         return load
     if name == "PAE":
-        from paecli.model.model import PAE
+        from paecli.api import PAE
 
         return PAE
     if name == "PaeError":

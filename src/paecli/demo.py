@@ -12,7 +12,7 @@ from torch import Tensor
 from paecli.data import load_dataset, write_image
 from paecli.evaluation.evaluate import evaluate
 from paecli.evaluation.result import Evaluation
-from paecli.model.model import PAE
+from paecli.model.model import Model
 from paecli.outliers.compare_sets import SetComparison, compare_sets
 from paecli.outliers.flag_images import FlagReport, flag_images
 from paecli.restoration.files import RestoredFile, RestoreSettings, restore_files
@@ -25,8 +25,7 @@ from paecli.sampling import (
 )
 from paecli.store.runs import load_with_header
 from paecli.system.progress import NullProgress, Progress
-from paecli.training.autoencoder import train_autoencoder
-from paecli.training.flow import train_flow
+from paecli.train import train_autoencoder, train_flow
 from paecli.training.run import TrainingReport
 from paecli.training.settings import RunSettings
 
@@ -175,7 +174,7 @@ def _train(
 
 
 def _restore(
-    model: PAE, images: Tensor, folder: Path, progress: Progress
+    model: Model, images: Tensor, folder: Path, progress: Progress
 ) -> tuple[RestoredFile, ...]:
     """Writes images and restores them without looking at the hidden part."""
     for number, image in enumerate(images, start=1):
@@ -187,7 +186,7 @@ def _restore(
     return tuple(restored)
 
 
-def _score_inbox(model: PAE, clothes: Tensor, folder: Path, progress: Progress) -> FlagReport:
+def _score_inbox(model: Model, clothes: Tensor, folder: Path, progress: Progress) -> FlagReport:
     """Writes a folder of clothes with a few digits, as a user may have one, and scores it."""
     digits = load_dataset(OUTLIERS).test.images[:DIGITS_IN_INBOX]
     # from the end: the first images are the ones that other steps show

@@ -1,18 +1,21 @@
 """`pae sample` and `pae interpolate`: new images, and the way from one image to another."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from paecli.data import read_image
-from paecli.data.evaluation_data import load_evaluation_data
-from paecli.interpolation import spherical_path
-from paecli.model.model import PAE
+from paecli.data import ImageDataset, read_image
+from paecli.data.model_data import load_for_model
+from paecli.model.model import Model
 from paecli.store.checkpoint import Header
 from paecli.system.errors import DataError, UsageError
 from paecli.system.progress import NullProgress, Progress
+
+SMALLEST_SINE = 1e-4  # of the angle; below it the vectors span no plane
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +49,7 @@ class InterpolationReport:
 
 
 def draw_samples(
-    model: PAE, *, count: int = 64, temperature: float = 1.0, seed: int = 0
+    model: Model, *, count: int = 64, temperature: float = 1.0, seed: int = 0
 ) -> SampleReport:
     """Draws images from a trained model.
 
@@ -71,7 +74,7 @@ def draw_samples(
 
 
 @torch.no_grad()
-def interpolate(model: PAE, start: Tensor, end: Tensor, *, steps: int = 9) -> InterpolationReport:
+def interpolate(model: Model, start: Tensor, end: Tensor, *, steps: int = 9) -> InterpolationReport:
     """Goes from one image to another through images that the model finds as typical.
 
     The path is a spherical one in the flow's base space; `spherical_path` says why. The paper
@@ -96,36 +99,84 @@ def interpolate(model: PAE, start: Tensor, end: Tensor, *, steps: int = 9) -> In
     return InterpolationReport(ends, model.decode(latents), flow.log_prob(latents))
 
 
-def read_end(
-    text: str,
+def read_ends(
+    texts: Sequence[str],
     *,
-    model: PAE,
+    model: Model,
     header: Header,
     data_dir: Path | None = None,
     progress: Progress = NullProgress(),
-) -> Tensor:
-    """Reads an image that the user names by file, or by its place in the model's data set.
+) -> list[Tensor]:
+    """Reads images that the user names by file, or by their place in the model's data set.
 
     Args:
-        text: an image file, or `test:12` or `train:12`.
-        model: says which shape the image must have.
+        texts: image files, or `test:12` or `train:12`; the data set is loaded once for all.
+        model: says which shape the images must have.
         header: says which data set the model was trained on.
         data_dir: where to look for the data set first.
         progress: told when another data set than the model's own has to serve.
 
     Returns:
-        `(c, h, w)`, float in [0, 1] or uint8.
+        `(c, h, w)` each, float in [0, 1] or uint8.
 
     Raises:
-        ImageError: the file cannot be read.
+        ImageError: a file cannot be read.
         DataError: the data set is missing or has no such image.
     """
+    data: ImageDataset | None = None
+    ends: list[Tensor] = []
+    for text in texts:
+        if not _is_place(text):
+            ends.append(read_image(Path(text), image_shape=model.image_shape).pixels)
+            continue
+        if data is None:
+            data, _ = load_for_model(
+                header.training_set,
+                image_shape=model.image_shape,
+                data_dir=data_dir,
+                progress=progress,
+            )
+        ends.append(_image_at(text, data))
+    return ends
+
+
+def _is_place(text: str) -> bool:
     part, _, index = text.partition(":")
-    if part not in ("train", "test") or not index.isdecimal() or Path(text).exists():
-        return read_image(Path(text), image_shape=model.image_shape).pixels
-    data, _ = load_evaluation_data(model, header, data_dir=data_dir, progress=progress)
+    return part in ("train", "test") and index.isdecimal() and not Path(text).exists()
+
+
+def _image_at(text: str, data: ImageDataset) -> Tensor:
+    part, _, index = text.partition(":")
     images = (data.train if part == "train" else data.test).images
     if int(index) >= len(images):
         last = f"{part}:{len(images) - 1}"
         raise DataError(f"{data.name} has no {text}; choose one of {part}:0 to {last}")
     return images[int(index)]
+
+
+def spherical_path(start: Tensor, end: Tensor, *, steps: int) -> Tensor:
+    """Goes from one vector to another at constant angular speed; the length changes linearly.
+
+    Draws from N(0, I) in n dimensions lie near a sphere of radius sqrt(n). A straight line
+    between two of them cuts through its inside, where almost no draw lies (its middle has
+    length sqrt(n / 2) in the mean), and so through images that are too average. This path
+    stays as far out as its ends are.
+
+    Args:
+        start: `(n,)`.
+        end: `(n,)`.
+        steps: points of the path, both ends included.
+
+    Returns:
+        `(steps, n)`. Where both vectors point the same or the opposite way: the straight line.
+
+    Source: Shoemake 1985, "Animating rotation with quaternion curves" (slerp).
+    """
+    fraction = torch.linspace(0, 1, steps, dtype=start.dtype, device=start.device)[:, None]
+    angle = F.cosine_similarity(start, end, dim=0).clamp(-1, 1).acos()
+    if angle.sin() < SMALLEST_SINE:
+        return torch.lerp(start, end, fraction)
+    from_start = ((1 - fraction) * angle).sin() * F.normalize(start, dim=0)
+    from_end = (fraction * angle).sin() * F.normalize(end, dim=0)
+    length = torch.lerp(start.norm(), end.norm(), fraction)
+    return length * (from_start + from_end) / angle.sin()

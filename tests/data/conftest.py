@@ -11,7 +11,7 @@ from PIL import Image
 from paecli.data.sets import places
 from paecli.system.folders import CACHE_VARIABLE
 
-from .idx_files import idx_set
+from .sets.idx_files import idx_set
 
 
 @pytest.fixture(autouse=True)

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from paecli.api import PAE
 from paecli.data import load_dataset
 from paecli.evaluation import evaluate as module
 from paecli.evaluation.evaluate import SampleQualityOptions, evaluate
-from paecli.model.model import PAE
 from paecli.store.checkpoint import load_pae, save_pae
 from paecli.system.errors import DataError, UsageError
 from paecli.system.progress import NullProgress

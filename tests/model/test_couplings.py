@@ -1,4 +1,4 @@
-"""The rational-quadratic spline alone, in float64 unless precision is the point."""
+"""Couplings and the linear layers between them, in float64 unless precision is the point."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from paecli.model.couplings import SplineCoupling, rational_quadratic_spline
+from paecli.model.couplings import LinearLU, Permute, SplineCoupling, rational_quadratic_spline
 
 BOUND = 5.0
 
@@ -91,3 +91,44 @@ def test_coupling_of_one_value_has_a_spline_of_its_own() -> None:
     (back,), _ = coupling([y], rev=True)
     torch.testing.assert_close(back, x)
     assert log_determinant.shape == (7,)
+
+
+def disturbed(layer: LinearLU) -> LinearLU:
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return layer.double()
+
+
+def test_lu_layer_starts_as_a_permutation() -> None:
+    x = torch.randn(4, 6)
+    (y,), log_determinant = LinearLU([(6,)])([x])
+    torch.testing.assert_close(y.sort().values, x.sort().values)
+    assert torch.equal(log_determinant, torch.zeros(4))
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_lu_layer_inverts_and_knows_its_determinant(size: int) -> None:
+    layer = disturbed(LinearLU([(size,)]))
+    x = torch.randn(3, size, dtype=torch.float64)
+
+    def apply(row: Tensor) -> Tensor:
+        result: Tensor = layer([row.unsqueeze(0)])[0][0][0]
+        return result
+
+    (y,), log_determinant = layer([x])
+    (back,), back_determinant = layer([y], rev=True)
+    torch.testing.assert_close(back, x)
+    torch.testing.assert_close(back_determinant, -log_determinant)
+    jacobian = torch.autograd.functional.jacobian(apply, x[0])
+    torch.testing.assert_close(log_determinant[0], torch.linalg.slogdet(jacobian).logabsdet)
+
+
+def test_permute_inverts_and_follows_torch_seed() -> None:
+    torch.manual_seed(3)
+    first = Permute([(9,)])
+    torch.manual_seed(3)
+    second = Permute([(9,)])
+    x = torch.randn(2, 9)
+    (y,), log_determinant = first([x])
+    assert torch.equal(second([y], rev=True)[0][0], x)
+    assert torch.equal(log_determinant, torch.zeros(2))

@@ -4,15 +4,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from paecli.api import PAE
 from paecli.model.autoencoder import Autoencoder
-from paecli.model.model import BATCH, PAE
+from paecli.model.model import BATCH, Model
 from paecli.system.errors import CheckpointError, UsageError
 
 
 @pytest.fixture
-def only_stage_one() -> PAE:
+def only_stage_one() -> Model:
     autoencoder = Autoencoder(network="mlp", image_shape=(1, 6, 6), latent_size=2, width=8)
-    return PAE(autoencoder).eval()
+    return Model(autoencoder).eval()
 
 
 @pytest.mark.parametrize("shape", [(3, 28, 28), (2, 3, 28, 28), (2, 1, 28, 27), (28, 28)])
@@ -36,7 +37,7 @@ def test_eight_bit_and_float_images_are_the_same(trained_pae: PAE) -> None:
     torch.testing.assert_close(images, trained_pae.as_images(pixels.double() / 255))
 
 
-def test_flow_is_asked_for_by_name_when_it_is_missing(only_stage_one: PAE) -> None:
+def test_flow_is_asked_for_by_name_when_it_is_missing(only_stage_one: Model) -> None:
     for job in (only_stage_one.require_flow, lambda: only_stage_one.sample(1)):
         with pytest.raises(CheckpointError, match="pae train-flow"):
             job()

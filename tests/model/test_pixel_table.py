@@ -5,11 +5,11 @@ from paecli.model.pixel_table import (
     KNOTS,
     LEVELS,
     STRATA,
-    TabulatedPixels,
     is_pixel_table,
     local_variation,
     tabulate_pixels,
 )
+from paecli.restoration.pixel_model import TabulatedPixels
 
 SIDE = 40
 

@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from paecli.api import PAE
 from paecli.data import write_image
-from paecli.model.model import PAE
+from paecli.data.model_data import fit_images
 from paecli.outliers.compare_sets import compare_sets
-from paecli.outliers.comparison_sets import default_sets, fit_images, normal_set
+from paecli.outliers.comparison_sets import default_sets, normal_set
 from paecli.outliers.scores import FAST_SCORES
 from paecli.store.checkpoint import Header
 from paecli.system.errors import DataError, UsageError

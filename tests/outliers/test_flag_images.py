@@ -5,17 +5,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from paecli.api import PAE
 from paecli.data import write_image
-from paecli.model.model import PAE
 from paecli.outliers.flag_images import flag_images
-from paecli.outliers.scores import fit_normal_scores, fit_sigma
+from paecli.outliers.scores import fit_normal_scores
 from paecli.system.errors import CheckpointError, DataError, ImageError, UsageError
 
 
 @pytest.fixture(scope="module")
 def fitted(trained_pae: PAE, blobs: Tensor) -> PAE:
     model = copy.deepcopy(trained_pae)
-    fit_sigma(model, blobs[400:])
+    model.fit_sigma(blobs[400:])
     fit_normal_scores(model, blobs[400:], training=blobs[:400])
     return model
 

@@ -5,17 +5,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from paecli.api import PAE
 from paecli.model.autoencoder import Autoencoder
+from paecli.model.calibration import calibration_part, fitting_part
 from paecli.model.flow import LatentFlow
-from paecli.model.model import PAE
 from paecli.outliers.conformal import p_values
 from paecli.outliers.scores import (
     FAST_SCORES,
     SCORES,
-    calibration_part,
     fit_normal_scores,
-    fit_sigma,
-    fitting_part,
     measure_scores,
 )
 from paecli.system.errors import CheckpointError, UsageError
@@ -24,7 +22,7 @@ from paecli.system.errors import CheckpointError, UsageError
 @pytest.fixture(scope="module")
 def fitted(trained_pae: PAE, blobs: Tensor) -> PAE:
     model = copy.deepcopy(trained_pae)
-    fit_sigma(model, blobs[500:])
+    model.fit_sigma(blobs[500:])
     fit_normal_scores(model, blobs[500:], training=blobs[:480])
     return model
 
@@ -76,7 +74,7 @@ def test_normal_scores_ascend_and_are_of_the_other_half(fitted: PAE, blobs: Tens
 
 def test_one_held_out_image_is_enough_to_go_on(trained_pae: PAE, blobs: Tensor) -> None:
     model = copy.deepcopy(trained_pae)
-    fit_sigma(model, blobs[:1])
+    model.fit_sigma(blobs[:1])
     fit_normal_scores(model, blobs[:1], training=blobs[1:2])
     assert model.p_value(blobs[:3], "combined").min() >= 0.5
 
@@ -175,7 +173,7 @@ def test_false_positive_rate_holds_on_fresh_normal_images(name: str) -> None:
     model = PAE(small, LatentFlow(kind="nsf", latent_size=2, blocks=1, width=8)).eval()
     images = torch.rand(16_000, 1, 4, 4).cumsum(-1).div(4)
     held_out, fresh, training = images.split((10_000, 5_000, 1_000))
-    fit_sigma(model, held_out)
+    model.fit_sigma(held_out)
     fit_normal_scores(model, held_out, training=training, names=[name])
     p = p_values(SCORES[name](model, fresh), model.normal_scores[name])
     for rate in (0.01, 0.05, 0.1):

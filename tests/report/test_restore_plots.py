@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from paecli.model.model import PAE
+from paecli.api import PAE
 from paecli.report.restore_plots import overview, write_pictures
 from paecli.restoration.files import RestoredFile
 

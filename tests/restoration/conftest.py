@@ -8,7 +8,7 @@ from torch import Tensor
 
 from paecli.model.base_distribution import StandardNormal
 from paecli.restoration.coordinates import LatentSpace
-from paecli.restoration.restore import Damage
+from paecli.restoration.damage import Damage
 
 SIDE, LATENT, IMAGES = 6, 5, 3
 

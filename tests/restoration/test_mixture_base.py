@@ -9,8 +9,9 @@ from torch import Tensor
 
 from paecli.model.base_distribution import GaussianMixture
 from paecli.restoration.coordinates import LatentSpace
+from paecli.restoration.damage import Damage
 from paecli.restoration.pixel_model import GaussianPixels
-from paecli.restoration.restore import Damage, build_target, restore_images
+from paecli.restoration.restore import build_target, restore_images
 from paecli.restoration.result import Restoration
 from paecli.restoration.solve import find_modes
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from paecli.restoration import draws
-from paecli.restoration.laplace import hessian, precision
+from paecli.restoration.modes import hessian, precision
 from paecli.restoration.pixel_model import GaussianPixels
 from paecli.restoration.restore import Damage, build_target, restore_images
 from paecli.restoration.result import Restoration

@@ -16,8 +16,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from paecli.api import PAE
 from paecli.model.autoencoder import Autoencoder
-from paecli.model.model import PAE
 from paecli.outliers.scores import FAST_SCORES, fit_normal_scores, measure_scores
 from paecli.store.checkpoint import (
     Header,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from paecli.model.model import PAE
+from paecli.api import PAE
 from paecli.store.cache import cached_file, cached_files, damaged_files, partial_file
 from paecli.store.checkpoint import load_pae
 from paecli.store.index import Entry, Index, IndexFile, index_to_yaml

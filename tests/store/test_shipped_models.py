@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from paecli.api import PAE
 from paecli.data import load_dataset
-from paecli.model.model import PAE
 from paecli.store.registry import fetch_model
 from paecli.store.runs import load_with_header
 

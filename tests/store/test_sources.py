@@ -20,7 +20,7 @@ import torch
 import urllib3.util.connection
 from torch import Tensor
 
-from paecli.model.model import PAE
+from paecli.api import PAE
 from paecli.store.checkpoint import load_pae
 from paecli.store.registry import fetch, list_entries
 from paecli.store.sources import open_source

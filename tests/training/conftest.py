@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from paecli.training.autoencoder import train_autoencoder
+from paecli.train import train_autoencoder
 from paecli.training.settings import RunSettings, check
 
 SMALL = {

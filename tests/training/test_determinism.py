@@ -10,12 +10,11 @@ from pathlib import Path
 
 import torch
 
+from paecli.api import load
 from paecli.data import ImageSplit, load_dataset
 from paecli.sampling import draw_samples
 from paecli.store.checkpoint import hash_tensors
-from paecli.store.runs import load
-from paecli.training.autoencoder import train_autoencoder
-from paecli.training.flow import train_flow
+from paecli.train import train_autoencoder, train_flow
 from paecli.training.settings import RunSettings
 
 MISSING = torch.arange(28) < 14

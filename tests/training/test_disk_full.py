@@ -11,13 +11,12 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from paecli.api import load
 from paecli.data import write_image
 from paecli.store.publish import publish
 from paecli.store.registry import fetch
-from paecli.store.runs import load
 from paecli.system.errors import PaeError
-from paecli.training.autoencoder import train_autoencoder
-from paecli.training.flow import train_flow
+from paecli.train import train_autoencoder, train_flow
 from paecli.training.run import state_file
 from paecli.training.settings import RunSettings
 

@@ -8,12 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from paecli.api import load
 from paecli.data import write_image
 from paecli.evaluation.evaluate import evaluate
-from paecli.store.runs import load
 from paecli.system.errors import ConfigError, DataError, PaeError, TrainingError
-from paecli.training.autoencoder import train_autoencoder
-from paecli.training.flow import train_flow
+from paecli.train import train_autoencoder, train_flow
 from paecli.training.settings import RunSettings, check
 
 Train = Callable[..., Path]

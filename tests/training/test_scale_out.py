@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from paecli.store.runs import load, load_with_header
+from paecli.api import load
+from paecli.store.runs import load_with_header
 
 # no augmentation and no dropout: each process would draw its own
 CONFIG = """

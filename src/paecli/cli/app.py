@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from paecli import __version__
-from paecli.cli import (
+from paecli.cli.commands import (
     demo,
     denoise,
     doctor,

@@ -52,11 +52,11 @@ def run(
     """Restores, and prints a JSON line for each image or a table of them all."""
     from paecli.report.restore_plots import write_pictures
     from paecli.restoration.files import restore_files
-    from paecli.store.runs import load
+    from paecli.store.runs import load_with_header
 
     rows = []
     restored = restore_files(
-        load(model), image, settings, out=out, truth=truth, progress=RichProgress()
+        load_with_header(model)[0], image, settings, out=out, truth=truth, progress=RichProgress()
     )
     for each in restored:
         write_pictures(each)
@@ -76,6 +76,8 @@ def json_fields(restored: RestoredFile) -> dict[str, Any]:
     return {
         "path": str(restored.path),
         **{key: str(path) for key, path in restored.files.items()},
+        "missing_pixels": restored.missing_pixels,
+        "mask_notes": list(restored.mask_notes),
         "modes": [
             {"log_posterior": mode.log_posterior, "weight": mode.weight} for mode in result.modes
         ],

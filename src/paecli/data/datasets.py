@@ -28,6 +28,7 @@ def load_dataset(
     channels: int | None = None,
     download: bool = True,
     split_seed: int = 0,
+    leave_out: Path | None = None,
     progress: Progress = NullProgress(),
 ) -> ImageDataset:
     """Loads a data set into 8-bit tensors.
@@ -40,7 +41,8 @@ def load_dataset(
             images of the folder share.
         channels: 1 grey or 3 RGB; by default that of the set, or of the folder's first image.
         download: whether a named set that is not on this machine may be downloaded.
-        split_seed: chooses the test images of a folder without `train` and `test` sub-folders.
+        split_seed: chooses the test images of a folder without a `test` sub-folder.
+        leave_out: a folder inside a folder of images that is about to be written to.
         progress: told while decoding and downloading.
 
     Raises:
@@ -62,6 +64,7 @@ def load_dataset(
         image_size=image_size,
         channels=channels,
         split_seed=split_seed,
+        leave_out=leave_out,
         progress=progress,
     )
 

@@ -7,21 +7,17 @@ import torch
 from torch import Tensor
 
 from paecli.data import ImageDataset
-from paecli.data.evaluation_data import load_evaluation_data
+from paecli.data.model_data import load_for_model
 from paecli.evaluation.features.network import FeatureNetwork, to_8_bit
 from paecli.evaluation.features.opening import FeatureName, open_feature_network
 from paecli.evaluation.flow_fit import base_normality, two_sample_test
-from paecli.evaluation.memorisation import (
-    Memorisation,
-    interpolation,
-    lines_between,
-    memorisation,
-)
+from paecli.evaluation.memorisation import Memorisation, memorisation
 from paecli.evaluation.reconstruction import mean_with_interval, reconstruction_quality
 from paecli.evaluation.result import Evaluation, Examples, FlowQuality
 from paecli.evaluation.sample_quality import SampleQuality, sample_quality
+from paecli.evaluation.smoothness import interpolation, lines_between
 from paecli.model.flow import LatentFlow
-from paecli.model.model import PAE
+from paecli.model.model import Model
 from paecli.store.runs import load_with_header
 from paecli.system.errors import DataError
 from paecli.system.progress import NullProgress, Progress
@@ -79,8 +75,12 @@ def evaluate(
         RegistryError: a feature network cannot be had.
     """
     model, header = load_with_header(model_name)
-    data, substitute_for = load_evaluation_data(
-        model, header, dataset=dataset, data_dir=data_dir, progress=progress
+    data, substitute_for = load_for_model(
+        header.training_set,
+        image_shape=model.image_shape,
+        dataset=dataset,
+        data_dir=data_dir,
+        progress=progress,
     )
     if len(data.test) < FEWEST:
         raise DataError(
@@ -114,7 +114,9 @@ def evaluate(
     )
 
 
-def _open_network(model: PAE, compare: SampleQualityOptions, progress: Progress) -> FeatureNetwork:
+def _open_network(
+    model: Model, compare: SampleQualityOptions, progress: Progress
+) -> FeatureNetwork:
     return open_feature_network(
         compare.features,
         image_shape=model.image_shape,
@@ -137,14 +139,14 @@ def _flow_quality(flow: LatentFlow, z: Tensor, *, seed: int) -> FlowQuality:
     )
 
 
-def _memorisation(model: PAE, data: ImageDataset, *, seed: int) -> Memorisation:
+def _memorisation(model: Model, data: ImageDataset, *, seed: int) -> Memorisation:
     samples = model.sample(COMPARED, generator=_generator(seed))
     fresh = model.reconstruct(data.test.images[:COMPARED])
     return memorisation(samples, fresh, model.as_images(data.train.images))
 
 
 def _sample_quality(
-    model: PAE,
+    model: Model,
     data: ImageDataset,
     x_hat: Tensor,
     network: FeatureNetwork,
@@ -175,7 +177,7 @@ def _sample_quality(
 
 
 @torch.no_grad()
-def _examples(model: PAE, x: Tensor, x_hat: Tensor, z: Tensor, *, seed: int) -> Examples:
+def _examples(model: Model, x: Tensor, x_hat: Tensor, z: Tensor, *, seed: int) -> Examples:
     has_flow = model.flow is not None
     return Examples(
         originals=x[:EXAMPLES],
@@ -186,7 +188,7 @@ def _examples(model: PAE, x: Tensor, x_hat: Tensor, z: Tensor, *, seed: int) -> 
     )
 
 
-def _lines(model: PAE, z: Tensor) -> Tensor:
+def _lines(model: Model, z: Tensor) -> Tensor:
     """Decodes straight lines in base space between pairs of test images."""
     flow = model.require_flow()
     u = flow.to_base(z[: 2 * LINES])[0]
@@ -196,7 +198,7 @@ def _lines(model: PAE, z: Tensor) -> Tensor:
     return images.view(*points.shape[:2], *images.shape[1:])
 
 
-def _normal(model: PAE, count: int, seed: int) -> Tensor:
+def _normal(model: Model, count: int, seed: int) -> Tensor:
     return torch.randn(count, model.latent_size, generator=_generator(seed)).to(model.sigma)
 
 

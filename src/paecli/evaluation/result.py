@@ -6,9 +6,10 @@ from typing import Any
 from torch import Tensor
 
 from paecli.evaluation.flow_fit import BaseNormality, TwoSampleTest
-from paecli.evaluation.memorisation import Interpolation, Memorisation
+from paecli.evaluation.memorisation import Memorisation
 from paecli.evaluation.reconstruction import ReconstructionQuality
 from paecli.evaluation.sample_quality import SampleQuality
+from paecli.evaluation.smoothness import Interpolation
 
 
 @dataclass(frozen=True)

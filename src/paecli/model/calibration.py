@@ -15,6 +15,16 @@ from paecli.model.pixel_table import LEVELS, tabulate_pixels
 KEPT_IMAGES = 48  # held-out images that are stored with the model to measure inflation
 
 
+def fitting_part(images: Tensor) -> Tensor:
+    """Returns the half of held-out images from which sigma and the statistics are measured."""
+    return images[::2]
+
+
+def calibration_part(images: Tensor) -> Tensor:
+    """Returns the other half: p-values are valid only against images nothing was fitted to."""
+    return images[1::2] if len(images) > 1 else images
+
+
 class Calibration(nn.Module):
     """Measured errors of a model; empty and without effect until `fit_calibration`.
 

@@ -9,8 +9,7 @@ from FrEIA.modules import GLOWCouplingBlock, NICECouplingBlock, RNVPCouplingBloc
 from torch import Tensor, nn
 
 from paecli.model.base_distribution import build_base
-from paecli.model.couplings import SplineCoupling
-from paecli.model.mixing import LinearLU, Permute
+from paecli.model.couplings import LinearLU, Permute, SplineCoupling
 
 FLOWS = ("nsf", "realnvp", "glow", "hybrid")
 

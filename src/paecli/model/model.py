@@ -1,28 +1,24 @@
 """The probabilistic auto-encoder: autoencoder, flow and pixel noise as one model."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
 from paecli.model.autoencoder import Autoencoder
-from paecli.model.calibration import Calibration, fit_calibration
+from paecli.model.calibration import Calibration, fit_calibration, fitting_part
 from paecli.model.flow import LatentFlow
 from paecli.model.normal_reference import NormalReference
 from paecli.system.errors import CheckpointError, UsageError
 from paecli.system.threads import fitting
 
-if TYPE_CHECKING:
-    from paecli.restoration.result import Restoration
-    from paecli.restoration.solve import Method
-
+SMALLEST_SIGMA = 1 / 255  # one grey level: finer errors of an 8-bit pixel are rounding
 BATCH = 200  # images that pass through the networks at once; larger ones miss the CPU's cache
 
 
-class PAE(nn.Module):
-    """A trained probabilistic auto-encoder (Boehm & Seljak, arXiv:2006.05479).
+class Model(nn.Module):
+    """What is trained and saved: both stages and what was measured on held-out images.
+
+    The probabilistic auto-encoder (Boehm & Seljak, arXiv:2006.05479); `paecli.PAE` adds scores and
+    restorations.
 
     Attributes:
         autoencoder: stage 1.
@@ -152,32 +148,26 @@ class PAE(nn.Module):
             )
         return self.normal_scores[score]
 
-    def score(self, x: Tensor, score: str = "log_prob") -> Tensor:
-        """Scores how unusual images are; see `paecli.outliers.scores` for the names.
+    @torch.no_grad()
+    def fit_sigma(self, held_out: Tensor) -> None:
+        """Sets `sigma`, the root mean squared residual of each pixel.
+
+        Pixels that are nearly always black reconstruct almost perfectly; they get a floor of one
+        grey level of 8-bit images, below which differences are rounding.
 
         Args:
-            x: `(b, c, h, w)`, uint8 or float in [0, 1].
-            score: `log_prob` is minus the log density of the latent.
-
-        Returns:
-            `(b,)`, higher = more unusual.
+            held_out: `(n, c, h, w)`, uint8 or float in [0, 1]; one half of them is used.
         """
-        from paecli.outliers.scores import measure_scores  # it needs this class itself
-
-        return measure_scores(self, x, [score])[score]
-
-    def p_value(self, x: Tensor, score: str = "log_prob") -> Tensor:
-        """Returns the share of normal images that are at least as unusual, `(b,)` in (0, 1].
-
-        Among fresh normal images a share of at most `a` has a p-value up to `a`.
-        """
-        from paecli.outliers.conformal import p_values
-
-        return p_values(self.score(x, score), self.require_normal_scores(score))
+        total = torch.zeros_like(self.sigma)
+        part = fitting_part(held_out)
+        for batch in part.split(BATCH):
+            x = self.as_images(batch)
+            total += (x - self.autoencoder(x)).square().sum(0)
+        self.sigma.copy_((total / max(len(part), 1)).sqrt().clamp_min(SMALLEST_SIGMA))
 
     @torch.no_grad()
     def calibrate(self, held_out: Tensor) -> None:
-        """Measures the errors that restorations must allow for; see `model.calibration`.
+        """Measures the errors that restorations must allow for; see `paecli.model.calibration`.
 
         Args:
             held_out: `(n, c, h, w)`, uint8 or float in [0, 1], which no stage was trained on.
@@ -186,70 +176,3 @@ class PAE(nn.Module):
         z = self.encode(x)
         u, _ = self.require_flow().to_base(z)
         fit_calibration(self.calibration, u=u, images=x, decoded=self.decode(z))
-
-    def restore(
-        self,
-        image: Tensor,
-        *,
-        mask: Tensor | None = None,
-        noise: float = 0.0,
-        method: Method = "auto",
-        samples: int = 64,
-        starts: int = 64,
-        seed: int = 0,
-    ) -> Restoration:
-        """Restores one damaged image with its uncertainty.
-
-        Args:
-            image: `(c, h, w)` float; what is under the mask is never looked at.
-            mask: `(h, w)` or `(c, h, w)`, 1 or True where OBSERVED; all of it by default.
-            noise: standard deviation of the Gaussian noise on observed pixels.
-            method: `map`, `laplace`, `mixture`, `is`, `hmc`, `smc`, or `auto`: `smc` within
-                seconds.
-            samples: draws to return as images.
-            starts: starting points of the search for modes, all climbed at once.
-            seed: of everything random.
-
-        Raises:
-            UsageError: shapes that do not fit, observed values that are not finite, or
-                outside [0, 1] without noise.
-        """
-        masks = None if mask is None else mask[None]
-        return self.restore_batch(
-            image[None],
-            mask=masks,
-            noise=noise,
-            method=method,
-            samples=samples,
-            starts=starts,
-            seed=seed,
-        )[0]
-
-    def restore_batch(
-        self,
-        images: Tensor,
-        *,
-        mask: Tensor | None = None,
-        noise: float = 0.0,
-        method: Method = "auto",
-        samples: int = 64,
-        starts: int = 64,
-        seed: int = 0,
-    ) -> list[Restoration]:
-        """Restores images `(n, c, h, w)`; each gets the answer it would get alone.
-
-        Together they are quicker, since they share draws from the prior. Args as of `restore`;
-        `mask` is `(n, h, w)` or `(n, c, h, w)`, or 1 for n.
-        """
-        from paecli.restoration.damage import restore_with  # it needs this class itself
-
-        return restore_with(
-            self,
-            images,
-            mask=mask,
-            noise=noise,
-            method=method,
-            samples=samples,
-            starts=starts,
-            seed=seed,
-        )

@@ -5,8 +5,6 @@ the decoded image changes around it (edges and texture are not): the table has q
 each knot of the one in each stratum of the other.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -77,50 +75,3 @@ def is_pixel_table(edges: Tensor, quantiles: Tensor) -> bool:
     if not len(quantiles):
         return not len(edges)
     return tuple(quantiles.shape) == ((len(edges) + 1) * len(KNOTS), LEVELS)
-
-
-@dataclass(frozen=True)
-class TabulatedPixels:
-    """True pixels follow tabulated quantiles, linear between knots of the decoded value.
-
-    Attributes:
-        edges: `(s - 1,)` edges between strata of the local variation, ascending.
-        quantiles: `(s * len(KNOTS), l)` quantiles of the true pixel at levels `(i + 1/2) / l`.
-        image_shape: `(c, h, w)`, with `p = c h w`.
-    """
-
-    edges: Tensor
-    quantiles: Tensor
-    image_shape: tuple[int, int, int]
-
-    def mean(self, decoded: Tensor) -> Tensor:
-        """Returns the mean of the quantiles."""
-        return self._between(self.quantiles.mean(-1), decoded)
-
-    def variance(self, decoded: Tensor) -> Tensor:
-        """Returns the variance of the quantiles."""
-        squares = self._between(self.quantiles.square().mean(-1), decoded)
-        return (squares - self.mean(decoded).square()).clamp_min(0)
-
-    def draw(self, decoded: Tensor, generator: torch.Generator) -> Tensor:
-        """Draws a level for each value and reads off its quantile, rounded to 8 bits."""
-        levels = self.quantiles.shape[-1]
-        level = torch.randint(levels, decoded.shape, generator=generator).to(decoded.device)
-        index, part = self._place(decoded)
-        flat = self.quantiles.flatten()
-        below, above = flat[index * levels + level], flat[(index + 1) * levels + level]
-        return (255 * (below + part * (above - below))).round() / 255
-
-    def _between(self, values: Tensor, decoded: Tensor) -> Tensor:
-        """Interpolates `values` `(s * len(KNOTS),)` at decoded ones `(..., p)`."""
-        index, part = self._place(decoded)
-        return values[index] + part * (values[index + 1] - values[index])
-
-    def _place(self, decoded: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the row of the table below each value, and how far it is to the next."""
-        knots, decoded = torch.tensor(KNOTS).to(decoded), decoded.contiguous()
-        variation = local_variation(decoded.reshape(-1, *self.image_shape)).view(decoded.shape)
-        stratum = torch.bucketize(variation, self.edges)
-        knot = torch.bucketize(decoded, knots[1:-1], right=True)
-        low, high = knots[knot], knots[knot + 1]
-        return stratum * len(KNOTS) + knot, ((decoded - low) / (high - low)).clamp(0, 1)

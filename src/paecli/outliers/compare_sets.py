@@ -7,13 +7,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from paecli.model.model import PAE
+from paecli.model.model import Model
 from paecli.outliers.comparison_sets import (
     ComparisonSet,
     default_sets,
     normal_set,
     outlier_sets,
-    training_set,
 )
 from paecli.outliers.detection_metrics import Separation, separate
 from paecli.outliers.scores import measure_scores
@@ -62,7 +61,7 @@ class SetComparison:
 
 
 def compare_sets(
-    model: PAE,
+    model: Model,
     header: Header,
     against: Sequence[str],
     *,
@@ -91,7 +90,7 @@ def compare_sets(
     """
     start = time.perf_counter()
     normal = normal_set(header, image_shape=model.image_shape, data_dir=data_dir, progress=progress)
-    names = against or default_sets(training_set(header))
+    names = against or default_sets(header.training_set)
     outliers = outlier_sets(names, normal, data_dir=data_dir, seed=seed, progress=progress)
     measured = {
         each.name: measure_scores(

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from paecli.data.images.files import find_images, read_images
-from paecli.data.images.pixels import resize, set_channels, to_bytes
+from paecli.data.images.pixels import to_bytes
+from paecli.data.model_data import Shape, fit_images, square_side
 from paecli.data.sets.bundled_samples import BUNDLED
 from paecli.data.sets.named_sets import NAMED_SETS
 from paecli.data.stand_in import load_or_stand_in
@@ -16,9 +17,6 @@ from paecli.data.transforms import TRANSFORMS, transform_images
 from paecli.store.checkpoint import Header
 from paecli.system.errors import DataError, UsageError
 from paecli.system.progress import NullProgress, Progress
-
-CHUNK = 1000  # images that are floats at the same time
-Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,16 +53,10 @@ def normal_set(
     Raises:
         DataError: the set is not on this machine and no sample of it is bundled.
     """
-    name = training_set(header)
+    name = header.training_set
     if not name:
         raise DataError("the model does not say what it was trained on; train it again")
     return _named_set(name, image_shape=image_shape, data_dir=data_dir, progress=progress)
-
-
-def training_set(header: Header) -> str:
-    """Returns the name or folder of the model's training data, empty when unknown."""
-    settings = header.config.get("autoencoder", {}).get("data", {})
-    return str(settings.get("dataset") or header.data.get("dataset", ""))
 
 
 def outlier_sets(
@@ -107,7 +99,8 @@ def _other_set(
     if not Path(name).is_dir():
         known = ", ".join([*TRANSFORMS, *NAMED_SETS, *BUNDLED])
         raise UsageError(f"--against {name}: neither a folder nor one of {known}")
-    images, failures = read_images(find_images([Path(name)]), image_shape=shape, progress=progress)
+    files = find_images([Path(name)], progress=progress)
+    images, failures = read_images(files, image_shape=shape, progress=progress)
     for _, message in failures:
         progress.say(f"skipped: {message}")
     return ComparisonSet(name, torch.stack([to_bytes(image.pixels) for image in images]))
@@ -125,21 +118,3 @@ def _named_set(
     )
     images = fit_images(dataset.test.images, image_shape)
     return ComparisonSet(dataset.name, images, substitute_for=substitute_for or "")
-
-
-def square_side(image_shape: Shape) -> int | None:
-    """Returns the side that loaders are asked for; None for shapes that are no squares.
-
-    Those come only from folders whose images all have that very size.
-    """
-    _, height, width = image_shape
-    return height if height == width else None
-
-
-def fit_images(images: Tensor, image_shape: Shape) -> Tensor:
-    """Brings `(n, c, h, w)` uint8 images into the model's shape, unchanged if they have it."""
-    if tuple(images.shape[1:]) == image_shape:
-        return images
-    channels, *size = image_shape
-    chunks = (set_channels(chunk.float() / 255, channels) for chunk in images.split(CHUNK))
-    return torch.cat([to_bytes(resize(chunk, (size[0], size[1]))) for chunk in chunks])

@@ -12,7 +12,7 @@ from math import log
 import torch
 from torch import Tensor
 
-from paecli.model.model import PAE
+from paecli.model.model import Model
 from paecli.model.normal_reference import NormalReference
 from paecli.outliers.marginal_likelihood import negative_log_evidence
 from paecli.system.errors import CheckpointError
@@ -29,7 +29,7 @@ class Evidence:
         x: `(b, c, h, w)` images in [0, 1].
     """
 
-    model: PAE
+    model: Model
     x: Tensor
 
     @cached_property

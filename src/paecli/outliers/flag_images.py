@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from paecli.data.images.files import find_images, read_image
-from paecli.model.model import PAE
+from paecli.data.images.files import find_all, read_image
+from paecli.model.model import Model
 from paecli.outliers.conformal import benjamini_hochberg, p_values
 from paecli.outliers.scores import measure_scores
 from paecli.system.errors import ImageError, UsageError
@@ -46,7 +46,7 @@ class FlagReport:
 
     Attributes:
         images: one an image that could be read, in the order of the paths.
-        unreadable: path and reason of each of the others.
+        unreadable: path and reason of each of the others, dangling links among them.
         score: name of the score.
         fpr: rate of false positives that was asked for; counts when `fdr` is None.
         fdr: rate of false discoveries that was asked for, or None.
@@ -80,7 +80,7 @@ class FlagReport:
 
 
 def flag_images(
-    model: PAE,
+    model: Model,
     paths: Sequence[Path],
     *,
     score: str,
@@ -96,7 +96,7 @@ def flag_images(
         score: name of a score.
         fpr: share of normal images that may be flagged by mistake.
         fdr: if given, share of the flagged images that may be normal (Benjamini-Hochberg).
-        progress: told of every image.
+        progress: told of every image, and what in folders was passed over.
 
     Raises:
         DataError: a path does not exist, or nothing in it can be read.
@@ -106,8 +106,9 @@ def flag_images(
     start = time.perf_counter()
     normal = model.require_normal_scores(score)
     _check_rate(fpr if fdr is None else fdr, len(normal))
+    found, closed = find_all(paths, progress=progress)
     readable, measured, unreadable = _score_files(
-        model, find_images(paths), (score, "log_prob", "reconstruction_error"), progress
+        model, found, (score, "log_prob", "reconstruction_error"), progress
     )
     p = p_values(measured[score], normal)
     flagged = p <= fpr if fdr is None else benjamini_hochberg(p, fdr)
@@ -129,7 +130,7 @@ def flag_images(
     )
     return FlagReport(
         images=images,
-        unreadable=tuple(unreadable),
+        unreadable=(*closed, *unreadable),
         score=score,
         fpr=fpr,
         fdr=fdr,
@@ -156,7 +157,7 @@ def _check_rate(rate: float, normal_count: int) -> None:
 
 
 def _score_files(
-    model: PAE, paths: Sequence[Path], names: Sequence[str], progress: Progress
+    model: Model, paths: Sequence[Path], names: Sequence[str], progress: Progress
 ) -> tuple[list[Path], dict[str, Tensor], list[tuple[Path, str]]]:
     """Reads and scores files chunk by chunk; what cannot be read comes last."""
     readable: list[Path] = []

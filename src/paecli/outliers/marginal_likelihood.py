@@ -6,11 +6,11 @@ from math import log, pi
 import torch
 from torch import Tensor
 
-from paecli.model.model import PAE
+from paecli.model.model import Model
 
 
 def negative_log_evidence(
-    model: PAE, *, z: Tensor, u: Tensor, residual: Tensor, log_prob: Tensor
+    model: Model, *, z: Tensor, u: Tensor, residual: Tensor, log_prob: Tensor
 ) -> Tensor:
     """Returns minus the Laplace estimate of `log p(x)`: `(b,)` nats.
 
@@ -41,7 +41,7 @@ def negative_log_evidence(
     return negative
 
 
-def _decoder_jacobian(model: PAE, z: Tensor) -> Tensor:
+def _decoder_jacobian(model: Model, z: Tensor) -> Tensor:
     """Returns the Jacobian of `decode(z) / sigma`: `(b, pixels, latent_size)`."""
     directions = torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
 
@@ -56,7 +56,7 @@ def _decoder_jacobian(model: PAE, z: Tensor) -> Tensor:
     return torch.stack(columns, dim=-1)
 
 
-def _flow_jacobian(model: PAE, z: Tensor) -> Tensor:
+def _flow_jacobian(model: Model, z: Tensor) -> Tensor:
     """Returns the Jacobian of `to_base(z)`: `(b, latent_size, latent_size)`."""
     flow = model.require_flow()
 

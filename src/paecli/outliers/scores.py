@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from paecli.model.model import BATCH, PAE
+from paecli.model.calibration import calibration_part, fitting_part
+from paecli.model.model import BATCH, Model
 from paecli.model.normal_reference import IMAGES
 from paecli.outliers.evidence import Evidence
 from paecli.system.errors import UsageError
 from paecli.system.progress import NullProgress, Progress
 from paecli.system.threads import fitting
-from paecli.training.objectives import SMALLEST_SIGMA
 
-Score = Callable[[PAE, Tensor], Tensor]
+Score = Callable[[Model, Tensor], Tensor]
 
 FAST_SCORES = (
     "log_prob",
@@ -33,7 +33,7 @@ SCORE_NAMES = (*FAST_SCORES, "marginal_likelihood")
 
 
 def measure_scores(
-    model: PAE,
+    model: Model,
     images: Tensor,
     names: Sequence[str],
     *,
@@ -78,7 +78,7 @@ def _finite(values: Tensor) -> Tensor:
 
 
 def _one_score(name: str) -> Score:
-    def score(model: PAE, images: Tensor) -> Tensor:
+    def score(model: Model, images: Tensor) -> Tensor:
         return measure_scores(model, images, [name])[name]
 
     return score
@@ -87,36 +87,8 @@ def _one_score(name: str) -> Score:
 SCORES: dict[str, Score] = {name: _one_score(name) for name in SCORE_NAMES}
 
 
-def fitting_part(images: Tensor) -> Tensor:
-    """Returns the half of held-out images from which sigma and the statistics are measured."""
-    return images[::2]
-
-
-def calibration_part(images: Tensor) -> Tensor:
-    """Returns the other half: p-values are valid only against images nothing was fitted to."""
-    return images[1::2] if len(images) > 1 else images
-
-
-@torch.no_grad()
-def fit_sigma(model: PAE, images: Tensor) -> None:
-    """Sets `model.sigma`, the root mean squared residual of each pixel.
-
-    Pixels that are nearly always black reconstruct almost perfectly; they get a floor of one
-    grey level of 8-bit images, below which differences are rounding.
-
-    Args:
-        model: a trained autoencoder.
-        images: `(n, c, h, w)` held-out images, uint8 or float in [0, 1].
-    """
-    total = torch.zeros_like(model.sigma)
-    part = fitting_part(images)
-    for batch in part.split(BATCH):
-        total += Evidence(model, model.as_images(batch)).residual.square().sum(0)
-    model.sigma.copy_((total / max(len(part), 1)).sqrt().clamp_min(SMALLEST_SIGMA))
-
-
 def fit_normal_scores(
-    model: PAE, held_out: Tensor, *, training: Tensor, names: Sequence[str] = FAST_SCORES
+    model: Model, held_out: Tensor, *, training: Tensor, names: Sequence[str] = FAST_SCORES
 ) -> None:
     """Sets `model.normal_reference` and `model.normal_scores`.
 
@@ -124,7 +96,7 @@ def fit_normal_scores(
     such a comparison comes out, the other half is scored, ascending, for p-values.
 
     Args:
-        model: a model with a flow, after `fit_sigma`.
+        model: a model with a flow, after `Model.fit_sigma`.
         held_out: `(n, c, h, w)` held-out images, uint8 or float in [0, 1].
         training: `(m, c, h, w)` images the model was trained on; of more than 60,000 some are
             left out.
@@ -138,7 +110,7 @@ def fit_normal_scores(
 
 
 @torch.no_grad()
-def _latents_and_features(model: PAE, images: Tensor) -> tuple[Tensor, Tensor]:
+def _latents_and_features(model: Model, images: Tensor) -> tuple[Tensor, Tensor]:
     """Returns whitened latents `(n, latent_size)` and features `(n, 3)`."""
     batches = (Evidence(model, model.as_images(batch)) for batch in images.split(BATCH))
     parts = [(evidence.white, evidence.features) for evidence in batches]

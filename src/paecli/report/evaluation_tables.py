@@ -1,10 +1,11 @@
 """The figures of `pae eval` as rows of text, for the terminal and for the page."""
 
-from paecli.evaluation.memorisation import Interpolation, Memorisation
+from paecli.evaluation.memorisation import Memorisation
 from paecli.evaluation.precision_recall import Coverage
 from paecli.evaluation.reconstruction import ReconstructionQuality
 from paecli.evaluation.result import Evaluation, FlowQuality
 from paecli.evaluation.sample_quality import Distances
+from paecli.evaluation.smoothness import Interpolation
 
 Row = tuple[str, str, str, str]
 FIGURE_COLUMNS = ("quantity", "value", "95 % interval", "ideal")

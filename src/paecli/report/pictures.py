@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from paecli.data.images.files import own_mark
 from paecli.report.plots import to_png
 
 MISSING = (86, 180, 233)  # colour of pixels that are NaN: sky blue, which no grey image has
@@ -61,7 +62,7 @@ def image_grid(images: Tensor, *, columns: int | None = None) -> bytes:
     grid = cells.reshape(lines, columns, height + GAP, width + GAP, 3).swapaxes(1, 2)
     grid = grid.reshape(lines * (height + GAP), columns * (width + GAP), 3)[:-GAP, :-GAP]
     buffer = BytesIO()
-    Image.fromarray(grid).save(buffer, "png")
+    Image.fromarray(grid).save(buffer, "png", pnginfo=own_mark())
     return buffer.getvalue()
 
 

@@ -6,7 +6,7 @@ from math import log, pi
 import torch
 from torch import Tensor
 
-from paecli.restoration.laplace import cholesky_of_inverse
+from paecli.restoration.modes import cholesky_of_inverse
 
 NEGLIGIBLE = 1e-4  # weight below which a mode is left out
 

@@ -1,41 +1,64 @@
 """Restores damaged images: builds the posterior, solves it, and sums it up in pixels."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from paecli.model.model import Model
 from paecli.restoration.coordinates import LatentSpace
+from paecli.restoration.damage import Damage, check_damage
+from paecli.restoration.inflation import measure_inflation
 from paecli.restoration.moments import Linearisation, pixel_moments
-from paecli.restoration.pixel_model import PixelModel
+from paecli.restoration.pixel_model import GaussianPixels, PixelModel, TabulatedPixels
 from paecli.restoration.prior_pool import PriorPool
 from paecli.restoration.randomness import image_generator
 from paecli.restoration.result import Diagnostics, Mode, Restoration
 from paecli.restoration.settle import POPULATIONS
-from paecli.restoration.solve import Method, Posterior, solve
+from paecli.restoration.solve import METHODS, Method, Posterior, solve
 from paecli.restoration.target import Target
+from paecli.system.errors import UsageError
 
 
-@dataclass(frozen=True)
-class Damage:
-    """Damaged images and what is known about the damage.
+def restore_with(
+    model: Model,
+    images: Tensor,
+    *,
+    mask: Tensor | None,
+    noise: float,
+    method: Method,
+    samples: int,
+    starts: int,
+    seed: int,
+) -> list[Restoration]:
+    """Restores a batch of images; see `PAE.restore` for the arguments.
 
-    Attributes:
-        data: `(n, c, h, w)`; any finite values where missing.
-        observed: `(n, c, h, w)` boolean, True where observed.
-        noise: standard deviation of the noise on observed pixels.
+    Raises:
+        UsageError: shapes that do not fit, an unknown method, a count below 1, observed
+            values that are not finite, or outside [0, 1] without noise.
     """
-
-    data: Tensor
-    observed: Tensor
-    noise: float
-
-    def paste(self, images: Tensor, index: int) -> Tensor:
-        """Puts the observed pixels of image `index` into `(..., c, h, w)`, unless noisy."""
-        if self.noise > 0:
-            return images
-        return torch.where(self.observed[index], self.data[index], images)
+    model.require_flow()
+    if method not in METHODS:
+        raise UsageError(f"no method {method!r}; choose one of {', '.join(METHODS)}")
+    if min(samples, starts) < 1:
+        raise UsageError("samples and starts must be at least 1")
+    damage = check_damage(images, mask, noise=noise, image_shape=model.image_shape)
+    data = damage.data.to(model.sigma)
+    damage = Damage(data, damage.observed.to(data.device), noise)
+    return restore_images(
+        damage,
+        space=latent_space(model),
+        latent_size=model.latent_size,
+        sigma=model.sigma,
+        inflation=measured_inflation(model, damage.observed),
+        pixels=_pixel_model(model),
+        method=method,
+        samples=samples,
+        starts=starts,
+        seed=seed,
+        guesses=_guesses(model, damage),
+    )
 
 
 def restore_images(
@@ -91,6 +114,52 @@ def restore_images(
         result = reading.restoration(samples, generator)
         restored.append(replace(result, seconds=time.perf_counter() - began))
     return restored
+
+
+def latent_space(model: Model) -> LatentSpace:
+    """Returns the model's whitened latents and their maps."""
+    flow = model.require_flow()
+    return LatentSpace(
+        decode=lambda white: model.autoencoder.decode(flow.unwhiten(white)),
+        to_base=flow.white_to_base,
+        from_base=flow.base_to_white,
+        base=flow.base,
+    )
+
+
+def measured_inflation(model: Model, observed: Tensor) -> Tensor:
+    """Measures the inflation of each image's mask, `(n,)`; equal masks are measured once."""
+    masks, which = torch.unique(observed.flatten(1), dim=0, return_inverse=True)
+    factors = [
+        measure_inflation(
+            model.calibration,
+            model.generate,
+            base=model.require_flow().base,
+            sigma=model.sigma,
+            observed=each.reshape(model.image_shape),
+        )
+        for each in masks
+    ]
+    return torch.tensor(factors).to(model.sigma)[which]
+
+
+def _pixel_model(model: Model) -> PixelModel:
+    if not model.calibration.fitted:
+        return GaussianPixels(model.sigma.flatten())
+    table = model.calibration
+    return TabulatedPixels(table.edges, table.quantiles, model.image_shape)
+
+
+@torch.no_grad()
+def _guesses(model: Model, damage: Damage) -> Tensor:
+    """Encodes the images with their holes filled by the mean of what is seen: `(n, 1, k)`."""
+    seen = damage.observed.flatten(1)
+    data = torch.where(damage.observed, damage.data, torch.zeros_like(damage.data))
+    average = data.flatten(1).sum(1) / seen.sum(1).clamp_min(1)
+    filled = torch.where(damage.observed, data, average.view(-1, 1, 1, 1)).clamp(0, 1)
+    # an image at a time: the last digits of a batch depend on who is in it
+    alone = [model.require_flow().to_base(model.encode(each[None]))[0] for each in filled]
+    return torch.stack(alone).nan_to_num()
 
 
 def build_target(

@@ -18,9 +18,8 @@ from paecli.restoration.draws import (
     draw_from_prior,
     draw_modes,
 )
-from paecli.restoration.laplace import precision
 from paecli.restoration.mixture import Mixture, build_mixture
-from paecli.restoration.modes import climb, climb_on, draw_starts, finish
+from paecli.restoration.modes import climb, climb_on, draw_starts, finish, precision
 from paecli.restoration.prior_pool import PriorPool
 from paecli.restoration.settle import draw_by_tempering
 from paecli.restoration.target import Target

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from paecli.model.autoencoder import Autoencoder
 from paecli.model.flow import LatentFlow
-from paecli.model.model import PAE
+from paecli.model.model import Model
 from paecli.model.pixel_table import is_pixel_table
 from paecli.store.header import (
     FORMAT_VERSION,
@@ -59,7 +59,7 @@ def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def save_pae(path: Path, model: PAE, header: Header, *, half: bool = False) -> None:
+def save_pae(path: Path, model: Model, header: Header, *, half: bool = False) -> None:
     """Writes a model atomically: the old file stays whole until the new one is.
 
     Args:
@@ -128,7 +128,7 @@ def read_header(path: Path) -> Header:
         return parse_header(path, file.metadata())
 
 
-def load_pae(path: Path) -> tuple[PAE, Header]:
+def load_pae(path: Path) -> tuple[Model, Header]:
     """Reads a model file into a model in evaluation mode, on the CPU.
 
     The networks are first built without memory and compared with the sizes in the file, so
@@ -189,16 +189,16 @@ def _opened(path: Path) -> Any:
         ) from error
 
 
-def _build_without_memory(path: Path, header: Header) -> PAE:
+def _build_without_memory(path: Path, header: Header) -> Model:
     try:
         with torch.device("meta"):
             autoencoder = Autoencoder(**header.autoencoder)
-            return PAE(autoencoder, LatentFlow(**header.flow) if header.flow else None)
+            return Model(autoencoder, LatentFlow(**header.flow) if header.flow else None)
     except Exception as error:  # whatever a hostile description makes torch or FrEIA raise
         raise _unfit(path, "it describes no network that this pae can build") from error
 
 
-def _check_shapes(path: Path, file: Any, model: PAE) -> None:
+def _check_shapes(path: Path, file: Any, model: Model) -> None:
     """Compares the file's tensors with the model's, before any is read."""
     expected = model.state_dict()
     # buffers that start without elements hold as many images as training kept
@@ -228,7 +228,7 @@ def _drop_retired(tensors: dict[str, Tensor]) -> None:
                 del tensors[name]
 
 
-def _fill(tensors: dict[str, Tensor], model: PAE) -> None:
+def _fill(tensors: dict[str, Tensor], model: Model) -> None:
     """Adds the buffers without elements that the file left out."""
     for name, tensor in model.state_dict().items():
         if tensor.numel() == 0:

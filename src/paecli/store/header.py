@@ -51,6 +51,12 @@ class Header(BaseModel):
     versions: dict[str, str] = {}
     metrics: dict[str, float] = {}
 
+    @property
+    def training_set(self) -> str:
+        """Name or folder of the training data, empty when unknown."""
+        settings = self.config.get("autoencoder", {}).get("data", {})
+        return str(settings.get("dataset") or self.data.get("dataset", ""))
+
     @field_validator("autoencoder", "flow")
     @classmethod
     def _within_limits(cls, architecture: Architecture | None) -> Architecture | None:

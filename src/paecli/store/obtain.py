@@ -57,19 +57,19 @@ def _is_cached(file: IndexFile) -> bool:
 
 def _download(file: IndexFile, source: Source, progress: Progress) -> None:
     """Fetches a file into the cache; it appears there only once verified."""
-    from paecli.store import web
+    from paecli.store.web import download, without_secrets
 
     url = file.url or _url(source, file)
     headers = source.headers if file.url is None and not isinstance(source, FolderSource) else {}
     part = partial_file(file)
     resumed = part.is_file()
-    web.download(url, part, size=file.size, headers=headers, label=file.path, progress=progress)
+    download(url, part, size=file.size, headers=headers, label=file.path, progress=progress)
     if not is_intact(part, size=file.size, sha256=file.sha256):
         part.unlink()
         if resumed:  # the old part may have been bad; a clean start tells
             return _download(file, source, progress)
         raise RegistryError(
-            f"{web.without_secrets(url)} is not the file that the index describes (its SHA-256 "
+            f"{without_secrets(url)} is not the file that the index describes (its SHA-256 "
             "differs); nothing was kept: try again later or tell the registry's owner"
         )
     return _keep(part, cached_file(file))

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from paecli.model.model import PAE
+from paecli.model.model import Model
 from paecli.store.checkpoint import Header, load_pae, read_header
+from paecli.store.registry import fetch_model
 from paecli.system.errors import CheckpointError
-
-AUTOENCODER_FILE = "autoencoder.safetensors"  # stage 1
-MODEL_FILE = "model.safetensors"  # both stages; what is published
+from paecli.system.outputs import AUTOENCODER_FILE as AUTOENCODER_FILE
+from paecli.system.outputs import MODEL_FILE as MODEL_FILE
 
 
 def find_model(model: str | Path | None) -> Path:
@@ -19,8 +19,6 @@ def find_model(model: str | Path | None) -> Path:
     Raises:
         CheckpointError: nothing there, or a run without a trained stage.
     """
-    from paecli.store.registry import fetch_model  # registry names come last
-
     if model is None:
         return fetch_model(None)
     path = Path(model)
@@ -31,24 +29,16 @@ def find_model(model: str | Path | None) -> Path:
     return fetch_model(str(model))
 
 
-def load(model: str | Path | None = None) -> PAE:
-    """Loads a trained model.
+def load_with_header(model: str | Path | None = None) -> tuple[Model, Header]:
+    """Loads a trained model, in evaluation mode on the CPU, and what its file says about it.
 
     Args:
         model: a registry name (`fmnist-32`), a run folder (`runs/fmnist`) or a
             `.safetensors` file; None is the bundled default model.
 
-    Returns:
-        The model in evaluation mode, on the CPU.
-
     Raises:
         CheckpointError: there is no such model, or its file is damaged.
     """
-    return load_with_header(model)[0]
-
-
-def load_with_header(model: str | Path | None = None) -> tuple[PAE, Header]:
-    """Loads a trained model and what its file says about it; see `load`."""
     return load_pae(find_model(model))
 
 

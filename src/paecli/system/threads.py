@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 from paecli.system.cores import available_cores
 from paecli.system.tuner import Tuner
@@ -56,7 +56,7 @@ def use_threads(threads: Setting = "auto") -> None:
     _State.setting, _State.tuners = threads, {}
     wait_passively()
     count = available_cores() if threads == "auto" else threads
-    if "torch" in sys.modules:
+    if _torch():
         _set_threads(count)
     elif _users_number() != count:
         _State.exported = os.environ[OPENMP_VARIABLE] = str(count)
@@ -114,9 +114,7 @@ def fitting(kind: str, units: int = 1) -> Iterator[None]:
 def threads_in_use(kind: str | None = None) -> int:
     """Returns the number of threads that serve now, for one kind of work where they differ."""
     if _State.setting is None:
-        import torch
-
-        return torch.get_num_threads()
+        return _torch().get_num_threads() if _torch() else available_cores()
     if _State.setting != "auto":
         return _State.setting
     tuner = _State.tuners.get(kind or "")
@@ -136,10 +134,14 @@ def _candidates() -> tuple[int, ...]:
 
 
 def _set_threads(count: int) -> None:
-    import torch
-
-    if torch.get_num_threads() != count:
+    torch = _torch()
+    if torch and torch.get_num_threads() != count:
         torch.set_num_threads(count)
+
+
+def _torch() -> Any:
+    """Returns torch where it is loaded: what only counts threads does not load it."""
+    return sys.modules.get("torch")
 
 
 def _users_number() -> int | None:

@@ -9,20 +9,20 @@ from torch.nn import functional as F
 from paecli.data import ImageDataset, ImageSplit, hold_out, load_dataset
 from paecli.model.autoencoder import Autoencoder
 from paecli.model.flow import LatentFlow
-from paecli.model.model import BATCH, PAE
-from paecli.outliers.scores import fit_sigma
+from paecli.model.model import BATCH, Model
 from paecli.store.checkpoint import Header, hash_tensors, save_pae
 from paecli.store.header import Architecture
 from paecli.store.runs import AUTOENCODER_FILE
+from paecli.system.errors import DataError
 from paecli.system.files import write_atomically
 from paecli.system.progress import NullProgress, Progress
 from paecli.system.threads import fitting
 from paecli.training.augmentation import augment
 from paecli.training.build_networks import build_autoencoder, build_flow
-from paecli.training.normal_images import measure_normal_images
 from paecli.training.objectives import AutoencoderObjective
 from paecli.training.run import (
     CONFIG_FILE,
+    Measure,
     TrainingReport,
     begin,
     library_versions,
@@ -41,6 +41,7 @@ def train_autoencoder(
     settings: RunSettings,
     *,
     run_dir: Path,
+    measure: Measure,
     data_dir: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -54,6 +55,7 @@ def train_autoencoder(
     Args:
         settings: the run; with `resume` they must be the ones it was started with.
         run_dir: where everything is written.
+        measure: sets in a model with a flow what later jobs compare with.
         data_dir: where to look for data sets first.
         resume: go on with the interrupted run in `run_dir`.
         overwrite: replace what `run_dir` holds.
@@ -69,8 +71,9 @@ def train_autoencoder(
     result_file = run_dir / AUTOENCODER_FILE
     resumed = begin(run_dir, STAGE, result_file, resume=resume, overwrite=overwrite)
     own = settings.autoencoder
-    data = read_data(own, data_dir=data_dir, progress=progress)
+    data = read_data(own, data_dir=data_dir, leave_out=run_dir, progress=progress)
     kept, held_out = split_data(own, data)
+    progress.say(describe_split(data, kept, held_out))
     autoencoder, arguments = build_autoencoder(own, kept)
     prior, flow_arguments = _build_prior(settings)
     accelerator = open_accelerator(device)
@@ -87,8 +90,10 @@ def train_autoencoder(
         resumed=resumed,
         progress=progress,
     )
-    model = PAE(autoencoder.cpu(), None if prior is None else prior.cpu()).eval()
-    metrics = _measure(model, training=kept.images, held_out=held_out.images, test=data.test.images)
+    model = Model(autoencoder.cpu(), None if prior is None else prior.cpu()).eval()
+    metrics = _measure(
+        model, measure, training=kept.images, held_out=held_out.images, test=data.test.images
+    )
     header = _describe(model, settings, data, metrics, autoencoder=arguments, flow=flow_arguments)
     on_main_process(accelerator, lambda: _write(result_file, model, header))
     return TrainingReport.of(
@@ -107,7 +112,11 @@ def settings_of_interrupted_run(run_dir: Path, stage: str) -> RunSettings:
 
 
 def read_data(
-    settings: AutoencoderSettings, *, data_dir: Path | None, progress: Progress
+    settings: AutoencoderSettings,
+    *,
+    data_dir: Path | None,
+    leave_out: Path | None = None,
+    progress: Progress,
 ) -> ImageDataset:
     """Loads the data set that the settings name."""
     data = settings.data
@@ -117,16 +126,41 @@ def read_data(
         image_size=data.image_size,
         channels=data.channels,
         split_seed=data.split_seed,
+        leave_out=leave_out,
         progress=progress,
     )
 
 
 def split_data(settings: AutoencoderSettings, data: ImageDataset) -> tuple[ImageSplit, ImageSplit]:
-    """Splits the training images into those trained on and those held out for tuning."""
-    kept, held_out = hold_out(
-        data.train, fraction=settings.data.held_out, seed=settings.data.split_seed
-    )
+    """Returns the images trained on and those held out for tuning: the user's own, or drawn.
+
+    Raises:
+        DataError: too few images.
+    """
+    if data.validation is not None:
+        kept, held_out = data.train, data.validation
+    elif len(data.train) < 2:
+        total = len(data.train) + len(data.test)
+        raise DataError(
+            f"{data.name} has {total} images; give at least 3: one to train on, one to hold out "
+            "for tuning, one to test on"
+        )
+    else:
+        kept, held_out = hold_out(
+            data.train, fraction=settings.data.held_out, seed=settings.data.split_seed
+        )
     return (kept.take(settings.data.limit) if settings.data.limit else kept), held_out
+
+
+def describe_split(data: ImageDataset, kept: ImageSplit, held_out: ImageSplit) -> str:
+    """Says in one line how many images are used for what."""
+    channels, height, width = kept.image_shape
+    kind = "grey" if channels == 1 else "colour"
+    classes = f", {len(data.train.classes)} classes" if data.train.classes else ""
+    return (
+        f"{data.name}: {len(kept):,} images to train on, {len(held_out):,} held out, "
+        f"{len(data.test):,} test; {kind}, {width} x {height} pixels{classes}"
+    )
 
 
 def _build_prior(settings: RunSettings) -> tuple[LatentFlow | None, Architecture | None]:
@@ -136,16 +170,18 @@ def _build_prior(settings: RunSettings) -> tuple[LatentFlow | None, Architecture
     return build_flow(settings.flow, settings.autoencoder.latent_size)
 
 
-def _measure(model: PAE, *, training: Tensor, held_out: Tensor, test: Tensor) -> dict[str, float]:
+def _measure(
+    model: Model, measure: Measure, *, training: Tensor, held_out: Tensor, test: Tensor
+) -> dict[str, float]:
     """Measures errors, and sets in the model what later jobs need."""
     metrics = {
         "held_out_mse": reconstruction_mse(model.autoencoder, held_out),
         "test_mse": reconstruction_mse(model.autoencoder, test),
     }
     if model.flow is None:
-        fit_sigma(model, held_out)
+        model.fit_sigma(held_out)
         return metrics
-    measure_normal_images(model, training=training, held_out=held_out)
+    measure(model, training=training, held_out=held_out)
     return metrics | {
         "held_out_nll": -model.log_prob(held_out).mean().item(),
         "test_nll": -model.log_prob(test).mean().item(),
@@ -153,7 +189,7 @@ def _measure(model: PAE, *, training: Tensor, held_out: Tensor, test: Tensor) ->
 
 
 def _describe(
-    model: PAE,
+    model: Model,
     settings: RunSettings,
     data: ImageDataset,
     metrics: dict[str, float],
@@ -181,7 +217,7 @@ def _describe(
     )
 
 
-def _write(path: Path, model: PAE, header: Header) -> None:
+def _write(path: Path, model: Model, header: Header) -> None:
     save_pae(path, model, header)
     state_file(path.parent, STAGE).unlink(missing_ok=True)
 

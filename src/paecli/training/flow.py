@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from paecli.data import ImageDataset
 from paecli.model.base_distribution import GaussianMixture
 from paecli.model.flow import LatentFlow
-from paecli.model.model import PAE
+from paecli.model.model import Model
 from paecli.store.checkpoint import Header, load_pae, save_pae
 from paecli.store.runs import AUTOENCODER_FILE, MODEL_FILE
 from paecli.system.errors import CheckpointError, DataError
@@ -19,10 +19,10 @@ from paecli.system.progress import NullProgress, Progress
 from paecli.training.autoencoder import read_data, split_data
 from paecli.training.build_networks import build_flow
 from paecli.training.mixture_fit import fit_mixture
-from paecli.training.normal_images import measure_normal_images
 from paecli.training.objectives import FlowObjective
 from paecli.training.run import (
     CONFIG_FILE,
+    Measure,
     TrainingReport,
     begin,
     library_versions,
@@ -50,6 +50,7 @@ def train_flow(
     settings: FlowSettings,
     *,
     run_dir: Path,
+    measure: Measure,
     data_dir: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -65,6 +66,7 @@ def train_flow(
     Args:
         settings: the flow; with `resume` they must be the ones it was started with.
         run_dir: a folder with a trained autoencoder.
+        measure: sets in the model what later jobs compare with.
         data_dir: where to look for data sets first.
         resume: go on with the interrupted run.
         overwrite: replace a flow that is already there.
@@ -100,7 +102,7 @@ def train_flow(
         progress=progress,
     )
     model.flow = flow.cpu().eval()
-    measure_normal_images(model, training=kept.images, held_out=held_out.images)
+    measure(model, training=kept.images, held_out=held_out.images)
     metrics = header.metrics | {
         "held_out_nll": loop.best_metric,
         "test_nll": -model.log_prob(data.test.images).mean().item(),
@@ -120,7 +122,11 @@ def train_flow(
 
 
 def measure_again(
-    run_dir: Path, *, data_dir: Path | None = None, progress: Progress | None = None
+    run_dir: Path,
+    *,
+    measure: Measure,
+    data_dir: Path | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Measures anew what a trained model stores about normal images, with the same weights.
 
@@ -128,6 +134,7 @@ def measure_again(
 
     Args:
         run_dir: a folder with a trained model.
+        measure: sets in the model what later jobs compare with.
         data_dir: where to look for data sets first.
         progress: told of downloads.
 
@@ -148,7 +155,7 @@ def measure_again(
     progress = progress or NullProgress()
     data = _same_data(settings, header, run_dir, data_dir=data_dir, progress=progress)
     kept, held_out = split_data(settings.autoencoder, data)
-    measure_normal_images(model, training=kept.images, held_out=held_out.images)
+    measure(model, training=kept.images, held_out=held_out.images)
     save_pae(path, model, header)
     return path
 
@@ -181,7 +188,7 @@ def settings_of_interrupted_flow(run_dir: Path) -> FlowSettings:
 
 
 def _first_flow(
-    settings: FlowSettings, model: PAE, header: Header, latents: Tensor, progress: Progress
+    settings: FlowSettings, model: Model, header: Header, latents: Tensor, progress: Progress
 ) -> tuple[LatentFlow, dict[str, Any]]:
     """Returns the flow to start from, and the arguments that build it again."""
     flow, arguments = build_flow(settings, model.latent_size)
@@ -202,7 +209,7 @@ def _fit_base(flow: LatentFlow, latents: Tensor, *, seed: int, progress: Progres
         fit_mixture(flow.base, flow.to_base(latents)[0], seed=seed)
 
 
-def _trained_autoencoder(run_dir: Path) -> tuple[PAE, Header]:
+def _trained_autoencoder(run_dir: Path) -> tuple[Model, Header]:
     path = run_dir / AUTOENCODER_FILE
     if not path.is_file():
         raise CheckpointError(
@@ -229,7 +236,7 @@ def _same_data(
     return data
 
 
-def _write(result_file: Path, model: PAE, header: Header, settings: RunSettings) -> None:
+def _write(result_file: Path, model: Model, header: Header, settings: RunSettings) -> None:
     run_dir = result_file.parent
     save_pae(result_file, model, header)
     write_atomically(run_dir / CONFIG_FILE, to_yaml(settings).encode())

@@ -147,7 +147,8 @@ class TrainingLoop:
         if state.best_metric is not None:
             self.stage.module.load_state_dict(state.part(BEST))  # only to see that it can be
         self.stage.module.load_state_dict(state.part(MODULE))
-        self.average.weights = state.part(AVERAGE) or self.average.weights
+        for name, value in state.part(AVERAGE).items():
+            self.average.weights[name].copy_(value)  # in the module's memory order
         self.average.steps = state.averaged_steps
         for number, optimiser in enumerate(self.optimisers):
             moments: dict[int, dict[str, Tensor]] = {}

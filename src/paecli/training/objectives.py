@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from paecli.model.autoencoder import Autoencoder
 from paecli.model.flow import LatentFlow
+from paecli.model.model import SMALLEST_SIGMA
 
-SMALLEST_SIGMA = 1 / 255  # one grey level: finer errors of an 8-bit pixel are rounding
 MEMORY = 0.01  # weight of the newest batch in the running pixel variance
 
 

@@ -60,8 +60,12 @@ def restore_moments(
                 "the interrupted run was started with another version of pae; "
                 "start again with --overwrite instead of --resume"
             )
+    state = {
+        number: {name: _laid_out_like(parameters[number], value) for name, value in own.items()}
+        for number, own in moments.items()
+    }
     groups = optimiser.state_dict()["param_groups"]
-    optimiser.load_state_dict({"state": moments, "param_groups": groups})
+    optimiser.load_state_dict({"state": state, "param_groups": groups})
 
 
 def learning_rate_at(fraction: float, settings: OptimiserSettings) -> float:
@@ -73,6 +77,14 @@ def learning_rate_at(fraction: float, settings: OptimiserSettings) -> float:
         return settings.learning_rate
     left = (fraction - settings.warmup) / (1 - settings.warmup)
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * left))
+
+
+def _laid_out_like(parameter: Tensor, moment: Tensor) -> Tensor:
+    """Gives a moment the memory order of its parameter; counters have no axes and stay.
+
+    Filters are channels-last, files are not, and the fused AdamW pairs elements by memory order.
+    """
+    return torch.empty_like(parameter).copy_(moment) if moment.ndim else moment
 
 
 def _suits_muon(parameter: nn.Parameter) -> bool:

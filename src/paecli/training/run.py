@@ -6,19 +6,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from accelerate import Accelerator
+from torch import Tensor
 
+from paecli.model.model import Model
 from paecli.system.errors import TrainingError, UsageError
 from paecli.system.files import write_atomically
 from paecli.system.heap import keep_freed_memory
+from paecli.system.outputs import CONFIG_FILE as CONFIG_FILE
+from paecli.system.outputs import STATE_ENDING
 from paecli.system.progress import NullProgress, Progress
 from paecli.training.loop import LoopResult, Stage, TrainingLoop, choose_bfloat16
 from paecli.training.settings import OptimiserSettings
 from paecli.training.state import TrainingState
 
-CONFIG_FILE = "config.yaml"
+
+class Measure(Protocol):
+    """Sets in a trained model what later jobs compare with; see `paecli.train`."""
+
+    def __call__(self, model: Model, *, training: Tensor, held_out: Tensor) -> None:
+        """Takes images `(n, c, h, w)`: those trained on, and others that no stage has seen."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +91,7 @@ class TrainingReport:
 
 def state_file(run_dir: Path, stage: str) -> Path:
     """Returns where the state of an unfinished stage is kept."""
-    return run_dir / f"{stage}-state.safetensors"
+    return run_dir / f"{stage}{STATE_ENDING}"
 
 
 def history_file(run_dir: Path, stage: str) -> Path:

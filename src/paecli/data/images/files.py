@@ -6,16 +6,15 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from paecli.data.images.listing import list_images, summary_of
 from paecli.data.images.pixels import decode, open_image, oriented_size, to_bytes
 from paecli.system.errors import DataError, ImageError
 from paecli.system.files import replacing
+from paecli.system.outputs import SOFTWARE
 from paecli.system.progress import NullProgress, Progress
-
-IMAGE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".pgm", ".ppm"}
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,41 +34,66 @@ class ImageFile:
     resized: bool
 
 
-def find_images(paths: Sequence[Path]) -> list[Path]:
+def find_images(
+    paths: Sequence[Path],
+    *,
+    leave_out: Path | None = None,
+    progress: Progress = NullProgress(),
+) -> list[Path]:
     """Lists the images that files and folders (searched to any depth) stand for.
 
     Args:
-        paths: files are taken whatever they are called, folders give what has an image suffix.
+        paths: files are taken whatever they are called, folders give what `list_images` finds.
+        leave_out: a folder that is about to be written to.
+        progress: told what in folders was passed over and why, and what cannot be looked at.
 
     Returns:
-        Sorted paths, each once; hidden files in folders are left out.
+        Sorted paths, each once.
 
     Raises:
         DataError: a path does not exist, or there is no image at all.
     """
-    found: set[Path] = set()
-    for path in paths:
-        if path.is_dir():
-            found.update(images_below(path))
-        elif path.exists():
-            found.add(path)
-        else:
+    images, unreadable = find_all(paths, leave_out=leave_out, progress=progress)
+    for _, reason in unreadable:
+        progress.say(f"Skipped: {reason}")
+    return images
+
+
+def find_all(
+    paths: Sequence[Path],
+    *,
+    leave_out: Path | None = None,
+    progress: Progress = NullProgress(),
+) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """Lists images as `find_images` does, and what cannot be looked at with the reason."""
+    files = {path for path in paths if not path.is_dir()}
+    for path in files:
+        # a dangling link is no reason to leave the other paths alone, a misspelt name is
+        if not path.exists() and not path.is_symlink():
             raise DataError(f"{path} does not exist; give image files or folders")
+    listings = [list_images(path, leave_out=leave_out) for path in paths if path.is_dir()]
+    summary = summary_of(listings)
+    if summary:
+        progress.say(f"passed over in folders: {summary}")
+    found = files.union(*(listing.images for listing in listings))
+    unreadable = [each for listing in listings for each in listing.unreadable]
     if not found:
-        places = ", ".join(map(str, paths)) or "nothing"
-        raise DataError(f"no images in {places}; give PNG, JPEG, TIFF, WebP or BMP files")
-    return sorted(found)
+        raise nothing_found(", ".join(map(str, paths)) or "nothing", summary, unreadable)
+    return sorted(found), unreadable
+
+
+def nothing_found(place: str, summary: str, unreadable: Sequence[tuple[Path, str]]) -> DataError:
+    """Returns the error that says why a place gives no image."""
+    reasons = [summary, *(reason for _, reason in unreadable[:1])]
+    why = "; ".join(reason for reason in reasons if reason)
+    return DataError(
+        f"no images in {place}{f' ({why})' if why else ''}; give PNG, JPEG, TIFF, WebP or BMP files"
+    )
 
 
 def images_below(folder: Path) -> list[Path]:
-    """Lists the files with an image suffix in a folder and its sub-folders, sorted."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
+    """Lists the images in a folder and its sub-folders, sorted; see `list_images`."""
+    return list_images(folder).images
 
 
 def read_image(path: Path, *, image_shape: tuple[int, int, int]) -> ImageFile:
@@ -125,12 +149,13 @@ def read_images(
     return images, failures
 
 
-def write_image(path: Path, pixels: Tensor) -> None:
+def write_image(path: Path, pixels: Tensor, *, own: bool = False) -> None:
     """Writes an image as PNG, atomically.
 
     Args:
         path: the file, whatever its suffix.
         pixels: `(c, h, w)`, 1 or 3 channels; uint8, or float, clipped to [0, 1].
+        own: marks it as an output, which commands do not take for an input they find in a folder.
 
     Raises:
         ImageError: NaN pixels.
@@ -143,4 +168,14 @@ def write_image(path: Path, pixels: Tensor) -> None:
         pixels = to_bytes(pixels.clamp(0, 1))
     array = pixels[0] if len(pixels) == 1 else pixels.permute(1, 2, 0)
     with replacing(path) as temporary:
-        Image.fromarray(array.contiguous().numpy()).save(temporary, format="PNG")
+        Image.fromarray(array.contiguous().numpy()).save(
+            temporary, format="PNG", pnginfo=own_mark() if own else None
+        )
+
+
+def own_mark() -> PngInfo:
+    """Returns what marks a PNG as written by this tool."""
+    info = PngInfo()
+    for key, text in SOFTWARE.items():
+        info.add_text(key, text)
+    return info

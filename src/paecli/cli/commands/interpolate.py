@@ -48,11 +48,8 @@ def interpolate(
     from paecli.system.files import write_atomically
 
     pae, header = load_with_header(model)
-    start, end = (
-        sampling.read_end(
-            text, model=pae, header=header, data_dir=data_dir, progress=RichProgress()
-        )
-        for text in (a, b)
+    start, end = sampling.read_ends(
+        (a, b), model=pae, header=header, data_dir=data_dir, progress=RichProgress()
     )
     way = sampling.interpolate(pae, start, end, steps=steps)
     grid = out / "grid.png"
@@ -60,7 +57,7 @@ def interpolate(
     digits = len(str(steps))
     written = [out / f"step-{n:0{digits}}.png" for n in range(1, steps + 1)] if files else []
     for path, image in zip(written, way.frames, strict=False):
-        write_image(path, image)
+        write_image(path, image, own=True)
     if json:
         fields = {"steps": steps, "log_prob": way.log_prob.tolist(), "grid_file": str(grid)}
         print_json(fields | {"files": [str(path) for path in written]})

@@ -1,61 +1,56 @@
-"""What `pae ood` prints and writes."""
+"""`pae ood IMAGES`: images scored and flagged, printed and written."""
 
 import csv
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from paecli.cli.console import print_table, say
-from paecli.outliers.compare_sets import SetComparison, SetResult
-from paecli.outliers.flag_images import FlagReport, ScoredImage
-from paecli.report.ood_tables import (
-    COMPARISON_COLUMNS,
-    IMAGE_COLUMNS,
-    common_folder,
-    comparison_rows,
-    image_row,
-)
+from paecli.cli.console import RichProgress, print_json, print_table, say
+from paecli.outliers.flag_images import FlagReport, ScoredImage, flag_images
+from paecli.report.ood_tables import IMAGE_COLUMNS, common_folder, image_row
+from paecli.store.runs import load_with_header
 from paecli.system.files import write_atomically
 
 CSV_COLUMNS = ("path", "p_value", "outlier", "score", "log_prob", "reconstruction_error")
 
 
-def print_comparison(comparison: SetComparison) -> None:
-    """Prints the table of sets and scores."""
-    normal = comparison.normal.name
-    title = f"Against {comparison.normal_count:,} test images of {normal} (± 95 % bootstrap)"
-    print_table(title, COMPARISON_COLUMNS, comparison_rows(comparison.results))
+def flag(
+    name: str | None,
+    images: Sequence[str],
+    *,
+    score: str,
+    fpr: float,
+    fdr: float | None,
+    files: tuple[Path | None, Path | None, Path | None],
+    report: Path | None,
+    as_json: bool,
+) -> tuple[int, int]:
+    """Scores images, prints and writes what was asked for.
 
+    Returns:
+        How many are flagged, and how many could not be looked at.
+    """
+    model, _ = load_with_header(name)
+    result = flag_images(
+        model,
+        [Path(image) for image in images],
+        score=score,
+        fpr=fpr,
+        fdr=fdr,
+        progress=RichProgress(),
+    )
+    print_flags(result)
+    write_files(result, *files)
+    if report:
+        from paecli.report.ood_plots import write_flags
 
-def comparison_fields(comparison: SetComparison) -> dict[str, Any]:
-    """Returns the JSON object of `pae ood --against`."""
-    return {
-        "in_distribution": {
-            "dataset": comparison.normal.name,
-            "images": comparison.normal_count,
-            "substitute_for": comparison.normal.substitute_for or None,
-        },
-        "results": [_result_fields(result) for result in comparison.results],
-        "seconds": round(comparison.seconds, 3),
-    }
-
-
-def _result_fields(result: SetResult) -> dict[str, Any]:
-    separation = result.separation
-    return {
-        "dataset": result.dataset,
-        "substitute_for": result.substitute_for or None,
-        "score": result.score,
-        "images": result.images,
-        "auroc": separation.auroc,
-        "auroc_ci": separation.auroc_ci,
-        "aupr": separation.aupr,
-        "aupr_ci": separation.aupr_ci,
-        "fpr95": separation.fpr95,
-        "fpr95_ci": separation.fpr95_ci,
-    }
+        say(f"Report: {write_flags(result, report)}")
+    if as_json:
+        print_json(flag_fields(result))
+    return result.flagged, len(result.unreadable)
 
 
 def print_flags(result: FlagReport) -> None:

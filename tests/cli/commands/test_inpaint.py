@@ -11,7 +11,8 @@ from paecli.restoration import draws
 
 KEYS = {
     "path", "map_file", "mean_file", "std_file", "samples_file", "overview_file", "modes", "chi2",
-    "degrees_of_freedom", "coverage", "method", "note", "diagnostics", "seconds",
+    "degrees_of_freedom", "missing_pixels", "mask_notes", "coverage", "method",
+    "note", "diagnostics", "seconds",
 }  # fmt: skip
 DIAGNOSTICS = {"pareto_k", "rhat", "ess", "passed", "disagreement", "evidence_gap", "ancestors"}
 QUICK = ["--method", "laplace", "--starts", "8", "--samples", "4"]

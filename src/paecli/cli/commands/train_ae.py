@@ -101,11 +101,8 @@ def train_ae(
         pae train-ae fmnist --resume
     """
     del list_presets
-    from paecli.training.autoencoder import (
-        STAGE,
-        settings_of_interrupted_run,
-        train_autoencoder,
-    )
+    from paecli.train import train_autoencoder
+    from paecli.training.autoencoder import STAGE, settings_of_interrupted_run
     from paecli.training.settings import resolve
 
     name = Path(dataset).name if Path(dataset).is_dir() else dataset

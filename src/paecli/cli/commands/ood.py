@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from paecli.cli.console import RichProgress, print_json, say
 from paecli.cli.options import DataDir, Json, ModelOption, Report, Seed, Threads
-from paecli.system.errors import UsageError
+from paecli.system.errors import ImageError, UsageError
 
 FOUND_OUTLIER = 3  # exit code of --fail-on-outlier
 DEFAULT_SCORE = "combined"  # of the p-values
@@ -62,7 +61,11 @@ def ood(
         ),
     ] = None,
     fail_on_outlier: Annotated[
-        bool, typer.Option("--fail-on-outlier", help="Exit with code 3 if an image is flagged.")
+        bool,
+        typer.Option(
+            "--fail-on-outlier",
+            help="Exit with code 3 if an image is flagged, and with 1 if one cannot be read.",
+        ),
     ] = False,
     csv_file: Annotated[
         Path | None,
@@ -105,8 +108,10 @@ def ood(
     if images and against:
         raise UsageError("give images or --against, not both")
     if images:
+        from paecli.cli.outlier_images import flag
+
         _one_score_only(score)
-        flagged = _flag(
+        flagged, unreadable = flag(
             name,
             images,
             score=(score or [DEFAULT_SCORE])[0],
@@ -118,13 +123,20 @@ def ood(
         )
         if flagged and fail_on_outlier:
             raise typer.Exit(FOUND_OUTLIER)
+        if unreadable and fail_on_outlier:
+            raise ImageError(
+                f"{unreadable} of the images could not be looked at, so they may be outliers; "
+                "mend or remove them"
+            )
         return
     if fail_on_outlier or csv_file or json_lines or picture or fdr is not None:
         raise UsageError(
             "--fail-on-outlier, --csv, --jsonl, --picture and --fdr need images; "
             "give image files or folders"
         )
-    _compare(
+    from paecli.cli.outlier_sets import compare
+
+    compare(
         name,
         against or [],
         scores=score,
@@ -149,7 +161,7 @@ def split_arguments(arguments: Sequence[str], model: str | None) -> tuple[str | 
 
 
 def _is_model(argument: str) -> bool:
-    from paecli.data.images.files import IMAGE_SUFFIXES
+    from paecli.data.images.listing import image_endings
     from paecli.store.runs import AUTOENCODER_FILE, MODEL_FILE
 
     path = Path(argument)
@@ -158,81 +170,9 @@ def _is_model(argument: str) -> bool:
     if path.suffix == ".safetensors":
         return True
     # what does not exist and is not called like an image can only be a registry name
-    return not path.exists() and path.suffix.lower() not in IMAGE_SUFFIXES
+    return not path.exists() and path.suffix.lower() not in image_endings()
 
 
 def _one_score_only(score: Sequence[str] | None) -> None:
     if score and len(score) > 1:
         raise UsageError("p-values come from one score; give --score once")
-
-
-def _compare(
-    name: str | None,
-    against: Sequence[str],
-    *,
-    scores: Sequence[str] | None,
-    data_dir: Path | None,
-    limit: int | None,
-    seed: int,
-    report: Path | None,
-    as_json: bool,
-) -> None:
-    from paecli.cli.ood_output import comparison_fields, print_comparison
-    from paecli.outliers.compare_sets import compare_sets
-    from paecli.outliers.scores import FAST_SCORES
-    from paecli.store.runs import load_with_header
-
-    model, header = load_with_header(name)
-    comparison = compare_sets(
-        model,
-        header,
-        against,
-        scores=scores or FAST_SCORES,
-        data_dir=data_dir,
-        limit=limit,
-        seed=seed,
-        progress=RichProgress(),
-    )
-    print_comparison(comparison)
-    if report:
-        from paecli.report.ood_plots import write_comparison
-
-        say(f"Report: {write_comparison(comparison, report)}")
-    if as_json:
-        print_json(comparison_fields(comparison))
-
-
-def _flag(
-    name: str | None,
-    images: Sequence[str],
-    *,
-    score: str,
-    fpr: float,
-    fdr: float | None,
-    files: tuple[Path | None, Path | None, Path | None],
-    report: Path | None,
-    as_json: bool,
-) -> int:
-    """Scores images, prints and writes what was asked for; returns how many are flagged."""
-    from paecli.cli.ood_output import flag_fields, print_flags, write_files
-    from paecli.outliers.flag_images import flag_images
-    from paecli.store.runs import load_with_header
-
-    model, _ = load_with_header(name)
-    result = flag_images(
-        model,
-        [Path(image) for image in images],
-        score=score,
-        fpr=fpr,
-        fdr=fdr,
-        progress=RichProgress(),
-    )
-    print_flags(result)
-    write_files(result, *files)
-    if report:
-        from paecli.report.ood_plots import write_flags
-
-        say(f"Report: {write_flags(result, report)}")
-    if as_json:
-        print_json(flag_fields(result))
-    return result.flagged

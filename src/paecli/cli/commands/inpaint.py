@@ -17,7 +17,8 @@ def inpaint(
             "--mask",
             metavar="SPEC",
             help="What is missing: box, left, right, top, bottom, random:FRACTION, "
-            "box:X0,Y0,X1,Y1, or an image file of the same size in which white is missing.",
+            "box:X0,Y0,X1,Y1 (pixels of the image as it is), or an image file of the same size in "
+            "which white is missing and transparent is not.",
         ),
     ],
     model: ModelOption = None,

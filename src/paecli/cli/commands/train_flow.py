@@ -74,12 +74,8 @@ def train_flow(
     if measure_only:
         _measure(model, data_dir, as_json=json)
         return
-    from paecli.training.flow import (
-        STAGE,
-        resolve_flow_settings,
-        settings_of_interrupted_flow,
-        train_flow,
-    )
+    from paecli.train import train_flow
+    from paecli.training.flow import STAGE, resolve_flow_settings, settings_of_interrupted_flow
 
     flags = {
         "flow": flow,
@@ -113,7 +109,7 @@ def train_flow(
 
 
 def _measure(run_dir: Path, data_dir: Path | None, *, as_json: bool) -> None:
-    from paecli.training.flow import measure_again
+    from paecli.train import measure_again
 
     path = measure_again(run_dir, data_dir=data_dir, progress=RichProgress())
     say(f"measured normal images again: {path}")

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from paecli.api import PAE
 from paecli.cli.app import app
-from paecli.model.model import PAE
 from paecli.store.checkpoint import read_header, save_pae
 
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from paecli.api import load
 from paecli.cli.app import app
 from paecli.store.registry import fetch_model, list_entries
-from paecli.store.runs import load
 from paecli.system.errors import CheckpointError, UsageError, WriteError
 
 runner = CliRunner()

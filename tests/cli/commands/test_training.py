@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from paecli.cli.app import main
-from paecli.cli.train_ae import parse_augment
+from paecli.cli.commands.train_ae import parse_augment
 from paecli.cli.training_options import difference
 from paecli.data.sets import places
 from paecli.store.checkpoint import read_header

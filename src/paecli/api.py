@@ -1,0 +1,133 @@
+"""What users call: a trained model that encodes, samples, scores and restores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from paecli.model.model import Model
+from paecli.outliers.conformal import p_values
+from paecli.outliers.scores import measure_scores
+from paecli.restoration.restore import restore_with
+from paecli.restoration.result import Restoration
+from paecli.restoration.solve import Method
+from paecli.store.runs import load_with_header
+
+
+def load(model: str | Path | None = None) -> PAE:
+    """Loads a trained model.
+
+    Args:
+        model: a registry name (`fmnist-32`), a run folder (`runs/fmnist`) or a
+            `.safetensors` file; None is the bundled default model.
+
+    Returns:
+        The model in evaluation mode, on the CPU.
+
+    Raises:
+        CheckpointError: there is no such model, or its file is damaged.
+    """
+    return PAE.of(load_with_header(model)[0])
+
+
+class PAE(Model):
+    """A trained probabilistic auto-encoder (Boehm & Seljak, arXiv:2006.05479).
+
+    `encode`, `decode`, `reconstruct`, `sample` and `log_prob` are those of `Model`, as are the
+    attributes.
+    """
+
+    @classmethod
+    def of(cls, model: Model) -> PAE:
+        """Gives a model the methods of this class; both share their weights."""
+        pae = cls(model.autoencoder, model.flow)
+        pae.sigma = model.sigma
+        pae.calibration = model.calibration
+        pae.normal_reference = model.normal_reference
+        pae.normal_scores = model.normal_scores
+        return pae.train(model.training)
+
+    def score(self, x: Tensor, score: str = "log_prob") -> Tensor:
+        """Scores how unusual images are; see `paecli.outliers.scores` for the names.
+
+        Args:
+            x: `(b, c, h, w)`, uint8 or float in [0, 1].
+            score: `log_prob` is minus the log density of the latent.
+
+        Returns:
+            `(b,)`, higher = more unusual.
+        """
+        return measure_scores(self, x, [score])[score]
+
+    def p_value(self, x: Tensor, score: str = "log_prob") -> Tensor:
+        """Returns the share of normal images that are at least as unusual, `(b,)` in (0, 1].
+
+        Among fresh normal images a share of at most `a` has a p-value up to `a`.
+        """
+        return p_values(self.score(x, score), self.require_normal_scores(score))
+
+    def restore(
+        self,
+        image: Tensor,
+        *,
+        mask: Tensor | None = None,
+        noise: float = 0.0,
+        method: Method = "auto",
+        samples: int = 64,
+        starts: int = 64,
+        seed: int = 0,
+    ) -> Restoration:
+        """Restores one damaged image with its uncertainty.
+
+        Args:
+            image: `(c, h, w)` float; what is under the mask is never looked at.
+            mask: `(h, w)` or `(c, h, w)`, 1 or True where OBSERVED; all of it by default.
+            noise: standard deviation of the Gaussian noise on observed pixels.
+            method: `map`, `laplace`, `mixture`, `is`, `hmc`, `smc`, or `auto`: `smc` within
+                seconds.
+            samples: draws to return as images.
+            starts: starting points of the search for modes, all climbed at once.
+            seed: of everything random.
+
+        Raises:
+            UsageError: shapes that do not fit, observed values that are not finite, or
+                outside [0, 1] without noise.
+        """
+        masks = None if mask is None else mask[None]
+        return self.restore_batch(
+            image[None],
+            mask=masks,
+            noise=noise,
+            method=method,
+            samples=samples,
+            starts=starts,
+            seed=seed,
+        )[0]
+
+    def restore_batch(
+        self,
+        images: Tensor,
+        *,
+        mask: Tensor | None = None,
+        noise: float = 0.0,
+        method: Method = "auto",
+        samples: int = 64,
+        starts: int = 64,
+        seed: int = 0,
+    ) -> list[Restoration]:
+        """Restores images `(n, c, h, w)`; each gets the answer it would get alone.
+
+        Together they are quicker, since they share draws from the prior. Args as of `restore`;
+        `mask` is `(n, h, w)` or `(n, c, h, w)`, or 1 for n.
+        """
+        return restore_with(
+            self,
+            images,
+            mask=mask,
+            noise=noise,
+            method=method,
+            samples=samples,
+            starts=starts,
+            seed=seed,
+        )

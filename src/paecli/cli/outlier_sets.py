@@ -1,0 +1,79 @@
+"""`pae ood --against`: sets compared, and the table of them printed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from paecli.cli.console import RichProgress, print_json, print_table, say
+from paecli.outliers.compare_sets import SetComparison, SetResult, compare_sets
+from paecli.outliers.scores import FAST_SCORES
+from paecli.report.ood_tables import COMPARISON_COLUMNS, comparison_rows
+from paecli.store.runs import load_with_header
+
+
+def compare(
+    name: str | None,
+    against: Sequence[str],
+    *,
+    scores: Sequence[str] | None,
+    data_dir: Path | None,
+    limit: int | None,
+    seed: int,
+    report: Path | None,
+    as_json: bool,
+) -> None:
+    """Compares the sets, prints the table and writes what was asked for."""
+    model, header = load_with_header(name)
+    comparison = compare_sets(
+        model,
+        header,
+        against,
+        scores=scores or FAST_SCORES,
+        data_dir=data_dir,
+        limit=limit,
+        seed=seed,
+        progress=RichProgress(),
+    )
+    print_comparison(comparison)
+    if report:
+        from paecli.report.ood_plots import write_comparison
+
+        say(f"Report: {write_comparison(comparison, report)}")
+    if as_json:
+        print_json(comparison_fields(comparison))
+
+
+def print_comparison(comparison: SetComparison) -> None:
+    """Prints the table of sets and scores."""
+    normal = comparison.normal.name
+    title = f"Against {comparison.normal_count:,} test images of {normal} (± 95 % bootstrap)"
+    print_table(title, COMPARISON_COLUMNS, comparison_rows(comparison.results))
+
+
+def comparison_fields(comparison: SetComparison) -> dict[str, Any]:
+    """Returns the JSON object of `pae ood --against`."""
+    return {
+        "in_distribution": {
+            "dataset": comparison.normal.name,
+            "images": comparison.normal_count,
+            "substitute_for": comparison.normal.substitute_for or None,
+        },
+        "results": [_result_fields(result) for result in comparison.results],
+        "seconds": round(comparison.seconds, 3),
+    }
+
+
+def _result_fields(result: SetResult) -> dict[str, Any]:
+    separation = result.separation
+    return {
+        "dataset": result.dataset,
+        "substitute_for": result.substitute_for or None,
+        "score": result.score,
+        "images": result.images,
+        "auroc": separation.auroc,
+        "auroc_ci": separation.auroc_ci,
+        "aupr": separation.aupr,
+        "aupr_ci": separation.aupr_ci,
+        "fpr95": separation.fpr95,
+        "fpr95_ci": separation.fpr95_ci,
+    }

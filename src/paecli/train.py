@@ -1,0 +1,30 @@
+"""Both stages of training, each ending with what scores and restorations need of a model.
+
+`paecli.training` knows neither outliers nor restorations; it is handed the measurement here.
+"""
+
+from functools import partial
+
+from torch import Tensor
+
+from paecli.model.model import Model
+from paecli.outliers.scores import fit_normal_scores
+from paecli.training import autoencoder, flow
+
+
+def measure_normal_images(model: Model, *, training: Tensor, held_out: Tensor) -> None:
+    """Sets what later jobs compare with: pixel noise, its calibration, normal scores.
+
+    Args:
+        model: a model with a flow.
+        training: uint8 `(n, c, h, w)` images that the model was trained on.
+        held_out: `(m, c, h, w)` images that no stage was trained on.
+    """
+    model.fit_sigma(held_out)
+    model.calibrate(held_out)
+    fit_normal_scores(model, held_out, training=training)
+
+
+train_autoencoder = partial(autoencoder.train_autoencoder, measure=measure_normal_images)
+train_flow = partial(flow.train_flow, measure=measure_normal_images)
+measure_again = partial(flow.measure_again, measure=measure_normal_images)

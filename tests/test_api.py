@@ -1,0 +1,64 @@
+"""What users call: a trained model with scores, p-values and restorations."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import paecli
+from paecli.api import PAE, load
+from paecli.model.model import Model
+from paecli.outliers.scores import measure_scores
+from paecli.store.checkpoint import load_pae
+from paecli.system.errors import CheckpointError
+
+
+def test_load_gives_the_model_of_the_file(model_file: Path, blobs: Tensor) -> None:
+    pae = load(model_file)
+    model, _ = load_pae(model_file)
+    assert type(pae) is paecli.PAE
+    assert not pae.training
+    assert pae.state_dict().keys() == model.state_dict().keys()
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(pae.state_dict()[name], tensor), name
+    assert pae.normal_scores.keys() == model.normal_scores.keys()
+    assert torch.equal(pae.log_prob(blobs[:5]), model.log_prob(blobs[:5]))
+
+
+def test_pae_of_a_model_shares_its_weights(trained_pae: PAE) -> None:
+    model = Model(trained_pae.autoencoder, trained_pae.flow)
+    pae = PAE.of(model)
+    assert pae.training
+    assert pae.autoencoder is model.autoencoder
+    assert pae.sigma is model.sigma
+    assert pae.normal_reference is model.normal_reference
+    assert pae.calibration is model.calibration
+    assert pae.normal_scores is model.normal_scores
+
+
+def test_score_is_the_score_of_that_name(trained_pae: PAE, blobs: Tensor) -> None:
+    names = ("log_prob", "reconstruction_error")
+    scores = measure_scores(trained_pae, blobs[:7], names)
+    for name in names:
+        assert torch.equal(trained_pae.score(blobs[:7], name), scores[name])
+
+
+def test_p_value_counts_the_normal_images_that_score_as_high(trained_pae: PAE) -> None:
+    pae = PAE.of(trained_pae)
+    scores = pae.score(torch.rand(4, 1, 28, 28), "reconstruction_error").sort().values
+    pae.normal_scores = {"reconstruction_error": scores}
+    p = pae.p_value(torch.rand(1, 1, 28, 28) * 0, "reconstruction_error")
+    assert p.item() == (1 + 4) / 5
+    with pytest.raises(CheckpointError, match="no normal scores of 'log_prob'"):
+        pae.p_value(torch.rand(1, 1, 28, 28))
+
+
+def test_one_image_is_restored_as_a_batch_of_one(trained_pae: PAE, blobs: Tensor) -> None:
+    observed = torch.ones(28, 28)
+    observed[:, :14] = 0
+    options = {"method": "laplace", "samples": 4, "starts": 4, "seed": 3}
+    alone = trained_pae.restore(blobs[0], mask=observed, **options)
+    batch = trained_pae.restore_batch(blobs[:1], mask=observed[None], **options)[0]
+    assert torch.equal(alone.mean, batch.mean)
+    assert torch.equal(alone.mean[0, :, 14:], blobs[0, 0, :, 14:])
