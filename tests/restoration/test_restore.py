@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from paecli.restoration import draws
 from paecli.restoration.modes import hessian, precision
 from paecli.restoration.pixel_model import GaussianPixels
 from paecli.restoration.restore import Damage, build_target, restore_images
 from paecli.restoration.result import Restoration
+from paecli.restoration.samplers import draws
 from paecli.restoration.solve import METHODS
 
 from .conftest import IMAGES, LATENT, LinearCase

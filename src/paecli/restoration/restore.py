@@ -12,10 +12,10 @@ from paecli.restoration.damage import Damage, check_damage
 from paecli.restoration.inflation import measure_inflation
 from paecli.restoration.moments import Linearisation, pixel_moments
 from paecli.restoration.pixel_model import GaussianPixels, PixelModel, TabulatedPixels
-from paecli.restoration.prior_pool import PriorPool
 from paecli.restoration.randomness import image_generator
 from paecli.restoration.result import Diagnostics, Mode, Restoration
-from paecli.restoration.settle import POPULATIONS
+from paecli.restoration.samplers.prior_pool import PriorPool
+from paecli.restoration.samplers.settle import POPULATIONS
 from paecli.restoration.solve import METHODS, Method, Posterior, solve
 from paecli.restoration.target import Target
 from paecli.system.errors import UsageError

@@ -8,7 +8,9 @@ from torch import Tensor
 
 from paecli.model.base_distribution import StandardNormal, standard_normal_log_prob
 from paecli.restoration.coordinates import LatentSpace
-from paecli.restoration.draws import (
+from paecli.restoration.mixture import Mixture, build_mixture
+from paecli.restoration.modes import climb, climb_on, draw_starts, finish, precision
+from paecli.restoration.samplers.draws import (
     PARETO_LIMIT,
     RHAT_LIMIT,
     Draws,
@@ -18,10 +20,8 @@ from paecli.restoration.draws import (
     draw_from_prior,
     draw_modes,
 )
-from paecli.restoration.mixture import Mixture, build_mixture
-from paecli.restoration.modes import climb, climb_on, draw_starts, finish, precision
-from paecli.restoration.prior_pool import PriorPool
-from paecli.restoration.settle import draw_by_tempering
+from paecli.restoration.samplers.prior_pool import PriorPool
+from paecli.restoration.samplers.settle import draw_by_tempering
 from paecli.restoration.target import Target
 
 Method = Literal["auto", "map", "laplace", "mixture", "is", "hmc", "smc"]

@@ -5,12 +5,12 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from paecli.restoration.chains import run_chains, start_chains, warm_up
 from paecli.restoration.coordinates import LatentSpace
-from paecli.restoration.diagnostics import effective_sample_size, rhat
-from paecli.restoration.importance import log_ratios, pareto_smooth
 from paecli.restoration.mixture import Mixture
-from paecli.restoration.particles import resample, take
+from paecli.restoration.samplers.chains import run_chains, start_chains, warm_up
+from paecli.restoration.samplers.diagnostics import effective_sample_size, rhat
+from paecli.restoration.samplers.importance import log_ratios, pareto_smooth
+from paecli.restoration.samplers.particles import resample, take
 from paecli.restoration.target import Target
 
 KEPT = 256  # draws of an image that the answer is made of

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from paecli.restoration.hamiltonian import acceptance, kinetic, leapfrog
-from paecli.restoration.importance import log_ratios
 from paecli.restoration.mixture import Mixture
+from paecli.restoration.samplers.hamiltonian import acceptance, kinetic, leapfrog
+from paecli.restoration.samplers.importance import log_ratios
 from paecli.restoration.target import Target
 
 LEAPFROGS = 4

@@ -1,7 +1,7 @@
 import torch
 from torch import Tensor
 
-from paecli.restoration.hamiltonian import acceptance, kinetic, leapfrog
+from paecli.restoration.samplers.hamiltonian import acceptance, kinetic, leapfrog
 
 COVARIANCE = torch.tensor([[2.0, 0.6], [0.6, 0.5]]).double()
 

@@ -9,13 +9,13 @@ from scipy.stats import chisquare
 from torch import Tensor
 
 from paecli.model.base_distribution import StandardNormal
-from paecli.restoration import prior_pool, tempering
 from paecli.restoration.coordinates import LatentSpace
-from paecli.restoration.prior_pool import Pool, PriorPool
-from paecli.restoration.settle import draw_by_tempering
+from paecli.restoration.samplers import prior_pool, tempering
+from paecli.restoration.samplers.prior_pool import Pool, PriorPool
+from paecli.restoration.samplers.settle import draw_by_tempering
 from paecli.restoration.target import Target
 
-from .test_solve import PIXELS, SIGMA, curved, folded, target_for
+from .posteriors import PIXELS, SIGMA, curved, folded, target_for
 
 
 @pytest.fixture

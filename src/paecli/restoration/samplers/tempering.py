@@ -13,16 +13,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from paecli.restoration.hamiltonian import acceptance, kinetic, leapfrog
 from paecli.restoration.mixture import geometric_mean, shrunk_scatter
-from paecli.restoration.particles import (
+from paecli.restoration.samplers.hamiltonian import acceptance, kinetic, leapfrog
+from paecli.restoration.samplers.particles import (
     Particles,
     effective_size,
     log_mean_exp,
     resample,
     take,
 )
-from paecli.restoration.prior_pool import Pool
+from paecli.restoration.samplers.prior_pool import Pool
 from paecli.restoration.target import Evaluation, Target
 
 KEPT_WEIGHT = 0.5  # effective share of the particles after a stage's reweighting

@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor
 
-from paecli.restoration.agreement import Halves
-from paecli.restoration.draws import KEPT, Draws, make_draws
-from paecli.restoration.particles import resample
-from paecli.restoration.prior_pool import MOST_DRAWS, PriorPool
+from paecli.restoration.samplers.agreement import Halves
+from paecli.restoration.samplers.draws import KEPT, Draws, make_draws
+from paecli.restoration.samplers.particles import resample
+from paecli.restoration.samplers.prior_pool import MOST_DRAWS, PriorPool
+from paecli.restoration.samplers.tempering import Tempered, temper
 from paecli.restoration.target import Target
-from paecli.restoration.tempering import Tempered, temper
 
 POPULATIONS = 2  # independent halves
 PARTICLES = 64  # of a half in one round

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from paecli.restoration.particles import effective_size, log_mean_exp, resample
+from paecli.restoration.samplers.particles import effective_size, log_mean_exp, resample
 
 NAN = float("nan")
 

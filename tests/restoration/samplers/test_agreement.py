@@ -3,8 +3,8 @@ import torch
 from torch import Tensor
 
 from paecli.model.base_distribution import StandardNormal
-from paecli.restoration.agreement import Halves
-from paecli.restoration.draws import make_draws
+from paecli.restoration.samplers.agreement import Halves
+from paecli.restoration.samplers.draws import make_draws
 from paecli.restoration.target import Target
 
 SIZE, PIXELS = 4000, 6
