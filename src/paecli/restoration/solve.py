@@ -26,7 +26,7 @@ from paecli.restoration.target import Target
 
 Method = Literal["auto", "map", "laplace", "mixture", "is", "hmc", "smc"]
 METHODS: tuple[Method, ...] = get_args(Method)
-QUICK_ROUNDS, ROUNDS = 4, 16  # of tempering: `auto`, which must answer within seconds, and `smc`
+QUICK_ROUNDS, ROUNDS = 6, 24  # of tempering: `auto`, which must answer within seconds, and `smc`
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from paecli.cli.app import app
 from paecli.data import write_image
-from paecli.restoration import draws
+from paecli.restoration.samplers import draws
 
 KEYS = {
     "path", "map_file", "mean_file", "std_file", "samples_file", "overview_file", "modes", "chi2",

@@ -12,6 +12,7 @@ from paecli.restoration.target import Target
 
 POPULATIONS = 2  # independent halves
 PARTICLES = 64  # of a half in one round
+PARTS = 2  # of the pool; later rounds begin with them again, since each takes seconds to decode
 
 
 def draw_by_tempering(
@@ -23,7 +24,7 @@ def draw_by_tempering(
 
     Args:
         target: the posterior of one image over whitened latents.
-        pool: draws of the prior for both halves, a part for each round.
+        pool: draws of the prior for both halves, in `PARTS` that the rounds begin with in turn.
         generator: source of randomness.
         rounds: how many at most.
     """
@@ -31,7 +32,7 @@ def draw_by_tempering(
     runs: list[Tempered] = []
     images: list[Tensor] = []
     for index in range(rounds):
-        part = pool.for_image(target, index)
+        part = pool.for_image(target, index % PARTS)
         runs.append(temper(twice, part, size=PARTICLES, generator=generator))
         images.append(_wanted(twice, runs[-1].particles.points))
         halves = _halves(runs, images)
@@ -49,8 +50,9 @@ def _wanted(target: Target, points: Tensor) -> Tensor:
 
 
 def _halves(runs: list[Tempered], images: list[Tensor]) -> Halves:
-    parts = zip(range(len(runs)), runs, strict=True)  # a part of the pool has draws of its own
-    ancestors = [index * MOST_DRAWS + each.particles.ancestor for index, each in parts]
+    ancestors = [
+        index % PARTS * MOST_DRAWS + each.particles.ancestor for index, each in enumerate(runs)
+    ]
     weights = [each.log_evidence[:, None].expand(POPULATIONS, PARTICLES) for each in runs]
     return Halves(torch.cat(images, 1), torch.cat(weights, 1), torch.cat(ancestors, 1))
 
