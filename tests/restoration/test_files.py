@@ -9,6 +9,7 @@ from paecli.api import PAE
 from paecli.data import write_image
 from paecli.report.restore_plots import write_pictures
 from paecli.restoration.files import RestoredFile, RestoreSettings, restore_files
+from paecli.restoration.samplers import prior_pool
 from paecli.system.errors import DataError, ImageError, PaeError, UsageError
 
 QUICK = RestoreSettings(mask="left", method="laplace", starts=8, samples=4)
@@ -62,7 +63,10 @@ def test_seeing_half_an_image_helps(trained_pae: PAE, folder: Path) -> None:
     assert own < others
 
 
-def test_company_changes_no_answer(trained_pae: PAE, folder: Path) -> None:
+def test_company_changes_no_answer(
+    trained_pae: PAE, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prior_pool, "MOST_DRAWS", 1024)
     for method in ("map", "laplace", "auto"):
         settings = replace(QUICK, method=method)
         together = restore(trained_pae, folder, settings)[1].restoration

@@ -58,6 +58,7 @@ def test_what_is_bad_or_unknown_never_passes(name: str, value: float | None) -> 
 def test_nan_images_give_nan_which_does_not_pass(images: Tensor) -> None:
     images[0, 3, 2] = torch.nan
     assert not halves(images).disagreement() <= 1e9
+    assert halves(images).effective_size() == 0
 
 
 @pytest.mark.parametrize("method", ["is", "hmc", "smc"])

@@ -20,6 +20,11 @@ def test_a_weight_that_is_nan_is_never_drawn() -> None:
     assert set(drawn.flatten().tolist()) == {1, 3}
 
 
+def test_without_any_weight_all_are_as_likely() -> None:
+    drawn = resample(torch.full((1, 4), NAN), 8, torch.Generator().manual_seed(0))
+    assert torch.bincount(drawn[0]).tolist() == [2, 2, 2, 2]
+
+
 @pytest.mark.parametrize(
     ("log_weights", "size"),
     [([0.0, 0.0, 0.0, 0.0], 4.0), ([0.0, -1e4, -1e4, -1e4], 1.0), ([NAN, 0.0, 0.0, NAN], 2.0),

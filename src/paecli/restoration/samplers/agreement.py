@@ -53,7 +53,10 @@ class Halves:
         return min(len(each.unique()) for each in self.ancestor)
 
     def effective_size(self) -> float:
-        """Returns how many independent draws the mean image is worth, by the genealogy."""
+        """Returns how many independent draws the mean image is worth, by the genealogy.
+
+        0 where it cannot be told, since evidences or images are NaN.
+        """
         mean, variance = self._moments()
         weights = self._weights()
         offset = (weights.unsqueeze(-1) * (self.images - mean)).flatten(0, 1)
@@ -62,6 +65,8 @@ class Halves:
         families = offset.new_zeros(int(family.max()) + 1, offset.shape[1])
         families.index_add_(0, family.flatten(), offset)
         error = families.square().sum()
+        if error.isnan():
+            return 0.0
         return float(variance.sum() / error) if error > 0 else float(weights.numel())
 
     def _weights(self) -> Tensor:

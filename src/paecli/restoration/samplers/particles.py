@@ -57,9 +57,13 @@ def log_mean_exp(log_weights: Tensor) -> Tensor:
 
 
 def resample(log_weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Draws `count` indices by weight `(n, s)`, systematically: `(n, count)`."""
+    """Draws `count` indices by weight `(n, s)`, systematically: `(n, count)`.
+
+    A weight that is NaN counts as 0; if all are, each index is as likely as any.
+    """
     n, s = log_weights.shape
-    edges = log_weights.double().nan_to_num(nan=-torch.inf).softmax(1).cumsum(1)
+    weights = log_weights.double().nan_to_num(nan=-torch.inf).softmax(1)
+    edges = weights.nan_to_num(nan=1.0).cumsum(1)
     start = torch.rand(n, 1, generator=generator, dtype=torch.float64).to(edges)
     ticks = (start + torch.arange(count).to(edges)) / count * edges[:, -1:]
     return torch.searchsorted(edges, ticks).clamp_max(s - 1)
