@@ -13,7 +13,7 @@ from paecli.model.requirements import require_damage, require_noise
 if TYPE_CHECKING:
     from paecli.restoration.files import RestoredFile
 
-Method = Literal["auto", "map", "laplace", "mixture", "is", "hmc"]
+Method = Literal["auto", "map", "laplace", "mixture", "is", "hmc", "smc"]
 
 ImageArgument = Annotated[
     Path,
@@ -25,8 +25,9 @@ MethodOption = Annotated[
     Method,
     typer.Option(
         "--method",
-        help="auto takes importance sampling (is) where its diagnostics pass and Monte Carlo "
-        "chains (hmc) elsewhere; map, laplace and mixture are quicker approximations.",
+        help="auto runs tempered Monte Carlo (smc) until two halves of it agree, within seconds; "
+        "smc goes on for longer. is and hmc are other samplers with diagnostics of their own; "
+        "map, laplace and mixture are quicker approximations.",
     ),
 ]
 Truth = Annotated[
@@ -120,6 +121,9 @@ def json_fields(restored: RestoredFile) -> dict[str, Any]:
             "rhat": diagnostics.rhat,
             "ess": diagnostics.ess,
             "passed": diagnostics.passed,
+            "disagreement": diagnostics.disagreement,
+            "evidence_gap": diagnostics.evidence_gap,
+            "ancestors": diagnostics.ancestors,
         },
         "seconds": round(result.seconds, 3),
     }
