@@ -10,7 +10,7 @@ from typing import Any
 
 from paecli.cli.console import RichProgress, print_json, print_table, say
 from paecli.cli.outlier_maps import MapSink
-from paecli.data.images.files import find_images
+from paecli.data.images.listing import find_images
 from paecli.model.model import Model
 from paecli.model.patches.model import PatchPAE
 from paecli.model.requirements import DEFAULT_SCORE
