@@ -49,8 +49,8 @@ MAY_TOUCH_THE_DISK = {
     "store/cache.py", "store/checkpoint.py", "store/describe.py", "store/header.py",
     "store/obtain.py", "store/publish.py", "store/registry.py", "store/runs.py",
     "store/sources.py", "store/web.py",
-    "system/cores.py", "system/files.py", "system/folders.py", "system/locks.py",
-    "system/threads.py", "system/yaml_text.py",
+    "system/cores.py", "system/destination.py", "system/files.py", "system/folders.py",
+    "system/locks.py", "system/temporary.py", "system/threads.py", "system/yaml_text.py",
     "training/autoencoder.py", "training/flow.py", "training/loop.py", "training/run.py",
     "training/settings.py", "training/state.py",
 }  # fmt: skip
