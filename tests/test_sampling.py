@@ -7,7 +7,7 @@ from torch.testing import assert_close
 
 from paecli.api import PAE
 from paecli.data import load_dataset, write_image
-from paecli.sampling import draw_samples, interpolate, read_end, spherical_path
+from paecli.sampling import draw_samples, interpolate, read_ends, spherical_path
 from paecli.store.checkpoint import Header
 from paecli.system.errors import CheckpointError, DataError, ImageError, UsageError
 
@@ -62,20 +62,24 @@ def test_ends_are_files_or_places_in_the_data_set(
 ) -> None:
     file = tmp_path / "blob.png"
     write_image(file, blobs[0])
-    read = read_end(str(file), model=trained_pae, header=HEADER)
+    read = read_ends([str(file)], model=trained_pae, header=HEADER)[0]
     assert_close(read, blobs[0], atol=0.5 / 255 + 1e-6, rtol=0)
     data = load_dataset("fmnist-mini")
-    assert torch.equal(read_end("test:7", model=trained_pae, header=HEADER), data.test.images[7])
-    assert torch.equal(read_end("train:0", model=trained_pae, header=HEADER), data.train.images[0])
+    assert torch.equal(
+        read_ends(["test:7"], model=trained_pae, header=HEADER)[0], data.test.images[7]
+    )
+    assert torch.equal(
+        read_ends(["train:0"], model=trained_pae, header=HEADER)[0], data.train.images[0]
+    )
 
 
 def test_missing_ends_say_what_there_is(trained_pae: PAE) -> None:
     with pytest.raises(DataError, match="test:0 to test:999"):
-        read_end("test:1000", model=trained_pae, header=HEADER)
+        read_ends(["test:1000"], model=trained_pae, header=HEADER)
     with pytest.raises(ImageError, match=r"nowhere\.png"):
-        read_end("nowhere.png", model=trained_pae, header=HEADER)
+        read_ends(["nowhere.png"], model=trained_pae, header=HEADER)
     with pytest.raises(DataError, match="trained on"):
-        read_end("test:0", model=trained_pae, header=HEADER.model_copy(update={"data": {}}))
+        read_ends(["test:0"], model=trained_pae, header=HEADER.model_copy(update={"data": {}}))
 
 
 def test_path_starts_and_ends_where_it_should() -> None:

@@ -1,5 +1,6 @@
 """`pae sample` and `pae interpolate`: new images, and the way from one image to another."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,9 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from paecli.data import read_image
+from paecli.data import ImageDataset, read_image
 from paecli.data.model_data import load_for_model
+from paecli.data.sets.places import parse_place
 from paecli.model.model import Model
+from paecli.model.requirements import require_temperature
 from paecli.store.checkpoint import Header
 from paecli.system.errors import DataError, UsageError
 from paecli.system.progress import NullProgress, Progress
@@ -65,8 +68,7 @@ def draw_samples(
     """
     if count < 1:
         raise UsageError(f"cannot draw {count} images; give a number of at least 1")
-    if not 0 <= temperature < float("inf"):
-        raise UsageError(f"temperature {temperature} is out of range; give 0 or more, such as 0.8")
+    require_temperature(temperature)
     generator = torch.Generator().manual_seed(seed)
     images = model.sample(count, temperature=temperature, generator=generator)
     return SampleReport(images, temperature, seed)
@@ -98,41 +100,55 @@ def interpolate(model: Model, start: Tensor, end: Tensor, *, steps: int = 9) -> 
     return InterpolationReport(ends, model.decode(latents), flow.log_prob(latents))
 
 
-def read_end(
-    text: str,
+def read_ends(
+    texts: Sequence[str],
     *,
     model: Model,
     header: Header,
     data_dir: Path | None = None,
     progress: Progress = NullProgress(),
-) -> Tensor:
-    """Reads an image that the user names by file, or by its place in the model's data set.
+) -> list[Tensor]:
+    """Reads images that the user names by file, or by their place in the model's data set.
 
     Args:
-        text: an image file, or `test:12` or `train:12`.
-        model: says which shape the image must have.
+        texts: image files, or `test:12` or `train:12`; the data set is loaded once for all.
+        model: says which shape the images must have.
         header: says which data set the model was trained on.
         data_dir: where to look for the data set first.
         progress: told when another data set than the model's own has to serve.
 
     Returns:
-        `(c, h, w)`, float in [0, 1] or uint8.
+        `(c, h, w)` each, float in [0, 1] or uint8.
 
     Raises:
-        ImageError: the file cannot be read.
+        ImageError: a file cannot be read.
         DataError: the data set is missing or has no such image.
     """
-    part, _, index = text.partition(":")
-    if part not in ("train", "test") or not index.isdecimal() or Path(text).exists():
-        return read_image(Path(text), image_shape=model.image_shape).pixels
-    data, _ = load_for_model(
-        header.training_set, image_shape=model.image_shape, data_dir=data_dir, progress=progress
-    )
+    data: ImageDataset | None = None
+    ends: list[Tensor] = []
+    for text in texts:
+        place = parse_place(text)
+        if place is None:
+            ends.append(read_image(Path(text), image_shape=model.image_shape).pixels)
+            continue
+        if data is None:
+            data, _ = load_for_model(
+                header.training_set,
+                image_shape=model.image_shape,
+                data_dir=data_dir,
+                progress=progress,
+            )
+        ends.append(_image_at(place, data))
+    return ends
+
+
+def _image_at(place: tuple[str, int], data: ImageDataset) -> Tensor:
+    part, index = place
     images = (data.train if part == "train" else data.test).images
-    if int(index) >= len(images):
+    if index >= len(images):
         last = f"{part}:{len(images) - 1}"
-        raise DataError(f"{data.name} has no {text}; choose one of {part}:0 to {last}")
-    return images[int(index)]
+        raise DataError(f"{data.name} has no {part}:{index}; choose one of {part}:0 to {last}")
+    return images[index]
 
 
 def spherical_path(start: Tensor, end: Tensor, *, steps: int) -> Tensor:

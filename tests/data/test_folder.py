@@ -25,6 +25,22 @@ def test_train_and_test_folders_with_classes(tmp_path: Path, write_images: Write
     assert dataset.train.images.shape == (6, 1, 6, 4)
 
 
+@pytest.mark.parametrize(
+    ("train", "test", "val"),
+    [("train", "test", "val"), ("Train", "Test", "valid"), ("training", "testing", "validation")],
+)
+def test_validation_images_are_set_apart(
+    tmp_path: Path, write_images: Writer, train: str, test: str, val: str
+) -> None:
+    for part, count in ((train, 5), (test, 3), (val, 2)):
+        write_images(tmp_path / part / "cat", NAMES[:count])
+    dataset = load_dataset(str(tmp_path))
+    assert dataset.validation is not None
+    lengths = len(dataset.train), len(dataset.test), len(dataset.validation)
+    assert lengths == (5, 3, 2)
+    assert dataset.train.classes == ("cat",)
+
+
 def test_without_them_the_seed_chooses_the_test_images(
     tmp_path: Path, write_images: Writer
 ) -> None:
@@ -74,7 +90,7 @@ def test_colour_is_not_lost_silently(tmp_path: Path) -> None:
 
 
 def test_empty_folders_and_too_few_images(tmp_path: Path, write_images: Writer) -> None:
-    with pytest.raises(DataError, match="holds no images"):
+    with pytest.raises(DataError, match="no images in"):
         load_dataset(str(tmp_path))
     write_images(tmp_path, ["a.png"])
     with pytest.raises(DataError, match="at least 2"):

@@ -8,16 +8,23 @@ import pytest
 import torch
 
 from paecli.api import load
+from paecli.data import ImageSplit, write_image
+from paecli.data.dataset import make_dataset
 from paecli.model.base_distribution import GaussianMixture
 from paecli.model.flow import LatentFlow
 from paecli.model.normal_reference import NormalReference
 from paecli.outliers.scores import FAST_SCORES
+from paecli.report.plots import training_curves
 from paecli.store.checkpoint import save_pae
-from paecli.store.runs import MODEL_FILE, load_with_header
-from paecli.system.errors import CheckpointError, ConfigError, TrainingError
+from paecli.store.runs import load_with_header
+from paecli.system.errors import CheckpointError, ConfigError, DataError, TrainingError
+from paecli.system.outputs import MODEL_FILE
+from paecli.system.progress import NullProgress
 from paecli.train import measure_again, train_autoencoder, train_flow
-from paecli.training.flow import _FlowStage, resolve_flow_settings
-from paecli.training.run import history_file, state_file
+from paecli.training.autoencoder import split_data
+from paecli.training.flow import _FlowStage
+from paecli.training.run import history_file
+from paecli.training.run_folder import resolve_flow_settings, state_file
 from paecli.training.settings import RunSettings
 
 
@@ -35,6 +42,39 @@ def with_objective(settings: RunSettings, **changes: object) -> RunSettings:
     return settings.model_copy(
         update={"autoencoder": stage.model_copy(update={"objective": objective})}
     )
+
+
+def test_a_run_inside_its_own_folder_of_images_is_no_data(
+    small_run: RunSettings, blobs: torch.Tensor, tmp_path: Path
+) -> None:
+    for index in range(20):
+        write_image(tmp_path / "d" / f"{index}.png", blobs[index])
+    run_dir, stage = tmp_path / "d" / "run", small_run.autoencoder
+    data = stage.data.model_copy(update={"dataset": str(tmp_path / "d"), "limit": None})
+    stage = stage.model_copy(update={"data": data})
+    settings = small_run.model_copy(update={"autoencoder": stage})
+    said = Listening()
+    report = train_autoencoder(settings, run_dir=run_dir, device="cpu", progress=said)
+    training_curves(report.history, run_dir / "autoencoder-loss.png", title="loss")
+    train_flow(settings.flow, run_dir=run_dir, device="cpu", progress=said)
+    assert "d: 16 images to train on, 2 held out, 2 test; grey, 28 x 28 pixels" in said.lines
+
+
+class Listening(NullProgress):
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.lines.append(message)
+
+
+def test_two_images_are_too_few(small_run: RunSettings, blobs: torch.Tensor) -> None:
+    split = ImageSplit((blobs[:1] * 255).to(torch.uint8))
+    data = make_dataset("d", split, split, source="the test")
+    with pytest.raises(DataError, match="d has 2 images; give at least 3"):
+        split_data(small_run.autoencoder, data)
 
 
 def test_measuring_again_restores_what_an_older_file_lacks(

@@ -1,9 +1,14 @@
 """Data sets and image files: names and paths in, 8-bit tensors and splits out."""
 
-from paecli.data.dataset import ImageDataset, ImageSplit, hold_out
-from paecli.data.datasets import load_dataset
-from paecli.data.images.files import ImageFile, find_images, read_image, read_images, write_image
-from paecli.data.sets.downloads import download_dataset
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from paecli.data.dataset import ImageDataset, ImageSplit, hold_out
+    from paecli.data.datasets import load_dataset
+    from paecli.data.images.files import ImageFile, read_image, read_images, write_image
+    from paecli.data.images.listing import find_images
+    from paecli.data.sets.downloads import download_dataset
 
 __all__ = [
     "ImageDataset",
@@ -17,3 +22,23 @@ __all__ = [
     "read_images",
     "write_image",
 ]
+
+_HOMES = {
+    "ImageDataset": "dataset",
+    "ImageFile": "images.files",
+    "ImageSplit": "dataset",
+    "download_dataset": "sets.downloads",
+    "find_images": "images.listing",
+    "hold_out": "dataset",
+    "load_dataset": "datasets",
+    "read_image": "images.files",
+    "read_images": "images.files",
+    "write_image": "images.files",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports torch only for what needs it: names and paths are checked without."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'paecli.data' has no attribute {name!r}")
+    return getattr(import_module(f"paecli.data.{_HOMES[name]}"), name)

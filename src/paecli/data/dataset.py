@@ -56,7 +56,8 @@ class ImageDataset:
         train: images to learn from.
         test: images to report on, never to tune on.
         source: where the images came from, for people.
-        content_hash: SHA-256 of the shapes and pixels of both splits.
+        content_hash: SHA-256 of the shapes and pixels of all splits.
+        validation: images to tune on, where the user set some apart.
     """
 
     name: str
@@ -64,6 +65,7 @@ class ImageDataset:
     test: ImageSplit
     source: str
     content_hash: str
+    validation: ImageSplit | None = None
 
 
 def hash_images(*image_sets: Tensor) -> str:
@@ -77,9 +79,18 @@ def hash_images(*image_sets: Tensor) -> str:
     return digest.hexdigest()
 
 
-def make_dataset(name: str, train: ImageSplit, test: ImageSplit, *, source: str) -> ImageDataset:
-    """Joins two splits and computes their hash."""
-    return ImageDataset(name, train, test, source, hash_images(train.images, test.images))
+def make_dataset(
+    name: str,
+    train: ImageSplit,
+    test: ImageSplit,
+    *,
+    source: str,
+    validation: ImageSplit | None = None,
+) -> ImageDataset:
+    """Joins splits and computes their hash."""
+    splits = (train, test) if validation is None else (train, test, validation)
+    content_hash = hash_images(*(split.images for split in splits))
+    return ImageDataset(name, train, test, source, content_hash, validation)
 
 
 def hold_out(split: ImageSplit, *, fraction: float, seed: int) -> tuple[ImageSplit, ImageSplit]:

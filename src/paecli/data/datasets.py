@@ -9,11 +9,10 @@ from paecli.data.dataset import ImageDataset, ImageSplit, make_dataset
 from paecli.data.folder import load_folder
 from paecli.data.images.pixels import resize, set_channels, to_bytes
 from paecli.data.sets.archives import unpack_archives
-from paecli.data.sets.bundled_samples import BUNDLED, load_bundled
 from paecli.data.sets.downloads import download_dataset
-from paecli.data.sets.named_sets import NAMED_SETS
-from paecli.data.sets.places import DATA_VARIABLE, find_place, search_folders
-from paecli.data.sets.readers import Splits, read_named
+from paecli.data.sets.named_sets import BUNDLED, NAMED_SETS
+from paecli.data.sets.places import DATA_VARIABLE, find_place, require_dataset, search_folders
+from paecli.data.sets.readers import Splits, load_bundled, read_named
 from paecli.system.errors import DataError
 from paecli.system.progress import NullProgress, Progress
 
@@ -28,6 +27,7 @@ def load_dataset(
     channels: int | None = None,
     download: bool = True,
     split_seed: int = 0,
+    leave_out: Path | None = None,
     progress: Progress = NullProgress(),
 ) -> ImageDataset:
     """Loads a data set into 8-bit tensors.
@@ -40,7 +40,8 @@ def load_dataset(
             images of the folder share.
         channels: 1 grey or 3 RGB; by default that of the set, or of the folder's first image.
         download: whether a named set that is not on this machine may be downloaded.
-        split_seed: chooses the test images of a folder without `train` and `test` sub-folders.
+        split_seed: chooses the test images of a folder without a `test` sub-folder.
+        leave_out: a folder inside a folder of images that is about to be written to.
         progress: told while decoding and downloading.
 
     Raises:
@@ -54,14 +55,13 @@ def load_dataset(
     if name in BUNDLED:
         splits = load_bundled(name)
         return _fit_dataset(name, splits, "bundled with the package", image_size, channels)
-    if not Path(name).is_dir():
-        known = ", ".join([*NAMED_SETS, *BUNDLED])
-        raise DataError(f"{name!r} is neither a folder of images nor a data set; sets: {known}")
+    require_dataset(name)
     return load_folder(
         Path(name),
         image_size=image_size,
         channels=channels,
         split_seed=split_seed,
+        leave_out=leave_out,
         progress=progress,
     )
 

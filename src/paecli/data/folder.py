@@ -8,8 +8,9 @@ from torch import Tensor
 
 from paecli.data.dataset import ImageDataset, ImageSplit, hold_out, make_dataset
 from paecli.data.images.decoded import Recipe, decode_files
-from paecli.data.images.files import images_below
-from paecli.data.images.pixels import has_colour, open_image, oriented_size
+from paecli.data.images.listing import find_images
+from paecli.data.images.opening import has_colour, open_image, oriented_size
+from paecli.data.split_folders import Part, find_parts
 from paecli.system.errors import DataError
 from paecli.system.progress import Progress
 
@@ -23,44 +24,38 @@ def load_folder(
     image_size: int | None,
     channels: int | None,
     split_seed: int,
+    leave_out: Path | None = None,
     progress: Progress,
 ) -> ImageDataset:
     """Loads a folder of images.
 
-    Sub-folders `train` and `test` are the two splits; without them a tenth of the images, drawn
-    by `split_seed`, is the test split. When all images of a split lie in sub-folders, those are
-    the classes.
+    Sub-folders called `train`, `test`, `val` and the like are the splits, see `find_parts`;
+    without test images a tenth of the images, drawn by `split_seed`, is the test split. When all
+    images of a split lie in sub-folders, those are the classes.
 
     Args:
-        folder: with images at any depth.
+        folder: with images at any depth, found as `list_images` does.
         image_size: side of a square in pixels; by default the size that all images share.
         channels: 1 grey or 3 RGB; by default that of the first image.
         split_seed: chooses the test images.
-        progress: told while decoding.
+        leave_out: a folder that is about to be written to.
+        progress: told while decoding, and what was passed over and why.
 
     Raises:
         DataError: no images, sizes that differ, nothing that can be decoded.
     """
-    roots = [folder / "train", folder / "test"]
-    if not all(root.is_dir() for root in roots):
-        roots = [folder]
-    listings = [_list_images(root) for root in roots]
-    recipe = _recipe(listings[0][0], image_size, channels)
-    classes = _all_classes(roots, listings)
-    splits = [
-        _load_split(root, files, classes, recipe, progress)
-        for root, files in zip(roots, listings, strict=True)
-    ]
-    if len(splits) == 1:
+    parts = find_parts(folder, find_images([folder], leave_out=leave_out, progress=progress))
+    for note in parts.notes:
+        progress.say(note)
+    given = [part for part in (parts.train, parts.test, parts.validation) if part]
+    recipe = _recipe(parts.train.files[0], image_size, channels)
+    classes = _all_classes(given)
+    splits = [_load_split(part, classes, recipe, progress) for part in given]
+    validation = splits.pop() if parts.validation else None
+    if parts.test is None:
         splits = list(hold_out(splits[0], fraction=TEST_FRACTION, seed=split_seed))
-    return make_dataset(folder.resolve().name, *splits, source=str(folder))
-
-
-def _list_images(root: Path) -> list[Path]:
-    files = images_below(root)
-    if not files:
-        raise DataError(f"{root} holds no images; it needs PNG, JPEG, TIFF, WebP or BMP files")
-    return files
+    name = folder.resolve().name
+    return make_dataset(name, *splits, validation=validation, source=str(folder))
 
 
 def _recipe(first: Path, image_size: int | None, channels: int | None) -> Recipe:
@@ -78,35 +73,25 @@ def _recipe(first: Path, image_size: int | None, channels: int | None) -> Recipe
     )
 
 
-def _all_classes(roots: Sequence[Path], listings: Sequence[Sequence[Path]]) -> tuple[str, ...]:
+def _all_classes(parts: Sequence[Part]) -> tuple[str, ...]:
     """Returns the names of the class sub-folders, or nothing when an image is in none."""
-    parts = [
-        file.relative_to(root).parts
-        for root, files in zip(roots, listings, strict=True)
-        for file in files
-    ]
-    if any(len(part) < 2 for part in parts):
+    below = [file.relative_to(part.root).parts for part in parts for file in part.files]
+    if any(len(path) < 2 for path in below):
         return ()
-    return tuple(sorted({part[0] for part in parts}))
+    return tuple(sorted({path[0] for path in below}))
 
 
 def _load_split(
-    root: Path,
-    files: Sequence[Path],
-    classes: tuple[str, ...],
-    recipe: Recipe,
-    progress: Progress,
+    part: Part, classes: tuple[str, ...], recipe: Recipe, progress: Progress
 ) -> ImageSplit:
-    images, kept = decode_files(files, recipe, progress)
-    return ImageSplit(images, _labels(root, files, classes, kept), classes)
+    images, kept = decode_files(part.files, recipe, progress)
+    return ImageSplit(images, _labels(part, classes, kept), classes)
 
 
-def _labels(
-    root: Path, files: Sequence[Path], classes: tuple[str, ...], kept: Tensor
-) -> Tensor | None:
+def _labels(part: Part, classes: tuple[str, ...], kept: Tensor) -> Tensor | None:
     if not classes:
         return None
     number = {name: index for index, name in enumerate(classes)}
     return torch.tensor(
-        [number[files[index].relative_to(root).parts[0]] for index in kept.tolist()]
+        [number[part.files[index].relative_to(part.root).parts[0]] for index in kept.tolist()]
     )

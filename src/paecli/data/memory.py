@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from paecli.system.errors import DataError
+from paecli.system.folders import cache_folder
 
 COMFORTABLE_FRACTION = 4  # one set may take a fourth of the machine's memory
 FALLBACK_BYTES = 2 << 30  # where the system does not tell its memory
@@ -42,7 +43,7 @@ def gather(images: Tensor, index: Tensor) -> Tensor:
     """Copies images `(n, c, h, w)` at `index`, `(k,)` int64 or `(n,)` bool.
 
     Returns:
-        `(k, c, h, w)`, in memory, or in a nameless temporary file when too large for that.
+        `(k, c, h, w)`, in memory, or in a nameless file in the cache when too large for that.
     """
     if index.dtype == torch.bool:
         index = index.nonzero().squeeze(1)
@@ -58,8 +59,19 @@ def gather(images: Tensor, index: Tensor) -> Tensor:
 
 def _mapped(shape: tuple[int, ...]) -> Tensor:
     size = math.prod(shape)
-    require_space(Path(tempfile.gettempdir()), size)
+    folder = _disk_folder()
+    require_space(folder, size)
     # the mapping keeps the file alive after its name is gone
-    with tempfile.NamedTemporaryFile(prefix="pae-") as file:
+    with tempfile.NamedTemporaryFile(prefix="pae-", dir=folder) as file:
         mapped = torch.from_file(file.name, shared=True, size=size, dtype=torch.uint8)
     return mapped.reshape(shape)
+
+
+def _disk_folder() -> Path:
+    """Returns the cache, for the system's temporary folder is often memory; that if need be."""
+    folder = cache_folder() / "mapped"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.gettempdir())
+    return folder if os.access(folder, os.W_OK) else Path(tempfile.gettempdir())

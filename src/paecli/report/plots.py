@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from paecli.system.files import write_atomically
+from paecli.system.outputs import SOFTWARE
 
 # Okabe and Ito's colours, told apart with every kind of colour vision; yellow is too light here
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -117,7 +118,7 @@ def to_png(figure: Figure) -> bytes:
     """Renders a figure."""
     buffer = BytesIO()
     # the time of making is left out, so that equal pictures are equal files
-    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, metadata={"Software": "pae"})
+    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, metadata=SOFTWARE)
     return buffer.getvalue()
 
 

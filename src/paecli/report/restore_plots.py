@@ -1,5 +1,8 @@
 """Pictures of a restoration: what was given, what came out, and how sure it is."""
 
+from collections.abc import Sequence
+from textwrap import fill
+
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -8,7 +11,8 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from paecli.data.images.files import write_image
-from paecli.report.pictures import COLOUR_MAPS, as_pixels, image_grid
+from paecli.report.grid import as_pixels, image_grid
+from paecli.report.pictures import COLOUR_MAPS
 from paecli.report.plots import to_png
 from paecli.restoration.files import RestoredFile
 from paecli.restoration.result import Restoration
@@ -17,6 +21,7 @@ from paecli.system.files import write_atomically
 COLUMNS = 6
 LEAST_WEIGHT = 0.005  # modes below it are not shown
 INCHES = 1.35  # of a panel, each way
+LETTERS_PER_LINE = 100
 
 
 def write_pictures(restored: RestoredFile) -> None:
@@ -27,21 +32,30 @@ def write_pictures(restored: RestoredFile) -> None:
         CheckpointError: likewise.
     """
     result, files = restored.restoration, restored.files
-    write_image(files["map_file"], result.map)
-    write_image(files["mean_file"], result.mean)
-    write_image(files["std_file"], result.std)
+    write_image(files["map_file"], result.map, own=True)
+    write_image(files["mean_file"], result.mean, own=True)
+    write_image(files["std_file"], result.std, own=True)
     write_atomically(files["samples_file"], image_grid(result.samples))
-    picture = overview(result, damaged=restored.damaged, truth=restored.truth)
+    picture = overview(
+        result, damaged=restored.damaged, truth=restored.truth, notes=restored.mask_notes
+    )
     write_atomically(files["overview_file"], picture)
 
 
-def overview(result: Restoration, *, damaged: Tensor, truth: Tensor | None = None) -> bytes:
+def overview(
+    result: Restoration,
+    *,
+    damaged: Tensor,
+    truth: Tensor | None = None,
+    notes: Sequence[str] = (),
+) -> bytes:
     """Draws truth, input, mask, restorations, uncertainty, modes and samples.
 
     Args:
         result: the restoration.
         damaged: `(c, h, w)` the input, NaN where missing.
         truth: `(c, h, w)` the undamaged image, if known.
+        notes: sentences on how the mask was read.
 
     Returns:
         A PNG file.
@@ -54,7 +68,7 @@ def overview(result: Restoration, *, damaged: Tensor, truth: Tensor | None = Non
         each.set_axis_off()
     known = [] if truth is None else [("truth", truth)]
     mask = damaged.isnan().any(0, keepdim=True).float()
-    given = [*known, ("input", damaged), ("missing", mask)]
+    given = [*known, ("input", damaged), (f"missing, {mask.mean():.1%}", mask)]
     answer = [("best mode", result.map), ("mean", result.mean)]
     for panel, (title, image) in zip(axes[0], [*given, *answer], strict=False):
         _show(panel, image, title)
@@ -65,7 +79,9 @@ def overview(result: Restoration, *, damaged: Tensor, truth: Tensor | None = Non
     for number, (panel, image) in enumerate(zip(axes[2], result.samples[chosen], strict=True), 1):
         _show(panel, image, f"sample {number}")
     fit = f"chi-squared {result.chi2:.0f} for {result.degrees_of_freedom} observed values"
-    figure.suptitle(f"method {result.method}, {fit}", fontsize="small")
+    lines = [f"method {result.method}, {fit}", *notes]
+    wrapped = [fill(line, LETTERS_PER_LINE) for line in lines]
+    figure.suptitle("\n".join(wrapped), fontsize="small", parse_math=False)
     return to_png(figure)
 
 

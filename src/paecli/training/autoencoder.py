@@ -12,15 +12,15 @@ from paecli.model.flow import LatentFlow
 from paecli.model.model import BATCH, Model
 from paecli.store.checkpoint import Header, hash_tensors, save_pae
 from paecli.store.header import Architecture
-from paecli.store.runs import AUTOENCODER_FILE
+from paecli.system.errors import DataError
 from paecli.system.files import write_atomically
+from paecli.system.outputs import AUTOENCODER_FILE
 from paecli.system.progress import NullProgress, Progress
 from paecli.system.threads import fitting
 from paecli.training.augmentation import augment
 from paecli.training.build_networks import build_autoencoder, build_flow
 from paecli.training.objectives import AutoencoderObjective
 from paecli.training.run import (
-    CONFIG_FILE,
     Measure,
     TrainingReport,
     begin,
@@ -28,12 +28,10 @@ from paecli.training.run import (
     on_main_process,
     open_accelerator,
     run_loop,
-    state_file,
 )
-from paecli.training.settings import AutoencoderSettings, RunSettings, check, to_yaml
-from paecli.training.state import TrainingState
-
-STAGE = "autoencoder"
+from paecli.training.run_folder import AUTOENCODER_STAGE as STAGE
+from paecli.training.run_folder import CONFIG_FILE, state_file
+from paecli.training.settings import AutoencoderSettings, RunSettings, to_yaml
 
 
 def train_autoencoder(
@@ -68,10 +66,11 @@ def train_autoencoder(
     """
     progress = progress or NullProgress()
     result_file = run_dir / AUTOENCODER_FILE
-    resumed = begin(run_dir, STAGE, result_file, resume=resume, overwrite=overwrite)
+    resumed = begin(run_dir, STAGE, resume=resume, overwrite=overwrite)
     own = settings.autoencoder
-    data = read_data(own, data_dir=data_dir, progress=progress)
+    data = read_data(own, data_dir=data_dir, leave_out=run_dir, progress=progress)
     kept, held_out = split_data(own, data)
+    progress.say(describe_split(data, kept, held_out))
     autoencoder, arguments = build_autoencoder(own, kept)
     prior, flow_arguments = _build_prior(settings)
     accelerator = open_accelerator(device)
@@ -99,18 +98,12 @@ def train_autoencoder(
     )
 
 
-def settings_of_interrupted_run(run_dir: Path, stage: str) -> RunSettings:
-    """Returns the settings an interrupted run was started with.
-
-    Raises:
-        TrainingError: nothing to resume.
-    """
-    path = state_file(run_dir, stage)
-    return check(TrainingState.load(path).settings, where=str(path))
-
-
 def read_data(
-    settings: AutoencoderSettings, *, data_dir: Path | None, progress: Progress
+    settings: AutoencoderSettings,
+    *,
+    data_dir: Path | None,
+    leave_out: Path | None = None,
+    progress: Progress,
 ) -> ImageDataset:
     """Loads the data set that the settings name."""
     data = settings.data
@@ -120,16 +113,41 @@ def read_data(
         image_size=data.image_size,
         channels=data.channels,
         split_seed=data.split_seed,
+        leave_out=leave_out,
         progress=progress,
     )
 
 
 def split_data(settings: AutoencoderSettings, data: ImageDataset) -> tuple[ImageSplit, ImageSplit]:
-    """Splits the training images into those trained on and those held out for tuning."""
-    kept, held_out = hold_out(
-        data.train, fraction=settings.data.held_out, seed=settings.data.split_seed
-    )
+    """Returns the images trained on and those held out for tuning: the user's own, or drawn.
+
+    Raises:
+        DataError: too few images.
+    """
+    if data.validation is not None:
+        kept, held_out = data.train, data.validation
+    elif len(data.train) < 2:
+        total = len(data.train) + len(data.test)
+        raise DataError(
+            f"{data.name} has {total} images; give at least 3: one to train on, one to hold out "
+            "for tuning, one to test on"
+        )
+    else:
+        kept, held_out = hold_out(
+            data.train, fraction=settings.data.held_out, seed=settings.data.split_seed
+        )
     return (kept.take(settings.data.limit) if settings.data.limit else kept), held_out
+
+
+def describe_split(data: ImageDataset, kept: ImageSplit, held_out: ImageSplit) -> str:
+    """Says in one line how many images are used for what."""
+    channels, height, width = kept.image_shape
+    kind = "grey" if channels == 1 else "colour"
+    classes = f", {len(data.train.classes)} classes" if data.train.classes else ""
+    return (
+        f"{data.name}: {len(kept):,} images to train on, {len(held_out):,} held out, "
+        f"{len(data.test):,} test; {kind}, {width} x {height} pixels{classes}"
+    )
 
 
 def _build_prior(settings: RunSettings) -> tuple[LatentFlow | None, Architecture | None]:

@@ -1,6 +1,5 @@
 """`pae train-flow`: stage 2, from an autoencoder's latents to `model.safetensors`."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,15 @@ from paecli.model.base_distribution import GaussianMixture
 from paecli.model.flow import LatentFlow
 from paecli.model.model import Model
 from paecli.store.checkpoint import Header, load_pae, save_pae
-from paecli.store.runs import AUTOENCODER_FILE, MODEL_FILE
-from paecli.system.errors import CheckpointError, DataError
+from paecli.system.errors import DataError
 from paecli.system.files import write_atomically
+from paecli.system.outputs import MODEL_FILE
 from paecli.system.progress import NullProgress, Progress
 from paecli.training.autoencoder import read_data, split_data
 from paecli.training.build_networks import build_flow
 from paecli.training.mixture_fit import fit_mixture
 from paecli.training.objectives import FlowObjective
 from paecli.training.run import (
-    CONFIG_FILE,
     Measure,
     TrainingReport,
     begin,
@@ -29,21 +27,15 @@ from paecli.training.run import (
     on_main_process,
     open_accelerator,
     run_loop,
+)
+from paecli.training.run_folder import (
+    CONFIG_FILE,
+    require_trained_autoencoder,
+    require_trained_flow,
     state_file,
 )
-from paecli.training.settings import (
-    FlowSettings,
-    RunSettings,
-    check,
-    merge,
-    read_yaml,
-    resolve,
-    to_yaml,
-    without_none,
-)
-from paecli.training.state import TrainingState
-
-STAGE = "flow"
+from paecli.training.run_folder import FLOW_STAGE as STAGE
+from paecli.training.settings import FlowSettings, RunSettings, check, to_yaml
 
 
 def train_flow(
@@ -80,8 +72,8 @@ def train_flow(
     """
     progress = progress or NullProgress()
     result_file = run_dir / MODEL_FILE
-    resumed = begin(run_dir, STAGE, result_file, resume=resume, overwrite=overwrite)
-    model, header = _trained_autoencoder(run_dir)
+    resumed = begin(run_dir, STAGE, resume=resume, overwrite=overwrite)
+    model, header = load_pae(require_trained_autoencoder(run_dir))
     run_settings = check(header.config | {"flow": settings.model_dump()}, where=str(run_dir))
     data = _same_data(run_settings, header, run_dir, data_dir=data_dir, progress=progress)
     kept, held_out = split_data(run_settings.autoencoder, data)
@@ -91,7 +83,7 @@ def train_flow(
         _fit_base(flow, latents, seed=settings.seed, progress=progress)
     accelerator = open_accelerator(device)
     loop = run_loop(
-        _FlowStage(flow, settings.latent_noise, latents, model.encode(held_out.images)),
+        FlowStage(flow, settings.latent_noise, latents, model.encode(held_out.images)),
         name=STAGE,
         run_dir=run_dir,
         settings=settings.optimiser,
@@ -145,11 +137,7 @@ def measure_again(
         CheckpointError: the folder holds no trained flow.
         DataError: the data set is missing, or not the one the autoencoder was trained on.
     """
-    path = run_dir / MODEL_FILE
-    if not path.is_file():
-        raise CheckpointError(
-            f"{run_dir} holds no trained flow; train it with `pae train-flow {run_dir}`"
-        )
+    path = require_trained_flow(run_dir)
     model, header = load_pae(path)
     settings = check(header.config, where=str(path))
     progress = progress or NullProgress()
@@ -158,33 +146,6 @@ def measure_again(
     measure(model, training=kept.images, held_out=held_out.images)
     save_pae(path, model, header)
     return path
-
-
-def resolve_flow_settings(
-    run_dir: Path, *, preset: str | None, file: Path | None, flags: Mapping[str, Any]
-) -> FlowSettings:
-    """Merges the run's own settings, a preset or a file, and flags.
-
-    Raises:
-        ConfigError: as `config.resolve`.
-    """
-    own = run_dir / CONFIG_FILE
-    if preset is None and own.is_file():
-        started = resolve(preset=None, file=own, flags={})
-        settings = merge(started.model_dump(), read_yaml(file) if file else {})
-        settings = merge(settings, {"flow": without_none(flags)})
-        return check(settings, where=str(file or own)).flow
-    return resolve(preset=preset, file=file, flags={"flow": flags}).flow
-
-
-def settings_of_interrupted_flow(run_dir: Path) -> FlowSettings:
-    """Returns the settings an interrupted flow run was started with.
-
-    Raises:
-        TrainingError: nothing to resume.
-    """
-    path = state_file(run_dir, STAGE)
-    return check({"flow": TrainingState.load(path).settings}, where=str(path)).flow
 
 
 def _first_flow(
@@ -207,16 +168,6 @@ def _fit_base(flow: LatentFlow, latents: Tensor, *, seed: int, progress: Progres
     if isinstance(flow.base, GaussianMixture):
         progress.say(f"fitting {len(flow.base.means)} Gaussians to {len(latents)} latents")
         fit_mixture(flow.base, flow.to_base(latents)[0], seed=seed)
-
-
-def _trained_autoencoder(run_dir: Path) -> tuple[Model, Header]:
-    path = run_dir / AUTOENCODER_FILE
-    if not path.is_file():
-        raise CheckpointError(
-            f"{run_dir} holds no trained autoencoder; "
-            f"start with `pae train-ae DATASET --out {run_dir}`"
-        )
-    return load_pae(path)
 
 
 def _same_data(
@@ -243,7 +194,7 @@ def _write(result_file: Path, model: Model, header: Header, settings: RunSetting
     state_file(run_dir, STAGE).unlink(missing_ok=True)
 
 
-class _FlowStage:
+class FlowStage:
     """Batches, loss and held-out metric of stage 2."""
 
     metric_name = "nll"
@@ -259,6 +210,7 @@ class _FlowStage:
         self.module: nn.Module = FlowObjective(flow)
 
     def batch(self, index: Tensor, *, fraction: float, generator: torch.Generator) -> tuple[Tensor]:
+        """Returns the latents of a batch, with noise."""
         del fraction
         z = self.latents[index]
         if self.latent_noise:
@@ -268,6 +220,7 @@ class _FlowStage:
 
     @torch.no_grad()
     def held_out_metric(self) -> float:
+        """Returns the negative log density of held-out latents, nats."""
         device = self.flow.mean.device
         parts = [self.flow.log_prob(part.to(device)) for part in self.held_out.split(2000)]
         return -torch.cat(parts).mean().item()

@@ -71,6 +71,30 @@ def test_outliers_fail_the_command_when_asked(run_folder: Path, images: Path) ->
     )
 
 
+def test_what_cannot_be_looked_at_is_not_passed_as_normal(run_folder: Path, images: Path) -> None:
+    (images / "odd.png").unlink()
+    (images / "gone.png").symlink_to(images / "nowhere.png")
+    result = run(run_folder, images, "--fpr", 0.01, "--fail-on-outlier", "--json")
+    assert result.exit_code == 1
+    assert "could not be looked at" in str(result.exception)
+    answer = json.loads(result.stdout)
+    assert [Path(each["path"]).name for each in answer["unreadable"]] == ["gone.png"]
+    assert run(run_folder, images, "--fpr", 0.01).exit_code == 0
+
+
+def test_an_outlier_behind_a_link_is_found(run_folder: Path, images: Path, tmp_path: Path) -> None:
+    (images / "odd.png").rename(tmp_path / "odd.png")
+    (images / "linked.png").symlink_to(tmp_path / "odd.png")
+    assert run(run_folder, images, "--fail-on-outlier").exit_code == 3
+
+
+def test_its_own_picture_is_no_input_the_next_time(run_folder: Path, images: Path) -> None:
+    for _ in range(2):
+        result = run(run_folder, images, "--picture", images / "u.png", "--json")
+        assert len(json.loads(result.stdout)["images"]) == 4
+    assert "1 pictures that pae wrote" in result.stderr
+
+
 def test_files_are_written(run_folder: Path, images: Path, tmp_path: Path) -> None:
     files = [tmp_path / name for name in ("a.csv", "a.jsonl", "a.png")]
     options = zip(("--csv", "--jsonl", "--picture"), files, strict=True)

@@ -94,6 +94,9 @@ def test_large_sets_are_decoded_once(
     assert (first.steps, second.steps) == (8, 0)
     assert torch.equal(images, again)
     assert kept.tolist() == kept_again.tolist() == [0, 2, 3, 4, 5, 6, 7]
+    assert all(
+        progress.said[0].startswith("1 of 8 images left out") for progress in (first, second)
+    )
     assert len(list((empty_machine / "decoded").iterdir())) == 2
 
 
@@ -115,6 +118,41 @@ def test_changed_files_and_recipes_are_decoded_anew(files: list[Path]) -> None:
     assert decode_files(files, GREY, NullProgress())[0][0, 0, 0, 0] == 77
     inverted = Recipe(channels=1, size=(6, 4), invert=True)
     assert decode_files(files, inverted, NullProgress())[0][0, 0, 0, 0] == 255 - 77
+
+
+def test_small_sets_of_large_files_are_decoded_once(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoded, "CACHE_FILES_FROM", 0)
+    first, second = Listening(), Listening()
+    images, _ = decode_files(files, GREY, first)
+    again, _ = decode_files(files, GREY, second)
+    assert (first.steps, second.steps) == (8, 0)
+    assert torch.equal(images, again)
+
+
+def test_other_content_of_the_same_size_and_time_is_decoded_anew(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoded, "CACHE_FILES_FROM", 0)
+    decode_files(files, GREY, NullProgress())
+    before = files[0].stat()
+    content = files[0].with_suffix(".other")
+    Image.new("L", (4, 6), 200).save(content, format="PNG")
+    bytes_now = content.read_bytes()
+    content.unlink()
+    files[0].write_bytes(bytes_now.ljust(before.st_size, b"\0"))
+    os.utime(files[0], ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert decode_files(files, GREY, NullProgress())[0][0, 0, 0, 0] == 200
+
+
+def test_small_sets_do_without_a_cache_that_cannot_be_written(
+    files: list[Path], empty_machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoded, "CACHE_FILES_FROM", 0)
+    empty_machine.parent.mkdir(parents=True, exist_ok=True)
+    empty_machine.write_text("in the way")
+    assert len(decode_files(files, GREY, NullProgress())[0]) == 8
 
 
 @pytest.mark.usefixtures("cached")

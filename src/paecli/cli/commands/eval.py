@@ -10,6 +10,7 @@ import typer
 
 from paecli.cli.console import RichProgress, print_json, print_table, say
 from paecli.cli.options import DataDir, Json, Model, Report, Seed, Threads
+from paecli.model.requirements import require_features
 from paecli.system.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 class Features(StrEnum):
     """The feature networks."""
 
+    auto = "auto"
     inception = "inception"
     classifier = "classifier"
+    photo = "photo"
 
 
 def evaluate(
@@ -34,9 +37,10 @@ def evaluate(
         Features,
         typer.Option(
             help="Network for --fid and --kid: inception is the standard (95 MB download, hours on "
-            "a CPU), classifier is bundled (grey 28 x 28 images, about a minute)."
+            "a CPU), photo takes colour and any size (the extra `photo`), classifier is bundled "
+            "(grey 28 x 28 images, about a minute). auto: the first of these that can be had."
         ),
-    ] = Features.inception,
+    ] = Features.auto,
     inception_weights: Annotated[
         Path | None,
         typer.Option(
@@ -74,10 +78,17 @@ def evaluate(
 
         pae eval runs/fmnist --fid --samples 10000 --json
     """
-    from paecli.evaluation.evaluate import SampleQualityOptions, evaluate
+    from paecli.cli.checks import check_model, check_readable, check_training_set
 
     if inception_weights and not (fid or kid):
         raise UsageError("--inception-weights needs --fid or --kid")
+    contents = check_model(model, flow=fid or kid)
+    if fid or kid:
+        require_features(features.value, contents.image_shape)
+        check_readable(inception_weights)
+    check_training_set(contents.header, instead=dataset)
+    from paecli.evaluation.evaluate import SampleQualityOptions, evaluate
+
     compare = SampleQualityOptions(
         fid=fid,
         kid=kid,

@@ -17,7 +17,8 @@ def inpaint(
             "--mask",
             metavar="SPEC",
             help="What is missing: box, left, right, top, bottom, random:FRACTION, "
-            "box:X0,Y0,X1,Y1, or an image file of the same size in which white is missing.",
+            "box:X0,Y0,X1,Y1 (pixels of the image as it is), or an image file of the same size in "
+            "which white is missing and transparent is not.",
         ),
     ],
     model: ModelOption = None,
@@ -50,9 +51,12 @@ def inpaint(
 
         pae inpaint photos/ --mask random:0.95 --noise 0.1 --out restored
     """
-    from paecli.restoration.files import RestoreSettings
-
-    settings = RestoreSettings(
+    run(
+        image,
+        model,
+        out=out,
+        truth=truth,
+        as_json=json,
         mask=mask,
         invert_mask=invert_mask,
         noise=noise,
@@ -61,4 +65,3 @@ def inpaint(
         starts=starts,
         seed=seed,
     )
-    run(image, model, settings, out=out, truth=truth, as_json=json)

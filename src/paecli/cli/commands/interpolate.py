@@ -7,6 +7,7 @@ import typer
 
 from paecli.cli.console import RichProgress, print_json, say
 from paecli.cli.options import DataDir, Json, ModelOption, Out, Threads
+from paecli.data.sets.places import parse_place
 
 End = Annotated[
     str,
@@ -41,18 +42,21 @@ def interpolate(
 
         pae interpolate test:3 test:12 --model runs/fmnist --steps 12
     """
+    from paecli.cli.checks import check_image, check_model
+
+    file = check_model(model).path
+    for name in (a, b):
+        if parse_place(name) is None:
+            check_image(Path(name))
     from paecli import sampling
     from paecli.data import write_image
     from paecli.report.pictures import path_picture
     from paecli.store.runs import load_with_header
     from paecli.system.files import write_atomically
 
-    pae, header = load_with_header(model)
-    start, end = (
-        sampling.read_end(
-            text, model=pae, header=header, data_dir=data_dir, progress=RichProgress()
-        )
-        for text in (a, b)
+    pae, header = load_with_header(file)
+    start, end = sampling.read_ends(
+        (a, b), model=pae, header=header, data_dir=data_dir, progress=RichProgress()
     )
     way = sampling.interpolate(pae, start, end, steps=steps)
     grid = out / "grid.png"
@@ -60,7 +64,7 @@ def interpolate(
     digits = len(str(steps))
     written = [out / f"step-{n:0{digits}}.png" for n in range(1, steps + 1)] if files else []
     for path, image in zip(written, way.frames, strict=False):
-        write_image(path, image)
+        write_image(path, image, own=True)
     if json:
         fields = {"steps": steps, "log_prob": way.log_prob.tolist(), "grid_file": str(grid)}
         print_json(fields | {"files": [str(path) for path in written]})

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,22 +12,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from paecli.data.images.pixels import (
-    centre_crop,
-    decode,
-    has_colour,
-    open_image,
-    oriented_size,
-    to_bytes,
-)
+from paecli.data.images.opening import has_colour, open_image, oriented_size
+from paecli.data.images.pixels import centre_crop, decode, to_bytes
 from paecli.data.memory import comfortable_bytes, require_space
 from paecli.data.sets.places import dataset_cache
-from paecli.system.errors import DataError, ImageError
+from paecli.system.errors import DataError, ImageError, WriteError
 from paecli.system.files import replacing
 from paecli.system.progress import Progress
 
-CACHE_FROM = 64 << 20  # bytes; smaller sets are decoded again each time
-RECIPE_VERSION = 1  # raise it when the rules in pixels.py change
+# bytes of decoded pixels, or of files; decoding fewer takes no longer than looking them up
+CACHE_FROM = 64 << 20
+CACHE_FILES_FROM = 4 << 20
+RECIPE_VERSION = 2  # raise it when the rules in pixels.py change
 
 
 @dataclass(frozen=True)
@@ -68,14 +65,36 @@ def decode_files(
         DataError: no file can be read, or `same_size` is asked for and the sizes differ.
     """
     shape = (len(files), recipe.channels, *recipe.size)
-    if math.prod(shape) <= CACHE_FROM:
-        images = np.empty(shape, dtype=np.uint8)
-        kept = _fill(images, files, recipe, progress)
-        return torch.from_numpy(images[: len(kept)]), torch.tensor(kept)
+    large = math.prod(shape) > CACHE_FROM
+    if not large and not _take_long(files):
+        return _decode_in_memory(shape, files, recipe, progress)
     cached = dataset_cache() / "decoded" / f"{_key(files, recipe)}.npy"
-    if not cached.exists():
+    if cached.exists():
+        images, kept = _read_cache(cached)
+        if len(kept) < len(files):
+            progress.say(
+                f"{len(files) - len(kept)} of {len(files)} images cannot be read; left out"
+            )
+        return images, kept
+    try:
         _write_cache(cached, shape, files, recipe, progress)
+    except WriteError:
+        if large:
+            raise
+        return _decode_in_memory(shape, files, recipe, progress)
     return _read_cache(cached)
+
+
+def _take_long(files: Sequence[Path]) -> bool:
+    return sum(file.stat().st_size for file in files if file.exists()) > CACHE_FILES_FROM
+
+
+def _decode_in_memory(
+    shape: tuple[int, ...], files: Sequence[Path], recipe: Recipe, progress: Progress
+) -> tuple[Tensor, Tensor]:
+    images = np.empty(shape, dtype=np.uint8)
+    kept = _fill(images, files, recipe, progress)
+    return torch.from_numpy(images[: len(kept)]), torch.tensor(kept)
 
 
 def _fill(
@@ -125,7 +144,9 @@ def _key(files: Sequence[Path], recipe: Recipe) -> str:
     digest = hashlib.sha256(f"{RECIPE_VERSION} {recipe}\n".encode())
     for file in files:
         state = file.stat()
-        digest.update(f"{file.resolve()}\0{state.st_size}\0{state.st_mtime_ns}\n".encode())
+        # the time of the last change of state cannot be set back, as that of writing can
+        stamps = f"{state.st_size}\0{state.st_mtime_ns}\0{state.st_ctime_ns}"
+        digest.update(os.fsencode(file.resolve()) + f"\0{stamps}\n".encode())
     return digest.hexdigest()[:32]
 
 

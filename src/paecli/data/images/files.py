@@ -1,4 +1,4 @@
-"""Single image files: found, read as the model wants them, and written."""
+"""Single image files: read as the model wants them, and written."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,16 +6,15 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from paecli.data.images.pixels import decode, open_image, oriented_size, to_bytes
-from paecli.system.errors import DataError, ImageError
+from paecli.data.images.opening import open_image, oriented_size
+from paecli.data.images.pixels import decode, to_bytes
+from paecli.system.errors import ImageError
 from paecli.system.files import replacing
+from paecli.system.outputs import SOFTWARE
 from paecli.system.progress import NullProgress, Progress
-
-IMAGE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".pgm", ".ppm"}
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,43 +32,6 @@ class ImageFile:
     pixels: Tensor
     original_size: tuple[int, int]
     resized: bool
-
-
-def find_images(paths: Sequence[Path]) -> list[Path]:
-    """Lists the images that files and folders (searched to any depth) stand for.
-
-    Args:
-        paths: files are taken whatever they are called, folders give what has an image suffix.
-
-    Returns:
-        Sorted paths, each once; hidden files in folders are left out.
-
-    Raises:
-        DataError: a path does not exist, or there is no image at all.
-    """
-    found: set[Path] = set()
-    for path in paths:
-        if path.is_dir():
-            found.update(images_below(path))
-        elif path.exists():
-            found.add(path)
-        else:
-            raise DataError(f"{path} does not exist; give image files or folders")
-    if not found:
-        places = ", ".join(map(str, paths)) or "nothing"
-        raise DataError(f"no images in {places}; give PNG, JPEG, TIFF, WebP or BMP files")
-    return sorted(found)
-
-
-def images_below(folder: Path) -> list[Path]:
-    """Lists the files with an image suffix in a folder and its sub-folders, sorted."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
 
 
 def read_image(path: Path, *, image_shape: tuple[int, int, int]) -> ImageFile:
@@ -125,12 +87,13 @@ def read_images(
     return images, failures
 
 
-def write_image(path: Path, pixels: Tensor) -> None:
+def write_image(path: Path, pixels: Tensor, *, own: bool = False) -> None:
     """Writes an image as PNG, atomically.
 
     Args:
         path: the file, whatever its suffix.
         pixels: `(c, h, w)`, 1 or 3 channels; uint8, or float, clipped to [0, 1].
+        own: marks it as an output, which commands do not take for an input they find in a folder.
 
     Raises:
         ImageError: NaN pixels.
@@ -143,4 +106,14 @@ def write_image(path: Path, pixels: Tensor) -> None:
         pixels = to_bytes(pixels.clamp(0, 1))
     array = pixels[0] if len(pixels) == 1 else pixels.permute(1, 2, 0)
     with replacing(path) as temporary:
-        Image.fromarray(array.contiguous().numpy()).save(temporary, format="PNG")
+        Image.fromarray(array.contiguous().numpy()).save(
+            temporary, format="PNG", pnginfo=own_mark() if own else None
+        )
+
+
+def own_mark() -> PngInfo:
+    """Returns what marks a PNG as written by this tool."""
+    info = PngInfo()
+    for key, text in SOFTWARE.items():
+        info.add_text(key, text)
+    return info

@@ -3,78 +3,27 @@
 Rules, the same for training folders and single images:
 
 - grey, RGB, palette, 1-bit, CMYK and the like: by Pillow; RGB to grey by ITU-R 601 luma.
-- 16 bits: divided by 65,535. Floats: must lie in [0, 1] already.
+- 16 bits: divided by 65,535. Floats: must lie in [0, 1] already. See `deep_pixels`.
 - transparency: composited on white.
-- EXIF orientation: applied.
+- EXIF orientation: applied. Colour profiles and gamma: not looked at.
+- an animation or a file of several pages: its first image.
 - another size: cropped about the centre to the wanted aspect ratio, then resized by an
   antialiased bilinear filter.
 """
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageMode, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional
 
-from paecli.system.errors import ImageError, PaeError
+from paecli.data.images.deep_pixels import deep_layers, is_deep
+from paecli.data.images.opening import has_colour, layout_of, oriented_size
 
-MAX_PIXELS = 128_000_000  # what is decoded at most; about 400 MB of RGB
-ORIENTATION = 0x0112  # EXIF tag
-TURNED = range(5, 9)  # EXIF orientations that swap width and height
-SIXTEEN_BITS = 65_535
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
 SPARE = 2  # a fast reduction leaves this many times the wanted size to the fine one
-
-
-@contextmanager
-def open_image(path: Path) -> Iterator[Image.Image]:
-    """Opens an image file; whatever is wrong with it comes out as one line.
-
-    Yields:
-        The image, not decoded yet.
-
-    Raises:
-        ImageError: missing, empty, not an image, damaged or too large.
-    """
-    _check_file(path)
-    try:
-        # Pillow warns of large and odd files; we have a limit of our own
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise Image.DecompressionBombError
-            yield image
-    except PaeError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise ImageError(
-            f"{path} has more than {MAX_PIXELS // 10**6} million pixels; make it smaller first"
-        ) from error
-    except UnidentifiedImageError as error:
-        raise ImageError(
-            f"{path} is not an image that can be read; convert it to PNG first"
-        ) from error
-    except Exception as error:  # Pillow's decoders fail in many ways on hostile files
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ImageError(
-            f"{path} cannot be decoded ({reason}); it may be damaged, save it again"
-        ) from error
-
-
-def oriented_size(image: Image.Image) -> tuple[int, int]:
-    """Returns `(height, width)` as seen by people, after the EXIF orientation."""
-    width, height = image.size
-    turned = image.getexif().get(ORIENTATION) in TURNED
-    return (width, height) if turned else (height, width)
-
-
-def has_colour(image: Image.Image) -> bool:
-    """Tells whether an image has colours, by its format and not its pixels."""
-    return ImageMode.getmode(image.mode).basemode != "L"
 
 
 def decode(
@@ -84,7 +33,7 @@ def decode(
 
     Args:
         image: from `open_image`.
-        path: its file, for messages.
+        path: its file, for messages and for what takes two readings.
         channels: 1 grey or 3 RGB.
         size: wanted `(height, width)`; the image's own by default.
 
@@ -95,15 +44,38 @@ def decode(
         ImageError: values without a known range, or NaN.
     """
     wanted = size or oriented_size(image)
+    if is_deep(image):
+        colours, opacity = _deep_layers(image, path)
+        if opacity is not None:
+            colours = colours * opacity + 1 - opacity
+        return resize(set_channels(colours, channels), wanted)
     # JPEG can skip detail while decoding; other formats ignore this
     image.draft(None, (SPARE * max(wanted), SPARE * max(wanted)))
-    ImageOps.exif_transpose(image, in_place=True)
-    if image.mode == "F" or image.mode.startswith("I"):
-        pixels = torch.from_numpy(_deep_values(image, path))[None]
-        pixels = pixels.expand(channels, -1, -1)
-    else:
-        pixels = _eight_bit_values(image, channels=channels, wanted=wanted)
-    return resize(pixels, wanted)
+    _prepare(image)
+    return resize(_eight_bit_values(image, channels=channels, wanted=wanted), wanted)
+
+
+def decode_layers(image: Image.Image, path: Path) -> tuple[Tensor, Tensor | None]:
+    """Decodes an opened image at its own size, with its transparency apart.
+
+    Returns:
+        Colours `(1 or 3, h, w)` float32 in [0, 1] and opacity `(1, h, w)`, or None if all opaque.
+
+    Raises:
+        ImageError: values without a known range, or NaN.
+    """
+    if is_deep(image):
+        return _deep_layers(image, path)
+    _prepare(image)
+    mode = "RGBA" if image.has_transparency_data else "RGB" if has_colour(image) else "L"
+    values = torch.from_numpy(np.array(_converted(image, mode))).to(torch.float32) / 255
+    values = values[None] if mode == "L" else values.permute(2, 0, 1)
+    return values[:3], values[3:] if mode == "RGBA" else None
+
+
+def reduction(size: tuple[int, int], wanted: tuple[int, int]) -> int:
+    """Returns the side of the blocks that a large image is averaged over before it is resized."""
+    return min(side // (SPARE * aim) for side, aim in zip(size, wanted, strict=True))
 
 
 def resize(pixels: Tensor, size: tuple[int, int]) -> Tensor:
@@ -153,46 +125,37 @@ def to_bytes(pixels: Tensor) -> Tensor:
     return (pixels * 255).round().to(torch.uint8)
 
 
-def _check_file(path: Path) -> None:
-    try:
-        if not path.is_file():
-            state = "is not a regular file" if path.exists() else "does not exist"
-            raise ImageError(f"{path} {state}; give an image file such as a PNG")
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise ImageError(f"{path} is empty; save or download the image again")
-    except OSError as error:
-        raise ImageError(f"cannot read {path}: {error.strerror}") from error
+def _deep_layers(image: Image.Image, path: Path) -> tuple[Tensor, Tensor | None]:
+    with path.open("rb") as file:
+        return deep_layers(image, file, str(path))
 
 
-def _deep_values(image: Image.Image, path: Path) -> np.ndarray:
-    if image.mode == "I" and image.format == "TIFF":
-        raise ImageError(f"{path} has 32-bit integers of no known range; save it with 8 or 16 bits")
-    values = np.array(image, dtype=np.float32)
-    if image.mode != "F":
-        values /= SIXTEEN_BITS
-        return values
-    if not np.isfinite(values).all():
-        raise ImageError(f"{path} has NaN or infinite pixels; replace them or mask them first")
-    low, high = values.min(), values.max()
-    if low < 0 or high > 1:
-        raise ImageError(f"{path} has float pixels from {low:g} to {high:g}; scale them to [0, 1]")
-    return values
+def _prepare(image: Image.Image) -> None:
+    """Decodes 8-bit pixels, turns them as people see them, and mends the transparent grey."""
+    steps = {"L;2": 3, "L;4": 15}.get(layout_of(image))
+    hidden = image.info.get("transparency")
+    ImageOps.exif_transpose(image, in_place=True)
+    if steps and isinstance(hidden, int) and hidden <= steps:
+        # Pillow scales the pixels of such a PNG to 8 bits, but not this value
+        image.info["transparency"] = hidden * 255 // steps
 
 
 def _eight_bit_values(image: Image.Image, *, channels: int, wanted: tuple[int, int]) -> Tensor:
     mode = "L" if channels == 1 else "RGB"
     image = _converted(image, "RGBA" if image.has_transparency_data else mode)
     # averaging whole blocks first keeps the floats of a huge image small
-    factor = min(image.height // (SPARE * wanted[0]), image.width // (SPARE * wanted[1]))
+    factor = reduction((image.height, image.width), wanted)
     if factor > 1:
         image = image.reduce(factor)
     if image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        mode = "RGB"  # grey only afterwards, not to round twice
     values = torch.from_numpy(np.array(_converted(image, mode))).to(torch.float32) / 255
-    return values[None] if channels == 1 else values.permute(2, 0, 1)
+    return values[None] if mode == "L" else set_channels(values.permute(2, 0, 1), channels)
 
 
 def _converted(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode in ("La", "RGBa"):  # premultiplied; Pillow goes on only from there
+        image = image.convert(image.mode.upper())
     # Pillow would copy an image that is right already
     return image if image.mode == mode else image.convert(mode)

@@ -1,0 +1,144 @@
+"""Which sub-folders of a folder are its splits: train, test and validation by their usual names."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from paecli.system.errors import DataError
+
+ROLES = {
+    "train": "train",
+    "training": "train",
+    "test": "test",
+    "testing": "test",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+}
+ADDITION = re.compile(r"[-_ ]?(set|data|images|split)$")  # as in `training_set`
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images of one split.
+
+    Attributes:
+        root: the folder whose sub-folders are the classes.
+        files: its images, sorted.
+    """
+
+    root: Path
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The splits of a folder.
+
+    Attributes:
+        train: what is trained on; without `test` a part of it becomes the test images.
+        test: the test images, or None.
+        validation: the images to tune on, or None.
+        notes: sentences on what was taken for what.
+    """
+
+    train: Part
+    test: Part | None = None
+    validation: Part | None = None
+    notes: tuple[str, ...] = ()
+
+
+def role_of(name: str) -> str | None:
+    """Returns `train`, `test` or `val` for a folder so called (`Train`, `valid`, `test_set`)."""
+    return ROLES.get(ADDITION.sub("", name.lower()))
+
+
+def find_parts(folder: Path, files: Sequence[Path]) -> Parts:
+    """Sorts the images of a folder into splits.
+
+    With a folder for training and one for testing or validation, what lies beside them is left
+    out. With validation and no test images, the validation images are the test images. Without
+    one for training, everything else is trained on. `train` beside other folders is a class.
+
+    Args:
+        folder: with the images.
+        files: its images, at any depth, sorted; at least one.
+
+    Raises:
+        DataError: two folders for one split, or none to train on.
+    """
+    folder = _inner(folder, files)
+    named: dict[str, Path] = {}
+    for name in sorted({top for file in files if (top := _top(folder, file))}):
+        role = role_of(name)
+        if role is None:
+            continue
+        if role in named:
+            raise DataError(
+                f"{folder} has both {named[role].name} and {name}; keep one of them, or give "
+                "a folder of links to those that are meant"
+            )
+        named[role] = folder / name
+    beside = tuple(file for file in files if folder / _top(folder, file) not in named.values())
+    parts = {role: _part(root, files) for role, root in named.items()}
+    if not parts or (set(parts) == {"train"} and beside):
+        return Parts(_part(folder, files), notes=_deeper(folder, files))
+    if len(parts) == 1 and not beside:
+        only = next(iter(parts.values()))
+        return Parts(only, notes=_deeper(only.root, only.files))
+    return _arrange(folder, parts, beside)
+
+
+def _arrange(folder: Path, parts: dict[str, Part], beside: tuple[Path, ...]) -> Parts:
+    notes = []
+    train, test, validation = (parts.get(role) for role in ("train", "test", "val"))
+    if train and beside:
+        names = ", ".join(part.root.name for part in parts.values())
+        notes.append(f"{len(beside):,} images of {folder} are not used: they are not in {names}")
+    if train is None:
+        if not beside:
+            raise DataError(f"{folder} has test and validation images but none to train on")
+        names = " and ".join(part.root.name for part in parts.values())
+        notes.append(f"{folder}: everything but {names} is trained on")
+        train = Part(folder, beside)
+    if test is None and validation is not None:
+        notes.append(f"{validation.root} serves as test images")
+        test, validation = validation, None
+    return Parts(train, test, validation, tuple(notes))
+
+
+def _inner(folder: Path, files: Sequence[Path]) -> Path:
+    """Goes into a lone sub-folder if the splits lie in there."""
+    tops = {_top(folder, file) for file in files}
+    if len(tops) != 1 or not (name := tops.pop()) or role_of(name):
+        return folder
+    inner = folder / name
+    roles = {role_of(top) for file in files if (top := _top(inner, file))} - {None}
+    return inner if len(roles) > 1 else folder
+
+
+def _top(folder: Path, file: Path) -> str:
+    """Returns the sub-folder that a file is in, empty for a file right in the folder."""
+    parts = file.relative_to(folder).parts
+    return parts[0] if len(parts) > 1 else ""
+
+
+def _part(root: Path, files: Sequence[Path]) -> Part:
+    return Part(root, tuple(file for file in files if file.is_relative_to(root)))
+
+
+def _deeper(root: Path, files: Sequence[Path]) -> tuple[str, ...]:
+    """Says so when folders called like splits lie deeper, where they are classes or nothing."""
+    roles = Counter(
+        part
+        for file in files
+        if file.is_relative_to(root)
+        for part in file.relative_to(root).parts[1:-1]
+        if role_of(part)
+    )
+    if len({role_of(name) for name in roles}) < 2:
+        return ()
+    names = " and ".join(sorted(roles))
+    return (f"{root}: folders called {names} inside the classes are not taken for splits",)
