@@ -150,7 +150,7 @@ def test_an_older_files_comparison_is_left_out(model_file: Path, tmp_path: Path)
     model, _ = load_pae(changed(model_file, tmp_path / "old.safetensors", make_old))
     assert set(model.normal_scores) == {"log_prob", "reconstruction"}
     with pytest.raises(CheckpointError, match="--measure-only"):
-        model.score(torch.zeros(1, *model.image_shape), "combined")
+        measure_scores(model, torch.zeros(1, *model.image_shape), ["combined"])
 
 
 def set_header(**values: object) -> Change:

@@ -81,7 +81,7 @@ def ood(
         bool,
         typer.Option(
             "--fail-on-outlier",
-            help="Exit with code 3 if an image is flagged, and with 1 if one cannot be read.",
+            help="Exit with code 3 if an image is flagged, else with 1 if one cannot be read.",
         ),
     ] = False,
     csv_file: Annotated[
