@@ -318,7 +318,7 @@ def odd_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("_v", lambda t: t * 1e-20),
         ("flow.base.factors", torch.zeros_like),
         ("flow.base.factors", lambda t: -t),
-        ("flow.base.factors", lambda t: t + t.mT),
+        ("flow.base.factors", lambda t: t + 1),
         ("flow.base.log_weights", lambda t: t + 5),
         ("flow.base.extent", lambda t: -t),
         ("flow.base.means", lambda t: t + 1e35),

@@ -32,6 +32,7 @@ from paecli.cli.standard_output import (
     write_standard_output,
 )
 from paecli.system.errors import PaeError
+from paecli.system.folders import CACHE_VARIABLE, cache_folder, cache_is_temporary
 
 
 class Commands(TyperGroup):
@@ -103,6 +104,8 @@ def pae(
     del version
     if debug:
         os.environ[DEBUG] = "1"
+    if cache_is_temporary():
+        say(f"Warning: no home folder; the cache is {cache_folder()}, set {CACHE_VARIABLE}.")
 
 
 def main() -> None:

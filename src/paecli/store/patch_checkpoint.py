@@ -20,9 +20,8 @@ from paecli.store.checkpoint import (
 from paecli.store.contents import NORMAL_SCORES
 from paecli.store.feature_weights import open_patch_features
 from paecli.store.header import HEADER_KEY, Header, parse_header
+from paecli.store.value_ranges import is_possible
 from paecli.system.errors import CheckpointError
-
-POSITIVE = ("autoencoder.scale", "autoencoder.variances")
 
 
 def save_patch_pae(path: Path, model: PatchPAE, header: Header) -> None:
@@ -90,16 +89,5 @@ def _build_without_memory(path: Path, header: Header) -> PatchPAE:
 def _check_values(path: Path, tensors: dict[str, Tensor]) -> None:
     """Refuses values that no training leaves behind and that would crash or mislead later."""
     for name, tensor in tensors.items():
-        good = not tensor.is_floating_point() or bool(tensor.isfinite().all())
-        if name.endswith(".permutation"):
-            good = torch.equal(tensor.sort().values, torch.arange(len(tensor)))
-        if name in POSITIVE:
-            good = good and bool((tensor > 0).all())
-        if name == "usual":
-            good = good and bool((tensor[1] > 0).all())
-        if name == "flow.cholesky":
-            good = good and bool((tensor.diagonal() > 0).all())
-        if name.startswith(NORMAL_SCORES):
-            good = good and len(tensor) > 0 and bool((tensor.diff() >= 0).all())
-        if not good:
+        if not is_possible(name, tensor):
             raise unfit(path, f"{name!r:.100} holds impossible values")

@@ -116,7 +116,7 @@ def open_source(address: str) -> Source:
         return FolderSource(address, Path(str(resources.files("paecli") / "registry")))
     scheme = address.partition(":")[0].lower() if re.match(r"^[A-Za-z]{2,}:", address) else ""
     if scheme == "":
-        return FolderSource(address, Path(address).expanduser())
+        return FolderSource(address, Path(os.path.expanduser(address)))  # noqa: PTH111
     if scheme == "file":
         return FolderSource(address, Path(unquote(urlsplit(address).path)))
     if scheme == "doi":
@@ -157,7 +157,7 @@ def _hub_source(address: str) -> WebSource:
 
 def _configured_address() -> str | None:
     file = config_file()
-    if not file.is_file():
+    if file is None or not file.is_file():
         return None
     try:
         settings = parse_yaml(read_bounded_text(file, MAX_CONFIG_BYTES))

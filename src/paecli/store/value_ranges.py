@@ -68,6 +68,8 @@ def are_statistics(values: Tensor) -> bool:
 # The first pattern that fits a tensor's whole name holds; all others need finite values only.
 RANGES: tuple[tuple[str, Rule], ...] = (
     (r"sigma", is_within(SMALLEST_SIGMA, 1)),
+    (r"usual", are_statistics),  # of a model of patches
+    (r"autoencoder\.(scale|variances)", is_within(SMALLEST_VARIANCE, LARGEST_VALUE)),
     (r".*\.running_var", is_within(SMALLEST_VARIANCE, LARGEST_VALUE)),
     (r".*\.num_batches_tracked", is_within(0, LARGEST_VALUE)),
     (r".*\.parametrizations\..*\._[uv]", is_unit),  # of spectral norms
