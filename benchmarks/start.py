@@ -26,7 +26,7 @@ IMPORT_TORCH = "import torch"
 BEGINNINGS = {
     "inpaint image.png --mask box": ("paecli.restoration.files", "restore_files"),
     "denoise image.png --noise 0.1": ("paecli.restoration.files", "restore_files"),
-    "eval": ("paecli.evaluation.evaluate", "load_evaluation_data"),
+    "eval": ("paecli.evaluation.evaluate", "load_for_model"),
     "train-ae fmnist-mini": ("paecli.training.autoencoder", "read_data"),
     "demo --out shown": ("paecli.demo", "run_demo"),
 }
@@ -73,7 +73,7 @@ sys.argv = ["pae", *{arguments}]
 """
 HEAVY = (
     "torch", "torchvision", "numpy", "scipy.stats", "sklearn", "matplotlib", "accelerate",
-    "huggingface_hub", "FrEIA", "pydantic",
+    "huggingface_hub", "FrEIA", "pydantic", "sympy", "torch._dynamo",
 )  # fmt: skip
 
 

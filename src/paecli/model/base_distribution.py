@@ -11,6 +11,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from paecli.model.identities import identities
+
 FAR = 4.0  # what a ball needs beyond sqrt(k) to hold nearly all of a standard normal
 
 
@@ -102,7 +104,7 @@ class GaussianMixture(nn.Module):
         super().__init__()
         self.register_buffer("log_weights", torch.full((components,), -log(components)))
         self.register_buffer("means", torch.zeros(components, size))
-        self.register_buffer("factors", torch.eye(size).repeat(components, 1, 1))
+        self.register_buffer("factors", identities(components, size))
         self.register_buffer("extent", torch.tensor(sqrt(size) + FAR))
 
     @property

@@ -14,6 +14,7 @@ from paecli.model.freia import (
     RNVPCouplingBlock,
     SequenceINN,
 )
+from paecli.model.identities import identities
 
 FLOWS = ("nsf", "realnvp", "glow", "hybrid")
 
@@ -87,7 +88,7 @@ class LatentFlow(nn.Module):
         self.latent_size = latent_size
         self.base = build_base(components, latent_size)
         self.register_buffer("mean", torch.zeros(latent_size))
-        self.register_buffer("cholesky", torch.eye(latent_size))
+        self.register_buffer("cholesky", identities(1, latent_size)[0])
         subnet = _subnet_constructor(width=width, dropout=dropout, reach=reach)
         spline = {"subnet_constructor": subnet, "bins": bins, "bound": bound}
         affine = {"subnet_constructor": subnet, "clamp": clamp}

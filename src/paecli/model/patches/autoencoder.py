@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from paecli.model.identities import identities
+
 SMALLEST_VARIANCE = 1e-6  # of a direction, relative to the largest
 
 
@@ -39,7 +41,7 @@ class PatchAutoencoder(nn.Module):
         self.size, self.latent_size = size, latent_size
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("scale", torch.ones(size))
-        self.register_buffer("components", torch.eye(size))
+        self.register_buffer("components", identities(1, size)[0])
         self.register_buffer("variances", torch.ones(size))
 
     @torch.no_grad()
