@@ -95,6 +95,7 @@ MISTAKES = {
     "eval moved.safetensors": (1, "'/gone' is neither a folder"),
     "eval --inception-weights words.png": (2, "needs --fid or --kid"),
     "eval --fid --inception-weights nowhere.pth": (1, "cannot read nowhere.pth"),
+    "eval --fid --inception-weights /dev/zero": (1, "/dev/zero is not a regular file"),
     "eval --fid --features eyes": (2, "--features"),
     "eval stage1 --fid": (1, "this model has no flow yet"),
     "sample nomodel": (1, "'nomodel' is no file"),

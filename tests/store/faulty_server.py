@@ -118,3 +118,29 @@ def same_length_garbage(handler: Handler, content: bytes) -> None:
 
 def redirect(target: str) -> Fault:
     return lambda handler, content: handler.answer(302, b"", {"Location": target})
+
+
+def break_range_after(count: int) -> Fault:
+    """Sends at most `count` bytes of what was asked for, ranges included, and hangs up."""
+
+    def fault(handler: Handler, content: bytes) -> None:
+        start = int(handler.headers.get("Range", "bytes=0-").removeprefix("bytes=")[:-1])
+        headers = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
+        part = content[start : start + count]
+        handler.answer(206, part, headers, length=len(content) - start)
+
+    return fault
+
+
+def drip(pause: float) -> Fault:
+    """Sends a byte, waits, sends the next."""
+
+    def fault(handler: Handler, content: bytes) -> None:
+        handler.answer(200, b"", length=len(content))
+        for byte in content:
+            handler.wfile.write(bytes([byte]))
+            handler.wfile.flush()
+            if handler.site.released.wait(pause):
+                return
+
+    return fault

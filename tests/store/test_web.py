@@ -15,6 +15,8 @@ from paecli.system.progress import NullProgress
 from .faulty_server import (
     Fault,
     Site,
+    break_range_after,
+    drip,
     drop_after,
     redirect,
     same_length_garbage,
@@ -78,6 +80,8 @@ def test_a_server_without_ranges_starts_over(file_site: Site, tmp_path: Path) ->
         ([web_page], "web page in place of file"),
         ([redirect("file:///etc/passwd")], "does not follow"),
         ([redirect("http://192.0.2.1/file")], "does not follow"),
+        ([redirect("http://[::1")], "does not follow"),
+        ([redirect("http://[::1]:99999/x")], "does not follow"),
         ([status(500)] * 5, "answers 500"),
         ([drop_after(0)] * 5, "the connection (broke|ended)|no connection"),
         ([lambda handler, content: handler.answer(200, content + b"more")], "offers 256004 bytes"),
@@ -156,3 +160,29 @@ def test_right_length_but_wrong_bytes_are_left_to_the_hash(file_site: Site, tmp_
 
 def test_signed_urls_are_not_shown() -> None:
     assert without_secrets("https://a.example/f?token=s#t") == "https://a.example/f"
+
+
+def test_a_connection_that_breaks_early_each_time_still_advances(
+    file_site: Site, tmp_path: Path
+) -> None:
+    """Breaks come sooner than a whole piece: what arrived before them counts."""
+    file_site.faults["file"] = [break_range_after(40_000) for _ in range(20)]
+    assert fetch(file_site, tmp_path / "part") == CONTENT
+    starts = [int(wanted[6:-1] or 0) for _, wanted in file_site.requests if wanted]
+    assert starts == list(range(40_000, len(CONTENT), 40_000))
+
+
+def test_an_index_that_drips_is_given_up(file_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "LONGEST_TEXT", 0.3)
+    (file_site.folder / "index").write_text("models: {}\n" * 100)
+    file_site.faults["index"] = [drip(0.05)]
+    with pytest.raises(RegistryError, match="too slowly"):
+        read_text(f"{file_site.url}/index", headers={}, limit=10_000, what="the index")
+
+
+def test_this_machine_is_not_asked_through_a_proxy(
+    file_site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert fetch(file_site, tmp_path / "part") == CONTENT

@@ -22,7 +22,7 @@ from paecli.system.outputs import MODEL_FILE
 from paecli.system.progress import NullProgress
 from paecli.train import measure_again, train_autoencoder, train_flow
 from paecli.training.autoencoder import split_data
-from paecli.training.flow import _FlowStage
+from paecli.training.flow import FlowStage
 from paecli.training.run import history_file
 from paecli.training.run_folder import resolve_flow_settings, state_file
 from paecli.training.settings import RunSettings
@@ -283,13 +283,13 @@ def test_noise_of_the_latents_has_their_covariance() -> None:
     latents = torch.randn(20_000, 2) @ torch.tensor([[3.0, 1.0], [0.0, 0.2]])
     flow = LatentFlow(kind="nsf", latent_size=2, blocks=1, width=8)
     flow.fit_whitening(latents)
-    stage = _FlowStage(flow, 0.5, latents, latents[:10])
+    stage = FlowStage(flow, 0.5, latents, latents[:10])
     index, generator = torch.arange(len(latents)), torch.Generator().manual_seed(0)
     (noisy,) = stage.batch(index, fraction=0.0, generator=generator)
     torch.testing.assert_close(
         (noisy - latents).T.cov(), 0.25 * latents.T.cov(), rtol=0.05, atol=0.01
     )
-    (quiet,) = _FlowStage(flow, 0.0, latents, latents[:10]).batch(
+    (quiet,) = FlowStage(flow, 0.0, latents, latents[:10]).batch(
         index, fraction=0.0, generator=generator
     )
     assert torch.equal(quiet, latents)

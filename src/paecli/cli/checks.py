@@ -87,6 +87,8 @@ def check_readable(file: Path | None) -> None:
     """
     if file is None:
         return
+    if file.exists() and not file.is_file():  # a device would be read without end
+        raise CheckpointError(f"{file} is not a regular file; give the weight file")
     try:
         file.open("rb").close()
     except OSError as error:

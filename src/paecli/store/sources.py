@@ -128,7 +128,10 @@ def open_source(address: str) -> Source:
 
 def is_loopback(url: str) -> bool:
     """Tells whether a URL points to this machine."""
-    return urlsplit(url).hostname in LOOPBACK
+    try:
+        return urlsplit(url).hostname in LOOPBACK
+    except ValueError:  # such as http://[::1
+        return False
 
 
 def _server_source(address: str) -> WebSource:

@@ -1,5 +1,6 @@
 """Downloads over HTTP: bounded, resumable, retried, and only ever from secure addresses."""
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 
 from paecli import __version__
@@ -110,7 +112,7 @@ def without_secrets(url: str) -> str:
 def _read_text_once(url: str, headers: Mapping[str, str], limit: int, what: str) -> str:
     content, deadline = b"", time.monotonic() + LONGEST_TEXT
     with _answer(url, headers, what) as response:
-        for piece in response.iter_content(PIECE):
+        for piece in _pieces(response):
             content += piece
             if len(content) > limit:
                 raise RegistryError(f"{what} is larger than {limit} bytes; check the address")
@@ -136,7 +138,7 @@ def _continue(
             have = 0  # the server starts over
         _check_length(response, size - have, label)
         with _writing(part, "ab" if have else "wb") as file:
-            for piece in response.iter_content(PIECE):
+            for piece in _pieces(response):
                 if have + len(piece) > size:
                     raise RegistryError(
                         f"the server sends more than the {size} bytes that {label} should have; "
@@ -166,16 +168,40 @@ def _answer(url: str, headers: Mapping[str, str], what: str) -> Iterator[request
         requests.exceptions.InvalidURL,
         requests.exceptions.TooManyRedirects,
     ) as error:
-        raise RegistryError(
-            f"{without_secrets(url)} leads to an address that pae does not follow "
-            f"({error!s:.200}); tell the registry's owner"
-        ) from error
+        raise _not_followed(url, error) from error
     except requests.RequestException as error:
         raise _PassingError(_reason(error)) from error
+    except ValueError as error:  # of urllib, for an address such as http://[::1
+        raise _not_followed(url, error) from error
+
+
+def _not_followed(url: str, error: Exception) -> RegistryError:
+    return RegistryError(
+        f"{without_secrets(url)} leads to an address that pae does not follow "
+        f"({error!s:.200}); tell the registry's owner"
+    )
+
+
+def _pieces(response: requests.Response) -> Iterator[bytes]:
+    """Yields what has arrived as it arrives: nothing of a slow or broken answer is waited for.
+
+    Raises:
+        _PassingError: the connection broke or fell silent.
+    """
+    try:
+        while piece := response.raw.read1(PIECE):
+            yield piece
+    except urllib3.exceptions.ReadTimeoutError as error:
+        raise _PassingError("the server does not answer") from error
+    except urllib3.exceptions.HTTPError as error:
+        raise _PassingError("the connection broke") from error
 
 
 def _session(url: str) -> requests.Session:
     session = requests.Session()
+    if is_loopback(url):  # a proxy is for other machines
+        session.trust_env = False
+        session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
     session.max_redirects = 5
     if urlsplit(url).scheme == "https":
         del session.adapters["http://"]

@@ -217,7 +217,8 @@ def test_cmyk_tiff(tmp_path: Path, dtype: str) -> None:
 
 
 def test_palette_tiff(tmp_path: Path) -> None:
-    colours, index = RNG.integers(0, 65536, (3, 256)).astype("u2"), random_values("u1", H, W)
+    colours = (257 * RNG.integers(0, 256, (3, 256))).astype("u2")  # as 8-bit tables are stored
+    index = random_values("u1", H, W)
     write_tiff(tmp_path / "a.tif", index, photometric="palette", colormap=colours)
     check(tmp_path / "a.tif", np.moveaxis(colours[:, index], 0, -1) / 65535)
 

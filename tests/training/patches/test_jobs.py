@@ -6,8 +6,8 @@ from tests.patches_models import surface, write_surfaces
 
 from paecli.store.feature_weights import has_photo_weights
 from paecli.store.patch_checkpoint import load_patch_pae
-from paecli.store.runs import AUTOENCODER_FILE, MODEL_FILE
 from paecli.system.errors import ConfigError, DataError, TrainingError
+from paecli.system.outputs import AUTOENCODER_FILE, MODEL_FILE
 from paecli.training.patches.jobs import (
     measure_patches_again,
     train_patch_autoencoder,

@@ -95,6 +95,8 @@ def _open_best(
 
 
 def _open_inception(file: Path) -> FeatureNetwork:
+    if not file.is_file():  # a device would be read without end
+        raise CheckpointError(f"{file} is not a regular file; give the weight file")
     try:
         identity = hash_file(file)
         # weights_only: a weight file is a pickle, and a hostile one would run code
