@@ -39,6 +39,7 @@ LATE = {
 MAY_TOUCH_THE_DISK = {
     "api.py", "demo.py", "diagnosis.py", "sampling.py",
     "data/datasets.py", "data/folder.py", "data/memory.py", "data/model_data.py",
+    "data/dataset_names.py", "data/moved_folders.py",
     "data/stand_in.py", "data/images/decoded.py", "data/images/files.py", "data/images/pixels.py",
     "data/images/deep_pixels.py", "data/images/listing.py", "data/split_folders.py",
     "restoration/mask_files.py", "system/outputs.py",
@@ -53,8 +54,8 @@ MAY_TOUCH_THE_DISK = {
     "store/sources.py", "store/web.py",
     "system/cores.py", "system/files.py", "system/folders.py", "system/locks.py",
     "system/threads.py", "system/yaml_text.py",
-    "training/autoencoder.py", "training/flow.py", "training/loop.py", "training/run.py",
-    "training/settings.py", "training/state.py",
+    "training/autoencoder.py", "training/flow.py", "training/images.py", "training/loop.py",
+    "training/run.py", "training/settings.py", "training/state.py",
 }  # fmt: skip
 DISK = {
     "pathlib",

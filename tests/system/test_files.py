@@ -1,9 +1,11 @@
+import os
+import stat
 from pathlib import Path
 
 import pytest
 
 from paecli.system.errors import WriteError
-from paecli.system.files import replacing
+from paecli.system.files import replacing, write_atomically
 
 
 def half_write(path: Path, failure: type[BaseException]) -> None:
@@ -37,3 +39,20 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
     ):
         raise OSError(28, "No space left on device")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664)])
+def test_new_files_have_the_rights_of_the_umask(tmp_path: Path, mask: int, mode: int) -> None:
+    before = os.umask(mask)
+    try:
+        write_atomically(tmp_path / "file.txt", b"new")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file.txt").stat().st_mode) == mode
+
+
+def test_replaced_files_keep_their_rights(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.touch(0o600)
+    write_atomically(path, b"new")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600

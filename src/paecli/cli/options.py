@@ -1,10 +1,12 @@
 """Options that several commands share, each written once."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from paecli.system.errors import UsageError
 from paecli.system.limits import LARGEST_SEED
 from paecli.system.threads import parse_threads, use_threads
 
@@ -19,6 +21,26 @@ def _folder(out: Path) -> Path:
             f"{out} looks like one picture; give a folder for the files, such as {folder}"
         )
     return out
+
+
+def refuse_useless(context: typer.Context, options: Sequence[str], reason: str) -> None:
+    """Refuses options that would do nothing; those set in the environment may be meant for others.
+
+    Args:
+        context: of the command.
+        options: names of its parameters.
+        reason: what they need, as the end of a sentence.
+
+    Raises:
+        UsageError: names those that were typed.
+    """
+    typed = [
+        f"--{name.replace('_', '-')}"
+        for name in options
+        if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
+    ]
+    if typed:
+        raise UsageError(f"{', '.join(typed)} would do nothing here: {reason}")
 
 
 def _use_threads(text: str) -> str:

@@ -2,9 +2,10 @@
 
 import hashlib
 import os
-import tempfile
+import stat
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from paecli.system.errors import WriteError
@@ -30,12 +31,9 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
+        temporary = _new_file_beside(path)
         yield temporary
         _flush_to_disk(temporary)
-        temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
         raise WriteError(
@@ -46,6 +44,15 @@ def replacing(path: Path) -> Iterator[Path]:
         # after a success the name is gone already; after Ctrl-C it is not
         if temporary:
             temporary.unlink(missing_ok=True)
+
+
+def _new_file_beside(path: Path) -> Path:
+    """Makes an empty file with the rights of the one it is to replace, or those of the umask."""
+    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}{path.suffix}")
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
+    with suppress(FileNotFoundError):
+        temporary.chmod(stat.S_IMODE(path.stat().st_mode))
+    return temporary
 
 
 def _flush_to_disk(path: Path) -> None:

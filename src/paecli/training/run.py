@@ -2,7 +2,8 @@
 
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +16,7 @@ from paecli.model.model import Model
 from paecli.system.errors import TrainingError, UsageError
 from paecli.system.files import write_atomically
 from paecli.system.heap import keep_freed_memory
+from paecli.system.locks import locked_folder
 from paecli.system.outputs import CONFIG_FILE as CONFIG_FILE
 from paecli.system.outputs import STATE_ENDING
 from paecli.system.progress import NullProgress, Progress
@@ -105,10 +107,15 @@ def begin(
     """Returns the state to resume from, if asked to, and keeps old runs from being destroyed.
 
     Raises:
+        UsageError: both `resume` and `overwrite`.
         TrainingError: nothing to resume; or the folder holds a run of this stage, finished or
             not, and neither `resume` nor `overwrite` was asked for.
     """
     unfinished = state_file(run_dir, stage)
+    if resume and overwrite:
+        raise UsageError(
+            "--resume goes on with a run and --overwrite replaces it; give one of them"
+        )
     if resume:
         return TrainingState.load(unfinished)
     if overwrite:
@@ -133,6 +140,7 @@ def run_loop(
     settings: OptimiserSettings,
     seed: int,
     described: dict[str, Any],
+    content_hash: str,
     accelerator: Accelerator,
     resumed: TrainingState | None,
     progress: Progress,
@@ -152,6 +160,7 @@ def run_loop(
         seed=seed,
         state_file=state_file(run_dir, name),
         described=described,
+        content_hash=content_hash,
         accelerator=accelerator,
         use_bfloat16=choose_bfloat16(settings.precision, accelerator.device),
         progress=progress,
@@ -164,6 +173,25 @@ def run_loop(
         lines = "".join(json.dumps(row) + "\n" for row in result.history)
         write_atomically(history_file(run_dir, name), lines.encode())
     return result
+
+
+@contextmanager
+def only_training(run_dir: Path, accelerator: Accelerator) -> Iterator[None]:
+    """Keeps other trainings out of a run folder until the block ends or the process dies.
+
+    Raises:
+        TrainingError: another process trains into it.
+        WriteError: the folder cannot be written.
+    """
+    if not accelerator.is_main_process:  # one lock for all processes of a training
+        yield
+        return
+    with locked_folder(run_dir) as free:
+        if not free:
+            raise TrainingError(
+                f"another pae is training into {run_dir}; wait for it, or choose another folder"
+            )
+        yield
 
 
 def on_main_process(accelerator: Accelerator, write: Callable[[], None]) -> None:

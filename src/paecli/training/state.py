@@ -31,6 +31,7 @@ class _Fields(BaseModel):
     averaged_steps: int = Field(ge=0)
     history: list[dict[str, int | float]]
     threads: int | None = Field(None, ge=1)  # 0.1.0 did not record it
+    content_hash: str | None = None  # nor this
 
 
 @dataclass
@@ -49,6 +50,7 @@ class TrainingState:
     averaged_steps: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     threads: int | None = None  # that computed the last step
+    content_hash: str | None = None  # of the images it is trained on
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:

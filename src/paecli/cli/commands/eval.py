@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from paecli.cli.console import RichProgress, print_json, print_table, say
-from paecli.cli.options import DataDir, Json, Model, Report, Seed, Threads
-from paecli.system.errors import UsageError
+from paecli.cli.options import DataDir, Json, Model, Report, Seed, Threads, refuse_useless
 
 if TYPE_CHECKING:
     from paecli.evaluation.result import Evaluation
@@ -24,6 +23,7 @@ class Features(StrEnum):
 
 
 def evaluate(
+    context: typer.Context,
     model: Model = None,
     fid: Annotated[
         bool,
@@ -74,10 +74,11 @@ def evaluate(
 
         pae eval runs/fmnist --fid --samples 10000 --json
     """
+    if not (fid or kid):
+        unused = ("features", "inception_weights", "samples")
+        refuse_useless(context, unused, "they need --fid or --kid")
     from paecli.evaluation.evaluate import SampleQualityOptions, evaluate
 
-    if inception_weights and not (fid or kid):
-        raise UsageError("--inception-weights needs --fid or --kid")
     compare = SampleQualityOptions(
         fid=fid,
         kid=kid,

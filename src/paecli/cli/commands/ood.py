@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from paecli.cli.options import DataDir, Json, ModelOption, Report, Seed, Threads
+from paecli.cli.options import DataDir, Json, ModelOption, Report, Seed, Threads, refuse_useless
 from paecli.system.errors import ImageError, UsageError
 
 FOUND_OUTLIER = 3  # exit code of --fail-on-outlier
@@ -14,6 +14,7 @@ DEFAULT_SCORE = "combined"  # of the p-values
 
 
 def ood(
+    context: typer.Context,
     arguments: Annotated[
         list[str] | None,
         typer.Argument(
@@ -110,6 +111,7 @@ def ood(
     if images:
         from paecli.cli.outlier_images import flag
 
+        refuse_useless(context, ("limit", "data_dir", "seed"), "they are for --against")
         _one_score_only(score)
         flagged, unreadable = flag(
             name,
@@ -134,6 +136,7 @@ def ood(
             "--fail-on-outlier, --csv, --jsonl, --picture and --fdr need images; "
             "give image files or folders"
         )
+    refuse_useless(context, ("fpr",), "it needs image files or folders")
     from paecli.cli.outlier_sets import compare
 
     compare(

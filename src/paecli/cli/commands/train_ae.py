@@ -101,10 +101,12 @@ def train_ae(
         pae train-ae fmnist --resume
     """
     del list_presets
+    from paecli.data.dataset_names import absolute_name
     from paecli.train import train_autoencoder
     from paecli.training.autoencoder import STAGE, settings_of_interrupted_run
-    from paecli.training.settings import resolve
+    from paecli.training.settings import requested, resolve
 
+    dataset = absolute_name(dataset, data_dir)
     name = Path(dataset).name if Path(dataset).is_dir() else dataset
     run_dir = out or Path("runs") / name
     flags = {
@@ -130,8 +132,9 @@ def train_ae(
         }
     }
     if resume:
-        settings = settings_of_interrupted_run(run_dir, STAGE)
-        options.refuse_other_settings(settings, flags, run_dir=run_dir, stage=STAGE)
+        settings = settings_of_interrupted_run(run_dir, STAGE, data_dir=data_dir)
+        asked = requested(preset=preset, file=config, flags=flags)
+        options.refuse_other_settings(settings, asked, run_dir=run_dir, stage=STAGE)
     else:
         settings = resolve(preset=preset, file=config, flags=flags, fallback=name)
     report = train_autoencoder(

@@ -7,10 +7,16 @@ import typer
 
 from paecli.cli import training_options as options
 from paecli.cli.console import RichProgress, print_json, say
-from paecli.cli.options import DataDir, Json, Threads
+from paecli.cli.options import DataDir, Json, Threads, refuse_useless
+
+TRAINING_OPTIONS = (
+    "preset", "config", "flow", "blocks", "latent_noise", "from_scratch", "epochs", "batch_size",
+    "learning_rate", "optimiser", "precision", "resume", "overwrite", "seed", "device",
+)  # fmt: skip
 
 
 def train_flow(
+    context: typer.Context,
     model: Annotated[
         Path, typer.Argument(metavar="MODEL", help="A run folder that `pae train-ae` wrote.")
     ],
@@ -51,7 +57,7 @@ def train_flow(
         typer.Option(
             "--measure-only",
             help="Train nothing: measure again what the model stores about normal images. "
-            "For models of an older version; other options but --data-dir are not used.",
+            "For models of an older version.",
         ),
     ] = False,
     seed: options.Seed = None,
@@ -72,10 +78,12 @@ def train_flow(
         pae train-flow runs/fmnist --resume
     """
     if measure_only:
+        refuse_useless(context, TRAINING_OPTIONS, "--measure-only trains nothing")
         _measure(model, data_dir, as_json=json)
         return
     from paecli.train import train_flow
     from paecli.training.flow import STAGE, resolve_flow_settings, settings_of_interrupted_flow
+    from paecli.training.settings import requested
 
     flags = {
         "flow": flow,
@@ -93,7 +101,8 @@ def train_flow(
     }
     if resume:
         settings = settings_of_interrupted_flow(model)
-        options.refuse_other_settings(settings, flags, run_dir=model, stage=STAGE)
+        asked = requested(preset=preset, file=config, flags={"flow": flags}).get("flow", {})
+        options.refuse_other_settings(settings, asked, run_dir=model, stage=STAGE)
     else:
         settings = resolve_flow_settings(model, preset=preset, file=config, flags=flags)
     report = train_flow(
