@@ -30,7 +30,8 @@ from pytorch_fid import inception
 from torch import Tensor, nn
 
 from paecli.data import load_dataset
-from paecli.data.images.files import find_images, read_images
+from paecli.data.images.files import read_images
+from paecli.data.images.listing import find_images
 from paecli.data.images.pixels import to_bytes
 from paecli.evaluation.features.network import FeatureNetwork, to_8_bit
 from paecli.evaluation.features.opening import INCEPTION_ENTRY, open_feature_network

@@ -31,8 +31,8 @@ import atheris
 
 # what parses in Python: mutations are steered by its branches
 PARSERS = [
-    "paecli.training.settings", "paecli.system.yaml_text", "paecli.data", "paecli.store", "PIL",
-    "zipfile", "tarfile", "yaml",
+    "paecli.training.settings", "paecli.system.yaml_text", "paecli.data", "paecli.store",
+    "PIL", "zipfile", "tarfile", "yaml",
 ]  # fmt: skip
 
 with atheris.instrument_imports(include=PARSERS, enable_loader_override=False):
@@ -42,7 +42,7 @@ with atheris.instrument_imports(include=PARSERS, enable_loader_override=False):
     from paecli.data.sets import archives
     from paecli.data.sets.idx import read_idx
     from paecli.data.sets.named_sets import NAMED_SETS
-    from paecli.restoration.mask_files import read_mask
+    from paecli.restoration.masks.files import read_mask
     from paecli.store.cache import cached_file, partial_file
     from paecli.store.checkpoint import load_pae
     from paecli.store.header import HEADER_KEY
@@ -50,13 +50,14 @@ with atheris.instrument_imports(include=PARSERS, enable_loader_override=False):
     from paecli.system.errors import PaeError
     from paecli.system.folders import CACHE_VARIABLE, cache_folder
     from paecli.system.progress import NullProgress
+    from paecli.training.run_folder import STATE_KEY
     from paecli.training.settings import resolve, to_yaml
-    from paecli.training.state import STATE_KEY, TrainingState
+    from paecli.training.state import TrainingState
 
 ROOT = Path(__file__).parent.parent
 MODEL = ROOT / "tests" / "store" / "fixtures" / "version-1.safetensors"
 INDEX = ROOT / "src" / "paecli" / "registry" / "index.yaml"
-PRESETS = ROOT / "src" / "paecli" / "training" / "presets"
+PRESETS = ROOT / "src" / "paecli" / "presets"
 SLOWEST = 60  # seconds by the clock for one input; the machine may be shared
 MEMORY = 2048  # MB resident, some 500 of them torch's own
 LARGEST = 1 << 16  # bytes of an input

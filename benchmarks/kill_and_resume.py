@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from paecli.store.checkpoint import read_header
-from paecli.training.run import state_file
+from paecli.training.run_folder import state_file
 
 CONFIG = """
 autoencoder:

@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 
 from paecli.data import ImageSplit, load_dataset
-from paecli.data.sets.bundled_samples import BUNDLED, TILES_PER_ROW, sheet_path
+from paecli.data.sets.named_sets import BUNDLED
+from paecli.data.sets.readers import TILES_PER_ROW, sheet_path
 
 SEED = 0
 

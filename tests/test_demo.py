@@ -8,7 +8,6 @@ from paecli.demo import (
     CLOTHES_IN_INBOX,
     COMPARED,
     DIGITS_IN_INBOX,
-    PRESET,
     RESTORED,
     SCORES,
     DemoReport,
@@ -16,7 +15,7 @@ from paecli.demo import (
 )
 from paecli.report.demo_page import write_demo
 from paecli.system.progress import NullProgress
-from paecli.training.settings import RunSettings, check, resolve
+from paecli.training.settings import DEMO_PRESET, RunSettings, check, resolve
 
 QUICK = {
     "autoencoder": {
@@ -103,6 +102,6 @@ def test_page_shows_every_step(report: DemoReport, tmp_path: Path) -> None:
 
 
 def test_preset_needs_no_download() -> None:
-    settings = resolve(preset=PRESET, file=None, flags={})
+    settings = resolve(preset=DEMO_PRESET, file=None, flags={})
     assert isinstance(settings, RunSettings)
     assert settings.autoencoder.data.dataset == "fmnist-mini"

@@ -48,7 +48,7 @@ WAYS = {
         ("restoration.masks", "which are missing"),
         ("restoration.target", "a density over u"),
         ("restoration.modes", "its modes and shapes"),
-        ("restoration.draws", "draws, with diagnostics"),
+        ("restoration.samplers.draws", "draws, with diagnostics"),
         ("restoration.restore", "mean, spread, samples"),
         ("report.restore_plots", "pictures"),
     ),

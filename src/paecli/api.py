@@ -84,8 +84,8 @@ class PAE(Model):
             image: `(c, h, w)` float; what is under the mask is never looked at.
             mask: `(h, w)` or `(c, h, w)`, 1 or True where OBSERVED; all of it by default.
             noise: standard deviation of the Gaussian noise on observed pixels.
-            method: `map`, `laplace`, `mixture`, `is`, `hmc`, or `auto`: the fastest whose
-                diagnostics pass.
+            method: `map`, `laplace`, `mixture`, `is`, `hmc`, `smc`, or `auto`: `smc` within
+                seconds.
             samples: draws to return as images.
             starts: starting points of the search for modes, all climbed at once.
             seed: of everything random.
@@ -116,9 +116,10 @@ class PAE(Model):
         starts: int = 64,
         seed: int = 0,
     ) -> list[Restoration]:
-        """Restores images `(n, c, h, w)` as one batch, several times as fast as one by one.
+        """Restores images `(n, c, h, w)`; each gets the answer it would get alone.
 
-        Args as of `restore`; `mask` is `(n, h, w)` or `(n, c, h, w)`, or 1 for n.
+        Together they are quicker, since they share draws from the prior. Args as of `restore`;
+        `mask` is `(n, h, w)` or `(n, c, h, w)`, or 1 for n.
         """
         return restore_with(
             self,

@@ -1,4 +1,4 @@
-"""`pae demo`: the main job end to end on the bundled images, by the commands' own jobs."""
+"""`pae demo`: the main job end to end on the bundled images, by the commands' own workflows."""
 
 import time
 from collections.abc import Iterator
@@ -29,7 +29,6 @@ from paecli.train import train_autoencoder, train_flow
 from paecli.training.run import TrainingReport
 from paecli.training.settings import RunSettings
 
-PRESET = "demo"
 OUTLIERS = "mnist-mini"  # digits, which no model of clothes has seen
 COMPARED = (OUTLIERS, "hflip", "vflip")
 SCORES = ("log_prob", "reconstruction_error", "combined")

@@ -10,7 +10,9 @@ from torch.nn import functional as F
 
 from paecli.data import ImageDataset, read_image
 from paecli.data.model_data import load_for_model
+from paecli.data.sets.places import parse_place
 from paecli.model.model import Model
+from paecli.model.requirements import require_temperature
 from paecli.store.checkpoint import Header
 from paecli.store.origin import origin_of
 from paecli.system.errors import DataError, UsageError
@@ -67,8 +69,7 @@ def draw_samples(
     """
     if count < 1:
         raise UsageError(f"cannot draw {count} images; give a number of at least 1")
-    if not 0 <= temperature < float("inf"):
-        raise UsageError(f"temperature {temperature} is out of range; give 0 or more, such as 0.8")
+    require_temperature(temperature)
     generator = torch.Generator().manual_seed(seed)
     images = model.sample(count, temperature=temperature, generator=generator)
     return SampleReport(images, temperature, seed)
@@ -127,29 +128,25 @@ def read_ends(
     data: ImageDataset | None = None
     ends: list[Tensor] = []
     for text in texts:
-        if not _is_place(text):
+        place = parse_place(text)
+        if place is None:
             ends.append(read_image(Path(text), image_shape=model.image_shape).pixels)
             continue
         if data is None:
             data = load_for_model(
                 origin_of(model, header), data_dir=data_dir, progress=progress
             ).dataset
-        ends.append(_image_at(text, data))
+        ends.append(_image_at(place, data))
     return ends
 
 
-def _is_place(text: str) -> bool:
-    part, _, index = text.partition(":")
-    return part in ("train", "test") and index.isdecimal() and not Path(text).exists()
-
-
-def _image_at(text: str, data: ImageDataset) -> Tensor:
-    part, _, index = text.partition(":")
+def _image_at(place: tuple[str, int], data: ImageDataset) -> Tensor:
+    part, index = place
     images = (data.train if part == "train" else data.test).images
-    if int(index) >= len(images):
+    if index >= len(images):
         last = f"{part}:{len(images) - 1}"
-        raise DataError(f"{data.name} has no {text}; choose one of {part}:0 to {last}")
-    return images[int(index)]
+        raise DataError(f"{data.name} has no {part}:{index}; choose one of {part}:0 to {last}")
+    return images[index]
 
 
 def spherical_path(start: Tensor, end: Tensor, *, steps: int) -> Tensor:

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from paecli.data.sets.named_sets import TRANSFORM_NAMES
 from paecli.data.transforms import TRANSFORMS, transform_images
 from paecli.system.errors import UsageError
 
@@ -40,3 +41,7 @@ def test_constant_images_are_constant() -> None:
 def test_lists_what_there_is() -> None:
     with pytest.raises(UsageError, match="hflip, vflip"):
         transform_images("flip", IMAGES, 0)
+
+
+def test_the_names_known_without_torch_are_the_transforms() -> None:
+    assert tuple(TRANSFORMS) == TRANSFORM_NAMES

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from paecli.report.grid import image_grid
 from paecli.report.html import Page
-from paecli.report.pictures import image_grid
 
 VOID = {"meta", "img", "wbr"}
 

@@ -6,13 +6,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from paecli.report.grid import GAP, MISSING, as_pixels, image_grid
 from paecli.report.pictures import (
-    GAP,
-    MISSING,
     Row,
-    as_pixels,
     comparison,
-    image_grid,
     path_picture,
     reconstructions,
     unusual_images,

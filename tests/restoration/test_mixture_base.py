@@ -77,7 +77,7 @@ def test_modes_and_their_weights_are_exact(case: Case) -> None:
     torch.testing.assert_close(mixture.weights[0, order], case.shares, atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("method", ["mixture", "is", "hmc"])
+@pytest.mark.parametrize("method", ["mixture", "is", "hmc", "smc"])
 def test_mean_of_every_sampling_method_is_exact(case: Case, method: str) -> None:
     (result,) = restored(case, method)
     hidden = ~case.damage.observed[0]

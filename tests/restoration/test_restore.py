@@ -1,12 +1,15 @@
 """Every method against the closed form of the linear Gaussian case."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from paecli.restoration.modes import hessian, precision
 from paecli.restoration.pixel_model import GaussianPixels
-from paecli.restoration.restore import build_target, restore_images
+from paecli.restoration.restore import Damage, build_target, restore_images
 from paecli.restoration.result import Restoration
+from paecli.restoration.samplers import draws
 from paecli.restoration.solve import METHODS
 
 from .conftest import IMAGES, LATENT, LinearCase
@@ -20,7 +23,7 @@ def restored(linear: LinearCase, method: str, **options: int) -> list[Restoratio
         space=linear.space(),
         latent_size=LATENT,
         sigma=linear.sigma,
-        inflation=torch.ones(IMAGES, dtype=torch.float64),
+        inflation=torch.ones(len(linear.damage.data), dtype=torch.float64),
         pixels=GaussianPixels(linear.sigma.flatten()),
         method=method,
         **{"starts": 8, **options},
@@ -81,15 +84,56 @@ def test_one_mode_of_full_weight(linear: LinearCase) -> None:
         assert [mode.weight for mode in each.modes] == [pytest.approx(1.0)]
 
 
-def test_importance_sampling_is_preferred_when_it_passes(linear: LinearCase) -> None:
+def test_auto_is_tempered_monte_carlo_that_settles(linear: LinearCase) -> None:
     for each in restored(linear, "auto"):
-        assert each.method == "is"
+        assert each.method == "smc"
         assert each.note == ""
         assert each.diagnostics.passed
+        assert each.diagnostics.disagreement is not None
+        assert each.diagnostics.pareto_k is None
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_company_changes_nothing(linear: LinearCase, method: str) -> None:
+    together = restored(linear, method)
+    for index in range(IMAGES):
+        damage = Damage(
+            linear.damage.data[index : index + 1],
+            linear.damage.observed[index : index + 1],
+            linear.damage.noise,
+        )
+        (alone,) = restored(replace(linear, damage=damage), method)
+        assert torch.equal(alone.mean, together[index].mean)
+        assert torch.equal(alone.predictive, together[index].predictive)
+
+
+@pytest.mark.parametrize(
+    ("method", "limit", "words"),
+    [("is", "PARETO_LIMIT", "Pareto k"), ("hmc", "RHAT_LIMIT", "R-hat"),
+     ("auto", "DISAGREEMENT_LIMIT", "--method smc"), ("smc", "EVIDENCE_LIMIT", "halves")],
+)  # fmt: skip
+def test_a_failed_diagnostic_is_said(
+    linear: LinearCase, method: str, limit: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(draws, limit, -1.0)
+    for each in restored(linear, method):
+        assert each.diagnostics.passed is False
+        assert words in each.note
+
+
+@pytest.mark.parametrize("method", SAMPLING)
+def test_nothing_observed_is_said_to_be_drawn_from_the_prior(
+    linear: LinearCase, method: str
+) -> None:
+    nothing = Damage(linear.damage.data, torch.zeros_like(linear.damage.observed), 0.0)
+    for each in restored(replace(linear, damage=nothing), method):
+        assert each.method == "prior"
+        assert "drawn from the prior" in each.note
+        assert each.diagnostics.passed is None
 
 
 def test_equal_seeds_give_equal_answers(linear: LinearCase) -> None:
-    first, second = (restored(linear, "hmc", seed=5) for _ in range(2))
+    first, second = (restored(linear, "smc", seed=5) for _ in range(2))
     assert all(torch.equal(a.predictive, b.predictive) for a, b in zip(first, second, strict=True))
 
 

@@ -20,9 +20,9 @@ from paecli.system.errors import DataError, TrainingError, UsageError
 from paecli.system.locks import locked_folder
 from paecli.system.progress import NullProgress, NullTask
 from paecli.train import measure_again, train_autoencoder, train_flow
-from paecli.training.autoencoder import settings_of_interrupted_run
 from paecli.training.images import describe_split, held_out_part, split_data
 from paecli.training.loop import TrainingInterruptedError
+from paecli.training.run_folder import settings_of_interrupted_run
 from paecli.training.settings import DataSettings, RunSettings, check
 from paecli.training.state import TrainingState
 
@@ -80,7 +80,7 @@ def interrupted(folder: Path, run_dir: Path) -> None:
 
 
 def resume(run_dir: Path) -> None:
-    settings = settings_of_interrupted_run(run_dir, "autoencoder")
+    settings = settings_of_interrupted_run(run_dir)
     train_autoencoder(settings, run_dir=run_dir, device="cpu", resume=True)
 
 
@@ -115,7 +115,7 @@ def test_a_state_of_version_0_1_keeps_its_split(folder: Path, tmp_path: Path) ->
     state = TrainingState.load(path)
     del state.settings["autoencoder"]["data"]["split_by"]
     state.save(path)
-    data = settings_of_interrupted_run(run, "autoencoder").autoencoder.data
+    data = settings_of_interrupted_run(run).autoencoder.data
     assert data.split_by == "position"
 
 

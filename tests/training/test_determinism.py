@@ -28,7 +28,7 @@ def everything(
     torch.manual_seed(generator_state)  # none of the results may depend on it
     model = load(model_file)
     results = {"samples": draw_samples(model, count=5, seed=1).images}
-    for method in ("laplace", "is"):
+    for method in ("laplace", "is", "smc"):
         restored = model.restore_batch(
             split.images[:1].float() / 255,
             mask=~MISSING.expand(1, 28, 28),

@@ -17,7 +17,7 @@ from paecli.store.publish import publish
 from paecli.store.registry import fetch
 from paecli.system.errors import PaeError
 from paecli.train import train_autoencoder, train_flow
-from paecli.training.run import state_file
+from paecli.training.run_folder import state_file
 from paecli.training.settings import RunSettings
 
 Job = Callable[[], object]

@@ -13,9 +13,8 @@ from paecli.store.checkpoint import read_header
 from paecli.system.errors import TrainingError
 from paecli.system.progress import NullProgress, NullTask
 from paecli.train import train_autoencoder, train_flow
-from paecli.training.autoencoder import settings_of_interrupted_run
-from paecli.training.flow import settings_of_interrupted_flow
 from paecli.training.loop import TrainingInterruptedError
+from paecli.training.run_folder import settings_of_interrupted_flow, settings_of_interrupted_run
 from paecli.training.settings import RunSettings, check, merge
 
 
@@ -50,7 +49,7 @@ def test_resumed_autoencoder_equals_an_undisturbed_one(
         train_autoencoder(
             small_run, run_dir=broken, device="cpu", progress=InterruptingProgress(step)
         )
-    settings = settings_of_interrupted_run(broken, "autoencoder")
+    settings = settings_of_interrupted_run(broken)
     assert settings == small_run
     train_autoencoder(settings, run_dir=broken, device="cpu", resume=True)
     hashes = [

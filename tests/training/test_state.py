@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 
 from paecli.system.errors import TrainingError
-from paecli.training.state import STATE_KEY, TrainingState
+from paecli.training.run_folder import STATE_KEY
+from paecli.training.state import TrainingState
 
 FIELDS = {
     "settings": {"a": 1}, "epoch": 2, "step": 7, "loss_sum": 0.5, "seconds": 1.25,

@@ -17,13 +17,15 @@ from paecli.model.normal_reference import NormalReference
 from paecli.outliers.scores import FAST_SCORES
 from paecli.report.plots import training_curves
 from paecli.store.checkpoint import save_pae
-from paecli.store.runs import MODEL_FILE, load_with_header
+from paecli.store.runs import load_with_header
 from paecli.system.errors import CheckpointError, ConfigError, DataError, TrainingError
+from paecli.system.outputs import MODEL_FILE
 from paecli.system.progress import NullProgress
 from paecli.train import measure_again, train_autoencoder, train_flow
 from paecli.training.autoencoder import split_data
-from paecli.training.flow import _FlowStage, resolve_flow_settings
-from paecli.training.run import history_file, state_file
+from paecli.training.flow import _FlowStage
+from paecli.training.run import history_file
+from paecli.training.run_folder import resolve_flow_settings, state_file
 from paecli.training.settings import RunSettings
 
 

@@ -1,1 +1,1 @@
-"""The command line: options in, jobs called, results printed."""
+"""The command line: options in, workflows called, results printed."""

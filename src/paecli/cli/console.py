@@ -104,7 +104,7 @@ def _as_text(shown: Mapping[str, str]) -> str:
 
 
 class RichProgress:
-    """Shows the progress of jobs as bars on standard error, as lines where that is a file."""
+    """Shows workflows' progress as bars on standard error, as lines where that is a file."""
 
     @contextmanager
     def task(self, description: str, total: int) -> Iterator[RichTask | PlainTask]:

@@ -13,13 +13,20 @@ from paecli.system.threads import parse_threads, use_threads
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg")
 
 
-def _folder(out: Path) -> Path:
+def _folder(out: Path) -> Path | None:
     """Refuses a name that was meant for one picture."""
     if out.suffix.lower() in PICTURE_ENDINGS and not out.is_dir():
         folder = out.with_suffix("")
         raise typer.BadParameter(
             f"{out} looks like one picture; give a folder for the files, such as {folder}"
         )
+    return _no_file(out)
+
+
+def _no_file(out: Path | None) -> Path | None:
+    """Refuses a file in the place of a folder, before all is computed and cannot be written."""
+    if out is not None and out.exists() and not out.is_dir():
+        raise typer.BadParameter(f"{out} is a file; give a folder")
     return out
 
 
@@ -90,7 +97,10 @@ Out = Annotated[
 Report = Annotated[
     Path | None,
     typer.Option(
-        "--report", help="Also write a web page with pictures to this folder.", show_default=False
+        "--report",
+        callback=_no_file,
+        help="Also write a web page with pictures to this folder.",
+        show_default=False,
     ),
 ]
 RegistryAddress = Annotated[

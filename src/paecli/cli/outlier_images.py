@@ -9,22 +9,30 @@ from pathlib import Path
 from typing import Any
 
 from paecli.cli.console import RichProgress, print_json, print_table, say
-from paecli.outliers.flag_images import FlagReport, ScoredImage, flag_images
+from paecli.cli.outlier_maps import MapSink
+from paecli.data.images.files import find_images
+from paecli.model.model import Model
+from paecli.model.patches.model import PatchPAE
+from paecli.model.requirements import DEFAULT_SCORE
+from paecli.outliers.flag_images import FlagReport, ScoredImage, flag_images, with_maps
+from paecli.outliers.flag_photographs import flag_photographs
 from paecli.report.ood_tables import IMAGE_COLUMNS, common_folder, image_row
-from paecli.store.runs import load_with_header
+from paecli.store.runs import load_scorer
 from paecli.system.files import write_atomically
 
 CSV_COLUMNS = ("path", "p_value", "outlier", "score", "log_prob", "reconstruction_error")
 
 
 def flag(
-    name: str | None,
+    file: Path,
     images: Sequence[str],
     *,
-    score: str,
+    score: str | None,
     fpr: float,
     fdr: float | None,
     files: tuple[Path | None, Path | None, Path | None],
+    maps: Path | None,
+    truth: Path | None,
     report: Path | None,
     as_json: bool,
 ) -> tuple[int, int]:
@@ -33,24 +41,43 @@ def flag(
     Returns:
         How many are flagged, and how many could not be looked at.
     """
-    model, _ = load_with_header(name)
-    result = flag_images(
-        model,
-        [Path(image) for image in images],
-        score=score,
-        fpr=fpr,
-        fdr=fdr,
-        progress=RichProgress(),
-    )
+    model, _ = load_scorer(file)
+    paths = [Path(image) for image in images]
+    sink = None
+    if maps or truth:
+        sink = MapSink(find_images(paths, leave_out=maps), folder=maps, truth=truth)
+    result = _find(model, paths, score=score, fpr=fpr, fdr=fdr, sink=sink)
     print_flags(result)
     write_files(result, *files)
+    located = sink.close() if sink is not None else {}
     if report:
         from paecli.report.ood_plots import write_flags
 
         say(f"Report: {write_flags(result, report)}")
     if as_json:
-        print_json(flag_fields(result))
+        print_json(flag_fields(result) | located)
     return result.flagged, len(result.unreadable)
+
+
+def _find(
+    model: Model | PatchPAE,
+    paths: Sequence[Path],
+    *,
+    score: str | None,
+    fpr: float,
+    fdr: float | None,
+    sink: MapSink | None,
+) -> FlagReport:
+    """Flags images by a model of either kind."""
+    progress = RichProgress()
+    if isinstance(model, PatchPAE):
+        return flag_photographs(model, paths, fpr=fpr, fdr=fdr, show=sink, progress=progress)
+    result = flag_images(
+        model, paths, score=score or DEFAULT_SCORE, fpr=fpr, fdr=fdr, progress=progress
+    )
+    if sink is None:
+        return result
+    return with_maps(model, result, show=sink, progress=progress)
 
 
 def print_flags(result: FlagReport) -> None:
@@ -81,9 +108,11 @@ def write_files(
     rows = [_image_fields(image) for image in result.images]
     if csv_file:
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, CSV_COLUMNS)
+        mapped = ("regions",) if "regions" in rows[0] else ()
+        writer = csv.DictWriter(text, (*CSV_COLUMNS, *mapped))
         writer.writeheader()
-        writer.writerows(rows)
+        # a cell holds one value: the regions are JSON in it
+        writer.writerows(row | {name: json.dumps(row[name]) for name in mapped} for row in rows)
         write_atomically(csv_file, text.getvalue().encode())
     if json_lines:
         write_atomically(json_lines, "".join(json.dumps(row) + "\n" for row in rows).encode())
@@ -108,4 +137,7 @@ def flag_fields(result: FlagReport) -> dict[str, Any]:
 
 
 def _image_fields(image: ScoredImage) -> dict[str, Any]:
-    return asdict(image) | {"path": str(image.path)}
+    fields = asdict(image) | {"path": str(image.path)}
+    if image.regions is None:
+        del fields["regions"]
+    return fields

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from paecli.cli.console import RichProgress, print_json, print_table, say
+from paecli.model.requirements import FAST_SCORES
 from paecli.outliers.compare_sets import SetComparison, SetResult, compare_sets
-from paecli.outliers.scores import FAST_SCORES
 from paecli.report.ood_tables import COMPARISON_COLUMNS, comparison_rows
 from paecli.store.runs import load_with_header
 
 
 def compare(
-    name: str | None,
+    file: Path,
     against: Sequence[str],
     *,
     scores: Sequence[str] | None,
@@ -23,7 +23,7 @@ def compare(
     as_json: bool,
 ) -> None:
     """Compares the sets, prints the table and writes what was asked for."""
-    model, header = load_with_header(name)
+    model, header = load_with_header(file)
     comparison = compare_sets(
         model,
         header,

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from paecli.cli.console import RichProgress, print_json, print_table, say
+from paecli.model.requirements import require_damage, require_noise
 
 if TYPE_CHECKING:
-    from paecli.restoration.files import RestoredFile, RestoreSettings
+    from paecli.restoration.files import RestoredFile
 
-Method = Literal["auto", "map", "laplace", "mixture", "is", "hmc"]
+Method = Literal["auto", "map", "laplace", "mixture", "is", "hmc", "smc"]
 
 ImageArgument = Annotated[
     Path,
@@ -24,8 +25,9 @@ MethodOption = Annotated[
     Method,
     typer.Option(
         "--method",
-        help="auto takes importance sampling (is) where its diagnostics pass and Monte Carlo "
-        "chains (hmc) elsewhere; map, laplace and mixture are quicker approximations.",
+        help="auto runs tempered Monte Carlo (smc) until two halves of it agree, within seconds; "
+        "smc goes on for longer. is and hmc are other samplers with diagnostics of their own; "
+        "map, laplace and mixture are quicker approximations.",
     ),
 ]
 Truth = Annotated[
@@ -42,20 +44,49 @@ Truth = Annotated[
 def run(
     image: Path,
     model: str | None,
-    settings: RestoreSettings,
     *,
     out: Path,
     truth: Path | None,
     as_json: bool,
+    mask: str | None = None,
+    noise: float,
+    **options: Any,
 ) -> None:
-    """Restores, and prints a JSON line for each image or a table of them all."""
+    """Restores, and prints a JSON line for each image or a table of them all.
+
+    Args:
+        image: a file or a folder.
+        model: what the user typed.
+        out: folder for the pictures.
+        truth: the undamaged image, or folder of them.
+        as_json: whether to print JSON.
+        mask: what is missing; None is nothing.
+        noise: standard deviation on the input.
+        options: the other fields of `RestoreSettings`.
+    """
+    from paecli.cli.checks import check_images, check_mask, check_model, check_truth
+
+    contents = check_model(model)
+    require_noise(noise)
+    require_damage(noise, mask is not None)
+    if mask is not None:
+        check_mask(mask, contents.image_shape, image)
+    check_images([image])
+    check_truth(truth)
     from paecli.report.restore_plots import write_pictures
-    from paecli.restoration.files import restore_files
+    from paecli.restoration.files import RestoreSettings, restore_files
+    from paecli.restoration.masks.files import NOTHING
     from paecli.store.runs import load_with_header
 
     rows = []
+    settings = RestoreSettings(mask=NOTHING if mask is None else mask, noise=noise, **options)
     restored = restore_files(
-        load_with_header(model)[0], image, settings, out=out, truth=truth, progress=RichProgress()
+        load_with_header(contents.path)[0],
+        image,
+        settings,
+        out=out,
+        truth=truth,
+        progress=RichProgress(),
     )
     for each in restored:
         write_pictures(each)
@@ -90,6 +121,9 @@ def json_fields(restored: RestoredFile) -> dict[str, Any]:
             "rhat": diagnostics.rhat,
             "ess": diagnostics.ess,
             "passed": diagnostics.passed,
+            "disagreement": diagnostics.disagreement,
+            "evidence_gap": diagnostics.evidence_gap,
+            "ancestors": diagnostics.ancestors,
         },
         "seconds": round(result.seconds, 3),
     }

@@ -68,10 +68,11 @@ def show_training_report(report: "TrainingReport", *, next_command: str, as_json
     """Plots the history and prints what a training job did, and what to type next."""
     if not report.is_main_process:
         return
-    from paecli.report.plots import training_curves
+    if report.history:
+        from paecli.report.plots import training_curves
 
-    picture = report.run_dir / f"{report.stage}-loss.png"
-    training_curves(report.history, picture, title=f"{report.run_dir.name}: {report.stage}")
+        picture = report.run_dir / f"{report.stage}-loss.png"
+        training_curves(report.history, picture, title=f"{report.run_dir.name}: {report.stage}")
     if as_json:
         print_json(report.as_json())
         return

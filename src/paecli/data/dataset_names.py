@@ -3,8 +3,7 @@
 import os
 from pathlib import Path
 
-from paecli.data.sets.bundled_samples import BUNDLED
-from paecli.data.sets.named_sets import NAMED_SETS
+from paecli.data.sets.named_sets import BUNDLED, NAMED_SETS
 from paecli.system.errors import DataError
 from paecli.system.names import escape_name
 

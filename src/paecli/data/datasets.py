@@ -10,11 +10,10 @@ from paecli.data.dataset_names import find_folder
 from paecli.data.folder import load_folder
 from paecli.data.images.pixels import resize, set_channels, to_bytes
 from paecli.data.sets.archives import unpack_archives
-from paecli.data.sets.bundled_samples import BUNDLED, load_bundled
 from paecli.data.sets.downloads import download_dataset
-from paecli.data.sets.named_sets import NAMED_SETS
-from paecli.data.sets.places import DATA_VARIABLE, find_place, search_folders
-from paecli.data.sets.readers import Splits, read_named
+from paecli.data.sets.named_sets import BUNDLED, NAMED_SETS
+from paecli.data.sets.places import DATA_VARIABLE, find_place, require_dataset, search_folders
+from paecli.data.sets.readers import Splits, load_bundled, read_named
 from paecli.data.splitting import SplitRule
 from paecli.system.errors import DataError
 from paecli.system.progress import NullProgress, Progress
@@ -61,10 +60,8 @@ def load_dataset(
     if name in BUNDLED:
         splits = load_bundled(name)
         return _fit_dataset(name, splits, "bundled with the package", image_size, channels)
-    folder = find_folder(name, None if data_dir is None else Path(data_dir))
-    if folder is None:
-        known = ", ".join([*NAMED_SETS, *BUNDLED])
-        raise DataError(f"{name!r} is neither a folder of images nor a data set; sets: {known}")
+    folder = find_folder(name, None if data_dir is None else Path(data_dir)) or Path(name)
+    require_dataset(str(folder))
     return load_folder(
         folder,
         image_size=image_size,

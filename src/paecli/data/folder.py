@@ -8,8 +8,8 @@ from torch import Tensor
 
 from paecli.data.dataset import ImageDataset, ImageSplit, make_dataset
 from paecli.data.images.decoded import Recipe, decode_files
-from paecli.data.images.files import find_images
-from paecli.data.images.pixels import has_colour, open_image, oriented_size
+from paecli.data.images.listing import find_images
+from paecli.data.images.opening import has_colour, open_image, oriented_size
 from paecli.data.split_folders import Part, find_parts
 from paecli.data.splitting import SplitRule, hold_out
 from paecli.system.errors import DataError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from paecli.data.dataset import ImageDataset
 from paecli.data.datasets import load_dataset
-from paecli.data.sets.bundled_samples import BUNDLED
+from paecli.data.sets.named_sets import BUNDLED
 from paecli.system.errors import DataError
 from paecli.system.progress import NullProgress, Progress
 

@@ -44,7 +44,7 @@ class SampleQualityOptions:
 
     fid: bool = True
     kid: bool = False
-    features: FeatureName = "inception"
+    features: FeatureName = "auto"
     inception_weights: Path | None = None
     samples: int = 10_000
     cache: Path | None = None

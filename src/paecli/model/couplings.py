@@ -9,9 +9,10 @@ from math import expm1, log
 from typing import NamedTuple
 
 import torch
-from FrEIA.modules import InvertibleModule
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from paecli.model.freia import InvertibleModule
 
 MIN_BIN = 1e-3
 MIN_SLOPE = 1e-3

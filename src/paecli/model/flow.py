@@ -4,12 +4,16 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 import torch
-from FrEIA.framework import SequenceINN
-from FrEIA.modules import GLOWCouplingBlock, NICECouplingBlock, RNVPCouplingBlock
 from torch import Tensor, nn
 
 from paecli.model.base_distribution import build_base
 from paecli.model.couplings import LinearLU, Permute, SplineCoupling
+from paecli.model.freia import (
+    GLOWCouplingBlock,
+    NICECouplingBlock,
+    RNVPCouplingBlock,
+    SequenceINN,
+)
 
 FLOWS = ("nsf", "realnvp", "glow", "hybrid")
 

@@ -1,5 +1,9 @@
 """The probabilistic auto-encoder: autoencoder, flow and pixel noise as one model."""
 
+from __future__ import annotations
+
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -8,7 +12,8 @@ from paecli.model.calibration import Calibration, fit_calibration, fitting_part
 from paecli.model.flow import LatentFlow
 from paecli.model.normal_reference import NormalReference
 from paecli.model.origin import TrainingKeys
-from paecli.system.errors import CheckpointError, UsageError
+from paecli.model.requirements import require_flow, require_normal_scores
+from paecli.system.errors import UsageError
 from paecli.system.threads import fitting
 
 SMALLEST_SIGMA = 1 / 255  # one grey level: finer errors of an 8-bit pixel are rounding
@@ -62,11 +67,8 @@ class Model(nn.Module):
         Raises:
             CheckpointError: only stage 1 is trained.
         """
-        if self.flow is None:
-            raise CheckpointError(
-                "this model has no flow yet; train it with `pae train-flow RUN_FOLDER`"
-            )
-        return self.flow
+        require_flow(self.flow is not None)
+        return cast(LatentFlow, self.flow)
 
     def as_images(self, x: Tensor) -> Tensor:
         """Checks images and makes them float in [0, 1].
@@ -143,12 +145,7 @@ class Model(nn.Module):
         Raises:
             CheckpointError: this score was not measured on normal images.
         """
-        if score not in self.normal_scores:
-            known = ", ".join(self.normal_scores) or "none"
-            raise CheckpointError(
-                f"this model has no normal scores of {score!r} for p-values, it has: {known}; "
-                "`pae train-flow RUN_FOLDER --measure-only` stores those of all fast scores"
-            )
+        require_normal_scores(score, self.normal_scores)
         return self.normal_scores[score]
 
     @torch.no_grad()

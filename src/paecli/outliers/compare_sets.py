@@ -16,7 +16,7 @@ from paecli.outliers.comparison_sets import (
 )
 from paecli.outliers.detection_metrics import Separation, separate
 from paecli.outliers.scores import measure_scores
-from paecli.store.checkpoint import Header
+from paecli.store.header import Header
 from paecli.store.origin import origin_of
 from paecli.system.progress import NullProgress, Progress
 

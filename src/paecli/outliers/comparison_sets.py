@@ -7,15 +7,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from paecli.data.images.files import find_images, read_images
+from paecli.data.images.files import read_images
+from paecli.data.images.listing import find_images
 from paecli.data.images.pixels import to_bytes
 from paecli.data.model_data import Shape, fit_images, load_for_model, square_side
-from paecli.data.sets.bundled_samples import BUNDLED
-from paecli.data.sets.named_sets import NAMED_SETS
+from paecli.data.sets.named_sets import BUNDLED, NAMED_SETS
+from paecli.data.sets.places import require_comparison
 from paecli.data.stand_in import load_or_stand_in
 from paecli.data.transforms import TRANSFORMS, transform_images
 from paecli.model.origin import Origin
-from paecli.system.errors import UsageError
 from paecli.system.progress import NullProgress, Progress
 
 
@@ -91,9 +91,7 @@ def _other_set(
     shape = (channels, height, width)
     if name in NAMED_SETS or name in BUNDLED:
         return _named_set(name, image_shape=shape, data_dir=data_dir, progress=progress)
-    if not Path(name).is_dir():
-        known = ", ".join([*TRANSFORMS, *NAMED_SETS, *BUNDLED])
-        raise UsageError(f"--against {name}: neither a folder nor one of {known}")
+    require_comparison(name)
     files = find_images([Path(name)], progress=progress)
     images, failures = read_images(files, image_shape=shape, progress=progress)
     for _, message in failures:

@@ -66,9 +66,9 @@ def separate(
     )
 
 
-def _first_enough(true_positive: Array) -> Array:
+def _first_enough(true_positive: Array) -> NDArray[np.intp]:
     """Returns along the last axis the first index that flags enough, but for rounding."""
-    return np.argmax(true_positive >= TRUE_POSITIVE_RATE - 1e-9, axis=-1)
+    return np.asarray(np.argmax(true_positive >= TRUE_POSITIVE_RATE - 1e-9, axis=-1))
 
 
 def _around(value: float, interval: Interval) -> Interval:

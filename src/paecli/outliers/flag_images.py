@@ -1,18 +1,23 @@
 """`pae ood IMAGES...`: a p-value for each image, and which ones to flag."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from paecli.data.images.files import find_all, read_image
+from paecli.data.images.files import read_image
+from paecli.data.images.listing import find_all
 from paecli.model.model import Model
+from paecli.model.requirements import require_rate
 from paecli.outliers.conformal import benjamini_hochberg, p_values
+from paecli.outliers.map_images import ImageMap, map_images
+from paecli.outliers.regions import Region
+from paecli.outliers.residual_maps import ResidualMaps
 from paecli.outliers.scores import measure_scores
-from paecli.system.errors import ImageError, UsageError
+from paecli.system.errors import ImageError
 from paecli.system.progress import NullProgress, Progress
 
 CHUNK = 500  # images in memory at the same time
@@ -29,7 +34,10 @@ class ScoredImage:
         outlier: whether it is flagged.
         score: the value the p-value is made of, higher = more unusual.
         log_prob: log density of its latent, nats.
-        reconstruction_error: mean squared error of a pixel, pixels in [0, 1].
+        reconstruction_error: mean squared error of a pixel, pixels in [0, 1]. For models of
+            patches, what stage 1 left out of a patch and its log density, both in nats and as
+            means over the patches.
+        regions: where it is unusual; None where nobody asked.
     """
 
     path: Path
@@ -38,6 +46,7 @@ class ScoredImage:
     score: float
     log_prob: float
     reconstruction_error: float
+    regions: tuple[Region, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +62,10 @@ class FlagReport:
         normal_count: normal images behind the p-values.
         unusual: the most unusual images, most unusual first.
         unusual_pixels: `(k, c, h, w)` their pixels as the model sees them, in [0, 1].
-        unusual_reconstructions: what the model makes of them, the same shape.
+        unusual_reconstructions: what the model makes of them, the same shape; None for models
+            of patches, which reconstruct no images.
+        unusual_maps: `(k, 1, h, w)` instead, minus the logarithm to base 10 of the p-values of
+            their pixels.
         seconds: how long it took.
     """
 
@@ -65,8 +77,9 @@ class FlagReport:
     normal_count: int
     unusual: tuple[ScoredImage, ...]
     unusual_pixels: Tensor
-    unusual_reconstructions: Tensor
+    unusual_reconstructions: Tensor | None
     seconds: float
+    unusual_maps: Tensor | None = None
 
     @property
     def flagged(self) -> int:
@@ -76,7 +89,7 @@ class FlagReport:
     @property
     def ranked(self) -> list[ScoredImage]:
         """The images, most unusual first."""
-        return _most_unusual_first(self.images)
+        return most_unusual_first(self.images)
 
 
 def flag_images(
@@ -105,7 +118,7 @@ def flag_images(
     """
     start = time.perf_counter()
     normal = model.require_normal_scores(score)
-    _check_rate(fpr if fdr is None else fdr, len(normal))
+    require_rate(fpr if fdr is None else fdr, len(normal))
     found, closed = find_all(paths, progress=progress)
     readable, measured, unreadable = _score_files(
         model, found, (score, "log_prob", "reconstruction_error"), progress
@@ -124,7 +137,7 @@ def flag_images(
             strict=True,
         )
     )
-    unusual = _most_unusual_first(images)[:SHOWN]
+    unusual = most_unusual_first(images)[:SHOWN]
     pixels = torch.stack(
         [read_image(each.path, image_shape=model.image_shape).pixels for each in unusual]
     )
@@ -142,18 +155,39 @@ def flag_images(
     )
 
 
-def _most_unusual_first(images: Sequence[ScoredImage]) -> list[ScoredImage]:
-    # many may share the smallest p-value
+def with_maps(
+    model: Model,
+    report: FlagReport,
+    *,
+    show: Callable[[ImageMap], None],
+    progress: Progress = NullProgress(),
+) -> FlagReport:
+    """Adds to a report where each image is reconstructed wrongly.
+
+    Args:
+        model: the model that made the report.
+        report: of `flag_images`.
+        show: called with the map of every image.
+        progress: told of every image.
+
+    Raises:
+        CheckpointError: the model keeps no held-out images to compare maps with.
+        UsageError: the rate is smaller than these can tell.
+    """
+    scorer = ResidualMaps(model)
+    require_rate(report.fpr, len(scorer.normal_peaks))
+    regions = {}
+    paths = [image.path for image in report.images]
+    for found in map_images(scorer, paths, rate=report.fpr, unreadable=[], progress=progress):
+        regions[found.path] = found.regions
+        show(found)
+    images = tuple(replace(image, regions=regions[image.path]) for image in report.images)
+    return replace(report, images=images)
+
+
+def most_unusual_first(images: Sequence[ScoredImage]) -> list[ScoredImage]:
+    """Sorts images; many may share the smallest p-value."""
     return sorted(images, key=lambda image: (image.p_value, -image.score))
-
-
-def _check_rate(rate: float, normal_count: int) -> None:
-    smallest = 1 / (normal_count + 1)
-    if not rate >= smallest:  # NaN, too
-        raise UsageError(
-            f"a rate of {rate:g} is finer than the model's {normal_count} normal scores can tell; "
-            f"use at least {smallest:.2g}"
-        )
 
 
 def _score_files(

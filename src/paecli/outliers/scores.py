@@ -11,25 +11,12 @@ from torch import Tensor
 from paecli.model.calibration import calibration_part, fitting_part
 from paecli.model.model import BATCH, Model
 from paecli.model.normal_reference import IMAGES
+from paecli.model.requirements import FAST_SCORES, SCORE_NAMES, require_scores
 from paecli.outliers.evidence import Evidence
-from paecli.system.errors import UsageError
 from paecli.system.progress import NullProgress, Progress
 from paecli.system.threads import fitting
 
 Score = Callable[[Model, Tensor], Tensor]
-
-FAST_SCORES = (
-    "log_prob",
-    "local_log_prob",
-    "nearest_distance",
-    "orientation",
-    "typicality",
-    "reconstruction_error",
-    "weighted_error",
-    "cycle_distance",
-    "combined",
-)
-SCORE_NAMES = (*FAST_SCORES, "marginal_likelihood")
 
 
 def measure_scores(
@@ -57,9 +44,7 @@ def measure_scores(
         CheckpointError: the score needs a flow and the model has none.
     """
     names = tuple(dict.fromkeys(names))
-    for name in names:
-        if name not in SCORE_NAMES:
-            raise UsageError(f"no score {name!r}; choose one of {', '.join(SCORE_NAMES)}")
+    require_scores(names)
     parts: dict[str, list[Tensor]] = {name: [torch.zeros(0)] for name in names}
     with progress.task(description, len(images)) as task, torch.no_grad():
         for batch in images.split(BATCH) if len(images) else ():

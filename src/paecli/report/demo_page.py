@@ -6,10 +6,11 @@ import torch
 
 from paecli.demo import HIDDEN, DemoReport
 from paecli.report.evaluation_tables import FIGURE_COLUMNS, figure_rows
+from paecli.report.grid import image_grid
 from paecli.report.html import Page
 from paecli.report.ood_plots import roc_picture, unusual_picture
 from paecli.report.ood_tables import COMPARISON_COLUMNS, comparison_rows
-from paecli.report.pictures import Row, comparison, image_grid, path_picture, reconstructions
+from paecli.report.pictures import Row, comparison, path_picture, reconstructions
 from paecli.report.plots import loss_curves
 from paecli.system.files import write_atomically
 

@@ -14,8 +14,9 @@ from paecli.report.evaluation_tables import (
     distance_rows,
     figure_rows,
 )
+from paecli.report.grid import image_grid
 from paecli.report.html import Page
-from paecli.report.pictures import image_grid, reconstructions
+from paecli.report.pictures import reconstructions
 
 PAGE_FILE = "report.html"
 COMPARED = 10  # originals beside their reconstructions

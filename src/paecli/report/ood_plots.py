@@ -12,7 +12,7 @@ from paecli.report.ood_tables import (
     comparison_rows,
     image_row,
 )
-from paecli.report.pictures import unusual_images
+from paecli.report.pictures import Row, comparison, unusual_images
 from paecli.report.plots import histograms, roc_curves
 from paecli.system.files import write_atomically
 
@@ -49,6 +49,13 @@ def histogram_picture(comparison: SetComparison, score: str) -> bytes:
 def unusual_picture(report: FlagReport) -> bytes:
     """Shows the most unusual images, their reconstructions and residuals; returns a PNG file."""
     captions = [f"p = {image.p_value:.2g}" for image in report.unusual]
+    if report.unusual_reconstructions is None:
+        assert report.unusual_maps is not None
+        rows = [
+            Row("image", report.unusual_pixels),
+            Row("pixels: minus\nlog10 of p", report.unusual_maps, "positive"),
+        ]
+        return comparison(rows, captions=captions, title="Most unusual first")
     return unusual_images(
         report.unusual_pixels, report.unusual_reconstructions, captions, "Most unusual first"
     )

@@ -1,12 +1,16 @@
 """What `pae ood` found, as rows of a table."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from paecli.outliers.compare_sets import SetResult
-from paecli.outliers.detection_metrics import Interval
-from paecli.outliers.flag_images import ScoredImage
+if TYPE_CHECKING:
+    from paecli.outliers.compare_sets import SetResult
+    from paecli.outliers.detection_metrics import Interval
+    from paecli.outliers.flag_images import ScoredImage
 
 COMPARISON_COLUMNS = ("data set", "score", "AUROC", "AUPR", "FPR95")
 IMAGE_COLUMNS = ("image", "p-value", "outlier", "log p(z)", "MSE")

@@ -1,9 +1,7 @@
-"""Pictures made of images: grids, rows to compare, restorations; as PNG files in memory."""
+"""Pictures made of images: rows to compare, restorations; as PNG files in memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
-from math import ceil, sqrt
 from typing import Any, Literal
 
 import numpy as np
@@ -12,15 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
-from paecli.data.images.files import own_mark
+from paecli.report.grid import as_pixels
 from paecli.report.plots import to_png
 
-MISSING = (86, 180, 233)  # colour of pixels that are NaN: sky blue, which no grey image has
-CELL_PIXELS = 64  # smaller images are enlarged, by whole factors, to about this height
-GAP = 2  # white pixels between the images of a grid
 CELL_INCHES = 0.85  # the images of a comparison, across
 GAP_INCHES, MARGIN_INCHES, LABEL_INCHES, BAR_INCHES = 0.08, 0.08, 1.35, 0.75
 COLOUR_MAPS = {"signed": "PuOr", "positive": "viridis"}  # both safe for colour-blind readers
@@ -40,30 +34,6 @@ class Row:
     label: str
     images: Tensor
     kind: Literal["image", "signed", "positive"] = "image"
-
-
-def image_grid(images: Tensor, *, columns: int | None = None) -> bytes:
-    """Lays images out in a grid, pixel for pixel.
-
-    Args:
-        images: `(n, c, h, w)` with one or three channels, uint8 or float in [0, 1].
-        columns: images in a row; by default the grid is about square.
-
-    Returns:
-        A PNG file.
-    """
-    columns = columns or max(1, ceil(sqrt(len(images))))
-    factor = max(1, round(CELL_PIXELS / images.shape[2]))
-    tiles = as_pixels(images).repeat(factor, axis=1).repeat(factor, axis=2)
-    count, height, width, _ = tiles.shape
-    lines = max(1, ceil(count / columns))
-    cells = np.full((lines * columns, height + GAP, width + GAP, 3), 255, np.uint8)
-    cells[:count, :height, :width] = tiles
-    grid = cells.reshape(lines, columns, height + GAP, width + GAP, 3).swapaxes(1, 2)
-    grid = grid.reshape(lines * (height + GAP), columns * (width + GAP), 3)[:-GAP, :-GAP]
-    buffer = BytesIO()
-    Image.fromarray(grid).save(buffer, "png", pnginfo=own_mark())
-    return buffer.getvalue()
 
 
 def reconstructions(originals: Tensor, restored: Tensor, title: str = "") -> bytes:
@@ -158,16 +128,6 @@ class _Inches:
         """Writes a text centred on a point."""
         place = (x / self.width, 1 - y / self.height)
         self.figure.text(*place, text, size=size, weight=weight, ha="center", va="center")
-
-
-def as_pixels(images: Tensor) -> NDArray[np.uint8]:
-    """Turns images `(n, c, h, w)` into 8-bit RGB, `(n, h, w, 3)`; NaN pixels are sky blue."""
-    if images.dtype == torch.uint8:
-        images = images.float() / 255
-    images = images.detach().cpu().expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
-    pixels = (images.nan_to_num().clamp(0, 1) * 255).round().to(torch.uint8)
-    missing = images.isnan().any(-1, keepdim=True)
-    return torch.where(missing, torch.tensor(MISSING, dtype=torch.uint8), pixels).numpy()
 
 
 def _with_residual(originals: Tensor, restored: Tensor) -> list[Row]:

@@ -11,7 +11,8 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from paecli.data.images.files import write_image
-from paecli.report.pictures import COLOUR_MAPS, as_pixels, image_grid
+from paecli.report.grid import as_pixels, image_grid
+from paecli.report.pictures import COLOUR_MAPS
 from paecli.report.plots import to_png
 from paecli.restoration.files import RestoredFile
 from paecli.restoration.result import Restoration

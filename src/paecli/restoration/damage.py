@@ -1,11 +1,11 @@
 """Damaged images as they are given: checked, with a mask for each."""
 
 from dataclasses import dataclass
-from math import isfinite
 
 import torch
 from torch import Tensor
 
+from paecli.model.requirements import require_noise
 from paecli.system.errors import UsageError
 
 
@@ -43,8 +43,7 @@ def check_damage(
             f"images have shape {tuple(images.shape)}, the model takes (n, "
             f"{', '.join(map(str, image_shape))}); resize or convert them first"
         )
-    if not (isfinite(noise) and noise >= 0):
-        raise UsageError(f"noise is {noise}, it must be a standard deviation of 0 or more")
+    require_noise(noise)
     if mask is None:
         mask = torch.ones(1, *image_shape[1:])
     if mask.ndim == 3:

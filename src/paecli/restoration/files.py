@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from paecli.data.images.files import ImageFile, find_images, read_image
+from paecli.data.images.files import ImageFile, read_image
+from paecli.data.images.listing import find_images
 from paecli.model.model import Model
-from paecli.restoration.mask_files import NOTHING, Mask, read_mask
-from paecli.restoration.masks import missing_pixels
+from paecli.restoration.masks.drawing import missing_pixels
+from paecli.restoration.masks.files import NOTHING, Mask, read_mask
 from paecli.restoration.restore import restore_with
 from paecli.restoration.result import Restoration
 from paecli.restoration.solve import Method
@@ -27,7 +28,7 @@ class RestoreSettings:
     """How to restore.
 
     Attributes:
-        mask: `none`, a shape of `paecli.restoration.masks`, or a file (white = missing).
+        mask: `none`, a shape of `paecli.restoration.masks.drawing`, or a file (white = missing).
         invert_mask: whether the mask file has white for observed instead.
         noise: standard deviation of the noise on the input, pixels in [0, 1].
         method: see `PAE.restore`.

@@ -105,7 +105,7 @@ class Mixture:
         mean = standard.mean(1, keepdim=True)
         pulls = self.factors_of(component).mT @ score.unsqueeze(-1).to(self.factors)
         covariance = geometric_mean(
-            _shrunk_scatter(standard - mean), torch.linalg.inv(_shrunk_scatter(pulls.squeeze(-1)))
+            shrunk_scatter(standard - mean), torch.linalg.inv(shrunk_scatter(pulls.squeeze(-1)))
         )
         moved = self.factors @ mean[:, :, :, None]
         return replace(
@@ -189,7 +189,7 @@ def geometric_mean(first: Tensor, second: Tensor) -> Tensor:
     return 0.5 * (mean + mean.mT)
 
 
-def _shrunk_scatter(standard: Tensor) -> Tensor:
+def shrunk_scatter(standard: Tensor) -> Tensor:
     """Returns the covariance `(n, k, k)` of points `(n, s, k)` about 0, drawn to the identity.
 
     As if k more points had shown that the units are right as they are.

@@ -69,6 +69,20 @@ def climb(target: Target, u: Tensor) -> Tensor:
     return best(target, u, survivors(target.latent_size))
 
 
+def climb_on(target: Target, u: Tensor) -> Tensor:
+    """Moves draws from the posterior uphill; they are in the right basins already.
+
+    Args:
+        target: the posterior.
+        u: draws `(n, s, k)`.
+
+    Returns:
+        `(n, survivors(k), k)` of them, spread over the basins, best first.
+    """
+    u = best(target, _bounded(target, u), survivors(target.latent_size))
+    return best(target, _adam(target, u, FULL, rate=ADAM_RATE / 4), u.shape[1])
+
+
 @torch.no_grad()
 def best(target: Target, u: Tensor, count: int, *, temper: float = 1.0) -> Tensor:
     """Returns the `count` points of highest posterior density of each image, best first.

@@ -12,12 +12,13 @@ from paecli.restoration.damage import Damage, check_damage
 from paecli.restoration.inflation import measure_inflation
 from paecli.restoration.moments import Linearisation, pixel_moments
 from paecli.restoration.pixel_model import GaussianPixels, PixelModel, TabulatedPixels
+from paecli.restoration.randomness import image_generator
 from paecli.restoration.result import Diagnostics, Mode, Restoration
-from paecli.restoration.solve import METHODS, Method, Posterior, passed, solve
+from paecli.restoration.samplers.prior_pool import PriorPool
+from paecli.restoration.samplers.settle import POPULATIONS
+from paecli.restoration.solve import METHODS, Method, Posterior, solve
 from paecli.restoration.target import Target
 from paecli.system.errors import UsageError
-
-APPROXIMATE = ("map", "laplace", "mixture")  # methods without diagnostics of their own
 
 
 def restore_with(
@@ -89,28 +90,30 @@ def restore_images(
         seed: of everything random.
         guesses: `(n, g, k)` good starting points, or None.
     """
-    began = time.perf_counter()
-    base = build_target(
-        damage, space=space, latent_size=latent_size, sigma=sigma, inflation=inflation
+    base, plain = (
+        build_target(damage, space=space, latent_size=latent_size, sigma=sigma, inflation=factors)
+        for factors in (inflation, torch.ones_like(inflation))
     )
-    generator = torch.Generator().manual_seed(seed)
-    posterior = solve(
-        base, space, method=method, starts=starts, generator=generator, guesses=guesses
-    )
-    plain = build_target(
-        damage,
-        space=space,
-        latent_size=latent_size,
-        sigma=sigma,
-        inflation=torch.ones_like(inflation),
-    )
-    readings = [
-        _Reading(damage, plain, space, posterior, pixels, index)
-        for index in range(len(damage.data))
-    ]
-    restored = [reading.restoration(samples, generator) for reading in readings]
-    seconds = (time.perf_counter() - began) / max(len(restored), 1)
-    return [replace(each, seconds=seconds) for each in restored]
+    pool = PriorPool(space, like=base.data, populations=POPULATIONS, seed=seed)
+    restored = []
+    for index in range(len(damage.data)):
+        began = time.perf_counter()
+        only = torch.tensor([index])
+        # an image at a time, with randomness of its own: company must not change its answer
+        generator = image_generator(seed, data=base.data[index], observed=base.observed[index])
+        posterior = solve(
+            base.select(only),
+            space,
+            method=method,
+            starts=starts,
+            pool=pool,
+            generator=generator,
+            guesses=None if guesses is None else guesses[only],
+        )
+        reading = _Reading(damage, plain.select(only), space, posterior, pixels, index)
+        result = reading.restoration(samples, generator)
+        restored.append(replace(result, seconds=time.perf_counter() - began))
+    return restored
 
 
 def latent_space(model: Model) -> LatentSpace:
@@ -154,8 +157,9 @@ def _guesses(model: Model, damage: Damage) -> Tensor:
     data = torch.where(damage.observed, damage.data, torch.zeros_like(damage.data))
     average = data.flatten(1).sum(1) / seen.sum(1).clamp_min(1)
     filled = torch.where(damage.observed, data, average.view(-1, 1, 1, 1)).clamp(0, 1)
-    u, _ = model.require_flow().to_base(model.encode(filled))
-    return u.nan_to_num()[:, None]
+    # an image at a time: the last digits of a batch depend on who is in it
+    alone = [model.require_flow().to_base(model.encode(each[None]))[0] for each in filled]
+    return torch.stack(alone).nan_to_num()
 
 
 def build_target(
@@ -176,7 +180,7 @@ def build_target(
 
 
 class _Reading:
-    """Sums up the posterior of one image of a batch in pixels."""
+    """Sums up the posterior of one image in pixels."""
 
     def __init__(
         self,
@@ -188,12 +192,8 @@ class _Reading:
         index: int,
     ) -> None:
         self.damage, self.space, self.pixels, self.index = damage, space, pixels, index
-        only = torch.tensor([index])
-        self.base = plain.select(only)
-        self.latents = space.target(self.base)
-        self.mixture, self.draws = posterior.mixture.select(only), posterior.draws.select(only)
-        self.latent_mixture = posterior.latent_mixture.select(only)
-        self.method, self.note = posterior.methods[index], posterior.notes[index]
+        self.base, self.latents = plain, space.target(plain)
+        self.posterior, self.draws = posterior, posterior.draws
         self.shape = damage.data.shape[1:]
 
     @torch.no_grad()
@@ -202,7 +202,7 @@ class _Reading:
         points = self.draws.points
         images = self.latents.images(points)
         mean, std = self._moments(images)
-        map_image = self.base.images(self.mixture.only_best().means.to(points))
+        map_image = self.base.images(self.posterior.mixture.only_best().means.to(points))
         chosen = torch.linspace(0, points.shape[1] - 1, min(samples, points.shape[1])).long()
         return Restoration(
             map=self._pasted(map_image[0, 0]),
@@ -215,14 +215,14 @@ class _Reading:
             chi2=self.base.chi2(map_image).item(),
             degrees_of_freedom=int(self.base.observed.sum()),
             diagnostics=self._diagnostics(),
-            method=self.method,
-            note=self.note,
+            method=self.posterior.method,
+            note=self.posterior.note,
             seconds=0.0,
         )
 
     def _moments(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the predictive mean and standard deviation `(p,)` of images `(1, s, p)`."""
-        best = self.latent_mixture.only_best()
+        best = self.posterior.latent_mixture.only_best()
         _, jacobian = self.latents.jacobian(best.means.to(images))
         factor = best.factors[:, 0].to(images)
         linear = Linearisation(jacobian[:, 0], factor @ factor.mT)
@@ -231,12 +231,16 @@ class _Reading:
         return mean[0], (spread + scatter).sqrt()[0]
 
     def _modes(self, like: Tensor) -> tuple[Mode, ...]:
-        means = self.mixture.means.to(like)
+        means = self.posterior.mixture.means.to(like)
         images = self.base.images(means)[0]
         return tuple(
             Mode(means[0, place], self._pasted(images[place]), level.item(), weight.item())
             for place, (level, weight) in enumerate(
-                zip(self.mixture.log_posteriors[0], self.mixture.weights[0], strict=True)
+                zip(
+                    self.posterior.mixture.log_posteriors[0],
+                    self.posterior.mixture.weights[0],
+                    strict=True,
+                )
             )
             if weight > 0
         )
@@ -246,7 +250,10 @@ class _Reading:
             pareto_k=_known(self.draws.pareto_k),
             rhat=_known(self.draws.rhat),
             ess=self.draws.ess.item(),
-            passed=None if self.method in APPROXIMATE else bool(passed(self.draws)),
+            passed=self.posterior.passed,
+            disagreement=_known(self.draws.disagreement),
+            evidence_gap=_known(self.draws.evidence_gap),
+            ancestors=None if self.draws.ancestors.isnan() else int(self.draws.ancestors),
         )
 
     def _pasted(self, images: Tensor) -> Tensor:

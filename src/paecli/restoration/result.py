@@ -30,16 +30,24 @@ class Diagnostics:
     """Whether the draws can be trusted; None where a method has no such number.
 
     Attributes:
-        pareto_k: shape of the tail of the importance ratios; good below 0.7.
-        rhat: largest R-hat over the latents; good below 1.05.
+        pareto_k: shape of the tail of the importance ratios (`is`); good below 0.7.
+        rhat: largest R-hat over the latents (`hmc`); good up to 1.05.
         ess: effective sample size.
-        passed: whether they are good; None for methods that are approximations anyway.
+        passed: whether they are good; None for approximations, and for draws from the prior.
+        disagreement: difference of the mean images of two independent halves in posterior
+            standard deviations, root mean square over the missing pixels (`smc`); good up to 0.35.
+        evidence_gap: difference of their log evidences in nats (`smc`); good up to 1.5.
+        ancestors: draws of the prior whose descendants are left in the half with fewer (`smc`);
+            good from 3.
     """
 
     pareto_k: float | None
     rhat: float | None
     ess: float
     passed: bool | None
+    disagreement: float | None = None
+    evidence_gap: float | None = None
+    ancestors: int | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,8 @@ class Restoration:
         chi2: squared misfit of `map` on the observed values, in units of their variance.
         degrees_of_freedom: observed values.
         diagnostics: of the method used.
-        method: the method used: `map`, `laplace`, `mixture`, `is` or `hmc`.
+        method: the method used: `map`, `laplace`, `mixture`, `is`, `hmc`, `smc`, or `prior` where
+            nothing is observed.
         note: why another method was used than the first choice, or what to be wary of.
         seconds: time the image's batch took, divided by its images.
     """

@@ -8,7 +8,9 @@ from torch import Tensor
 
 from paecli.model.base_distribution import StandardNormal, standard_normal_log_prob
 from paecli.restoration.coordinates import LatentSpace
-from paecli.restoration.draws import (
+from paecli.restoration.mixture import Mixture, build_mixture
+from paecli.restoration.modes import climb, climb_on, draw_starts, finish, precision
+from paecli.restoration.samplers.draws import (
     PARETO_LIMIT,
     RHAT_LIMIT,
     Draws,
@@ -18,32 +20,38 @@ from paecli.restoration.draws import (
     draw_from_prior,
     draw_modes,
 )
-from paecli.restoration.mixture import Mixture, build_mixture
-from paecli.restoration.modes import climb, draw_starts, finish, precision
+from paecli.restoration.samplers.prior_pool import PriorPool
+from paecli.restoration.samplers.settle import draw_by_tempering
 from paecli.restoration.target import Target
 
-Method = Literal["auto", "map", "laplace", "mixture", "is", "hmc"]
-QUICK_ROUNDS = 2  # of chains under `auto`, which must answer within seconds
+Method = Literal["auto", "map", "laplace", "mixture", "is", "hmc", "smc"]
 METHODS: tuple[Method, ...] = get_args(Method)
+QUICK_ROUNDS, ROUNDS = 6, 24  # of tempering: `auto`, which must answer within seconds, and `smc`
 
 
 @dataclass(frozen=True)
 class Posterior:
-    """What is known about the posteriors of `n` images.
+    """What is known about the posterior of one image.
 
     Attributes:
         mixture: the modes, over base vectors.
         latent_mixture: the same over whitened latents.
         draws: the draws, as whitened latents.
-        methods: the method used for each image.
-        notes: for each image a sentence to pass on, or nothing.
+        method: the method used; `prior` where nothing is observed.
+        note: a sentence to pass on, or nothing.
     """
 
     mixture: Mixture
     latent_mixture: Mixture
     draws: Draws
-    methods: list[str]
-    notes: list[str]
+    method: str
+    note: str
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the diagnostics are good; None for a method that has none."""
+        passed = self.draws.passed(self.method)
+        return None if passed is None else bool(passed)
 
 
 def solve(
@@ -52,41 +60,91 @@ def solve(
     *,
     method: Method,
     starts: int,
+    pool: PriorPool,
     generator: torch.Generator,
     guesses: Tensor | None = None,
 ) -> Posterior:
-    """Finds modes in base space, and draws whitened latents, for all images of a target.
+    """Finds modes in base space, and draws whitened latents, for one image.
 
     Args:
-        base: the posterior over base vectors.
+        base: the posterior of one image over base vectors.
         space: whitened latents and their maps.
-        method: `auto` tries importance sampling and falls back to Monte Carlo chains.
-        starts: starting points of the search for modes.
+        method: `auto` runs a few rounds of `smc`.
+        starts: starting points of the search for modes; `smc` searches from its own draws.
+        pool: draws from the prior, for `smc`.
         generator: source of randomness.
-        guesses: `(n, g, k)` good starting points as base vectors, or None.
+        guesses: `(1, g, k)` good starting points as base vectors, or None.
     """
+    target = space.target(base)
+    if method in ("auto", "smc") and base.observed.any():
+        rounds = QUICK_ROUNDS if method == "auto" else ROUNDS
+        draws = draw_by_tempering(target, pool, generator, rounds=rounds)
+        mixture = modes_near(base, space.base_vectors(draws.points))
+        latents = space.push_forward(base, mixture)
+        return Posterior(mixture, latents, draws, "smc", doubt("smc", draws, method))
     mixture = find_modes(base, starts=starts, generator=generator, guesses=guesses)
     if method == "laplace":
         mixture = mixture.only_best()
-    target, latents = space.target(base), space.push_forward(base, mixture)
-    n = len(target.data)
-    methods, notes = [str(method)] * n, [""] * n
-    if method == "auto":
-        draws, methods, notes = _choose(target, latents, generator)
-    elif method == "map":
-        draws = draw_modes(target, latents)
-    elif method == "is":
-        draws = draw_by_importance(target, latents, generator)
-    elif method == "hmc":
-        draws = draw_by_chains(target, latents, generator)
-    else:
-        draws = draw_from_mixture(target, latents, generator)
-    blank = (~base.observed.any(1)).nonzero().squeeze(1)
-    if len(blank) and method != "map":
-        draws = draws.put(blank, draw_from_prior(target.select(blank), space, generator))
-        for index in blank.tolist():
-            notes[index] = ""
-    return Posterior(mixture, latents, draws, methods, notes)
+    latents = space.push_forward(base, mixture)
+    if not base.observed.any() and method != "map":
+        draws = draw_from_prior(target, space, generator)
+        return Posterior(mixture, latents, draws, "prior", NOTHING_OBSERVED)
+    draws = _draw(target, latents, method, generator)
+    return Posterior(mixture, latents, draws, method, doubt(method, draws, method))
+
+
+NOTHING_OBSERVED = "no pixel is observed: drawn from the prior, as new images of the model are"
+
+
+def doubt(method: str, draws: Draws, asked: Method) -> str:
+    """Returns a sentence that says which diagnostic of a method failed; empty if none did.
+
+    Args:
+        method: the method used.
+        draws: its draws of one image.
+        asked: the method that was asked for.
+    """
+    passed = draws.passed(method)
+    if passed is None or passed.all():
+        return ""
+    if method == "is":
+        return (
+            f"importance sampling cannot be relied on (Pareto k {draws.pareto_k.item():.2f}, "
+            f"good below {PARETO_LIMIT}): use --method auto"
+        )
+    if method == "hmc":
+        return (
+            f"chains have not settled (R-hat {draws.rhat.item():.2f}, good up to {RHAT_LIMIT}): "
+            "use --method auto or smc"
+        )
+    longer = "--method smc runs longer" if asked == "auto" else "another --seed tells how much"
+    return (
+        "two independent halves of the run do not agree (mean images differ by "
+        f"{draws.disagreement.item():.2f} posterior standard deviations, log evidences by "
+        f"{draws.evidence_gap.item():.1f} nats, {draws.ancestors.item():.0f} ancestors left): "
+        f"{longer}"
+    )
+
+
+def _draw(target: Target, mixture: Mixture, method: Method, generator: torch.Generator) -> Draws:
+    if method == "map":
+        return draw_modes(target, mixture)
+    if method == "is":
+        return draw_by_importance(target, mixture, generator)
+    if method == "hmc":
+        return draw_by_chains(target, mixture, generator)
+    return draw_from_mixture(target, mixture, generator)
+
+
+def modes_near(base: Target, u: Tensor) -> Mixture:
+    """Climbs from draws of the posterior and builds the Laplace mixture of the distinct modes.
+
+    Args:
+        base: the posterior over base vectors.
+        u: `(n, s, k)` draws as base vectors.
+    """
+    modes, log_posteriors = finish(base, climb_on(base, u))
+    return build_mixture(modes, log_posteriors, precision(base, modes))
 
 
 def find_modes(
@@ -104,33 +162,3 @@ def find_modes(
         near = torch.cat((near, climb(plain, first)), dim=1)
     modes, log_posteriors = finish(target, near)
     return build_mixture(modes, log_posteriors, precision(target, modes))
-
-
-def passed(draws: Draws) -> Tensor:
-    """Tells for which images the diagnostics are good: `(n,)`; approximations pass always."""
-    return ~((draws.pareto_k >= PARETO_LIMIT) | (draws.rhat > RHAT_LIMIT))
-
-
-def _choose(
-    target: Target, mixture: Mixture, generator: torch.Generator
-) -> tuple[Draws, list[str], list[str]]:
-    """Tries importance sampling, then chains; returns draws, methods and notes."""
-    draws = draw_by_importance(target, mixture, generator)
-    n = len(target.data)
-    methods, notes = ["is"] * n, [""] * n
-    failed = (~passed(draws)).nonzero().squeeze(1)
-    if len(failed):
-        shapes = draws.pareto_k
-        chains = draw_by_chains(
-            target.select(failed), mixture.select(failed), generator, rounds=QUICK_ROUNDS
-        )
-        draws = draws.put(failed, chains)
-        for index in failed.tolist():
-            methods[index] = "hmc"
-            notes[index] = f"importance sampling failed (Pareto k {shapes[index]:.2f}), used chains"
-            if draws.rhat[index] > RHAT_LIMIT:
-                notes[index] += (
-                    f", which have not settled (R-hat {draws.rhat[index]:.2f}): "
-                    "--method hmc runs them longer"
-                )
-    return draws, methods, notes

@@ -18,6 +18,31 @@ JACOBIAN_ROWS = 4096  # decoder passes at once when a Jacobian is taken; bounds 
 
 
 @dataclass(frozen=True)
+class Evaluation:
+    """What is known of a target at `s` points for each of `n` images.
+
+    Attributes:
+        log_prior: `(n, s)` in nats.
+        log_likelihood: `(n, s)` in nats.
+        prior_score: `(n, s, k)` gradient of the log prior.
+        likelihood_score: `(n, s, k)` gradient of the log likelihood.
+    """
+
+    log_prior: Tensor
+    log_likelihood: Tensor
+    prior_score: Tensor
+    likelihood_score: Tensor
+
+    def log_prob(self, temper: float = 1.0) -> Tensor:
+        """Returns `log prior + temper * log likelihood`: `(n, s)`."""
+        return self.log_prior + temper * self.log_likelihood
+
+    def score(self, temper: float = 1.0) -> Tensor:
+        """Returns its gradient: `(n, s, k)`."""
+        return self.prior_score + temper * self.likelihood_score
+
+
+@dataclass(frozen=True)
 class Target:
     """`log p(u, d) = log prior(u) + sum over observed pixels of log N(d; g(u), variance)`.
 
@@ -75,6 +100,21 @@ class Target:
             log_prob = self.log_prob(u, temper=temper)
             (gradient,) = torch.autograd.grad(log_prob.sum(), u)
         return log_prob.detach(), gradient
+
+    def evaluate(self, u: Tensor) -> Evaluation:
+        """Returns prior and likelihood at points `(n, s, k)`, with their gradients."""
+        flat = u.detach().flatten(0, 1).requires_grad_(True)
+        with fitting(f"gradients {_size_class(u)}", len(flat)), torch.enable_grad():
+            log_prior = (self.log_prior or self.base.log_prob)(flat)
+            (prior_score,) = torch.autograd.grad(log_prior.sum(), flat)
+            log_likelihood = self.log_likelihood(self.images(flat.view(u.shape)))
+            (likelihood_score,) = torch.autograd.grad(log_likelihood.sum(), flat)
+        return Evaluation(
+            log_prior=log_prior.detach().view(u.shape[:2]),
+            log_likelihood=log_likelihood.detach(),
+            prior_score=prior_score.view(u.shape),
+            likelihood_score=likelihood_score.view(u.shape),
+        )
 
     def jacobian(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Returns images `(n, s, p)` and `d image / d u`, `(n, s, k, p)`, by forward mode."""

@@ -8,18 +8,27 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from paecli.model.autoencoder import Autoencoder
 from paecli.model.flow import LatentFlow
 from paecli.model.model import Model
 from paecli.model.pixel_table import is_pixel_table
+from paecli.store.contents import (
+    AUTOENCODER,
+    NORMAL_SCORES,
+    REFERENCE,
+    RETIRED,
+    RETIRED_SCORES,
+    read_header,
+)
 from paecli.store.header import (
     FORMAT_VERSION,
     HEADER_KEY,
     Header,
     check_header_length,
     parse_header,
+    require_whole_images,
 )
 from paecli.system.errors import CheckpointError
 from paecli.system.files import replacing
@@ -34,17 +43,11 @@ __all__ = [
     "save_tensors",
 ]
 
-AUTOENCODER = "autoencoder."  # prefix of stage 1's tensors
-NORMAL_SCORES = "normal_scores."  # prefix of the calibration tensors
-REFERENCE = "normal_reference."  # prefix of the images that scores compare with
 LATENTS = REFERENCE + "latents"
 NORMAL_IMAGES = (LATENTS, REFERENCE + "features")
 STATISTICS = REFERENCE + "statistics"
 PIXEL_TABLE = "calibration.quantiles"
 STRATA_EDGES = "calibration.edges"
-# Version 0.1 compared with held-out images and stored these.
-RETIRED = {REFERENCE + "mean", REFERENCE + "std"}
-RETIRED_SCORES = {NORMAL_SCORES + name for name in ("typicality", "local_log_prob", "combined")}
 FLOAT_TYPES = ("F16", "BF16", "F32", "F64")
 STORED_TYPES = {torch.float32: FLOAT_TYPES, torch.int64: ("I64",), torch.uint8: ("U8",)}
 
@@ -79,14 +82,15 @@ def save_pae(path: Path, model: Model, header: Header, *, half: bool = False) ->
             for name, tensor in tensors.items()
         }
     autoencoder = {
-        name.removeprefix(AUTOENCODER): _as_loaded(tensor)
+        name.removeprefix(AUTOENCODER): as_loaded(tensor)
         for name, tensor in tensors.items()
         if name.startswith(AUTOENCODER)
     }
     header = header.model_copy(update={"autoencoder_hash": hash_tensors(autoencoder)})
     tensors |= {NORMAL_SCORES + name: values for name, values in model.normal_scores.items()}
     tensors[LATENTS] = _halved(tensors[LATENTS])  # `keep` has rounded them already
-    save_tensors(path, tensors, {HEADER_KEY: header.model_dump_json()})
+    # without the key of other kinds: earlier releases refuse keys they do not know
+    save_tensors(path, tensors, {HEADER_KEY: header.model_dump_json(exclude={"patches"})})
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
@@ -118,16 +122,6 @@ def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return plain
 
 
-def read_header(path: Path) -> Header:
-    """Reads and checks what a model file says about itself.
-
-    Raises:
-        CheckpointError: not a model file, damaged, or of an unknown format version.
-    """
-    with _opened(path) as file:
-        return parse_header(path, file.metadata())
-
-
 def load_pae(path: Path) -> tuple[Model, Header]:
     """Reads a model file into a model in evaluation mode, on the CPU.
 
@@ -137,14 +131,15 @@ def load_pae(path: Path) -> tuple[Model, Header]:
     Raises:
         CheckpointError: as `read_header`, or the tensors do not fit the header.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         header = parse_header(path, file.metadata())
+        require_whole_images(path, header)
         model = _build_without_memory(path, header)
-        _check_shapes(path, file, model)
+        check_shapes(path, file, model)
         try:
-            tensors = {name: _as_loaded(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: as_loaded(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, RuntimeError) as error:
-            raise _unfit(path, "a tensor cannot be read") from error
+            raise unfit(path, "a tensor cannot be read") from error
     _drop_retired(tensors)
     scores = {name: tensors.pop(name) for name in list(tensors) if name.startswith(NORMAL_SCORES)}
     _fill(tensors, model)
@@ -152,16 +147,16 @@ def load_pae(path: Path) -> tuple[Model, Header]:
     try:
         model.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
-        raise _unfit(path, "its tensors do not fit together") from error
+        raise unfit(path, "its tensors do not fit together") from error
     if hash_tensors(model.autoencoder.state_dict()) != header.autoencoder_hash:
-        raise _unfit(path, "its flow belongs to another autoencoder, or weights were changed")
+        raise unfit(path, "its flow belongs to another autoencoder, or weights were changed")
     model.normal_scores = {
         name.removeprefix(NORMAL_SCORES): values for name, values in scores.items()
     }
     return model.eval(), header
 
 
-def _as_loaded(tensor: Tensor) -> Tensor:
+def as_loaded(tensor: Tensor) -> Tensor:
     """Returns the tensor in the type that a loaded model computes with, in memory of its own.
 
     Memory mapped from the file is not aligned as torch's own is, which changes the order of
@@ -178,7 +173,7 @@ def _halved(tensor: Tensor) -> Tensor:
     return half if half.isfinite().all() else tensor
 
 
-def _opened(path: Path) -> Any:
+def opened(path: Path) -> Any:
     check_header_length(path)
     try:
         return safe_open(path, framework="pt")
@@ -195,17 +190,17 @@ def _build_without_memory(path: Path, header: Header) -> Model:
             autoencoder = Autoencoder(**header.autoencoder)
             return Model(autoencoder, LatentFlow(**header.flow) if header.flow else None)
     except Exception as error:  # whatever a hostile description makes torch or FrEIA raise
-        raise _unfit(path, "it describes no network that this pae can build") from error
+        raise unfit(path, "it describes no network that this pae can build") from error
 
 
-def _check_shapes(path: Path, file: Any, model: Model) -> None:
+def check_shapes(path: Path, file: Any, model: nn.Module) -> None:
     """Compares the file's tensors with the model's, before any is read."""
     expected = model.state_dict()
     # buffers that start without elements hold as many images as training kept
     open_ended = {name for name, tensor in expected.items() if tensor.numel() == 0}
     names = {name for name in file.keys() if not name.startswith(NORMAL_SCORES)}  # noqa: SIM118
     for name in (set(expected) - open_ended) - names | names - set(expected) - RETIRED:
-        raise _unfit(path, f"{name!r:.100} is missing or too much")
+        raise unfit(path, f"{name!r:.100} is missing or too much")
     for name in file.keys():  # noqa: SIM118
         stored = file.get_slice(name)
         shape, dtype = stored.get_shape(), stored.get_dtype()
@@ -217,7 +212,7 @@ def _check_shapes(path: Path, file: Any, model: Model) -> None:
                 len(shape) == tensor.ndim if name in open_ended else shape == list(tensor.shape)
             )
         if not fits:
-            raise _unfit(path, f"{name!r:.100} has another shape or type")
+            raise unfit(path, f"{name!r:.100} has another shape or type")
 
 
 def _drop_retired(tensors: dict[str, Tensor]) -> None:
@@ -238,11 +233,11 @@ def _fill(tensors: dict[str, Tensor], model: Model) -> None:
 def _check_values(path: Path, tensors: dict[str, Tensor], scores: dict[str, Tensor]) -> None:
     """Refuses values that no training leaves behind and that would crash or mislead later."""
     if len({len(tensors[name]) for name in NORMAL_IMAGES}) > 1:
-        raise _unfit(path, f"{' and '.join(NORMAL_IMAGES)} have different lengths")
+        raise unfit(path, f"{' and '.join(NORMAL_IMAGES)} have different lengths")
     if len(tensors[STATISTICS]) != (2 if len(tensors[LATENTS]) else 0):
-        raise _unfit(path, f"{STATISTICS!r} does not fit the images")
+        raise unfit(path, f"{STATISTICS!r} does not fit the images")
     if not is_pixel_table(tensors[STRATA_EDGES], tensors[PIXEL_TABLE]):
-        raise _unfit(path, f"{PIXEL_TABLE!r} and {STRATA_EDGES!r} are no table")
+        raise unfit(path, f"{PIXEL_TABLE!r} and {STRATA_EDGES!r} are no table")
     for name, tensor in (tensors | scores).items():
         good = not tensor.is_floating_point() or bool(tensor.isfinite().all())
         if name.endswith(".permutation"):
@@ -254,10 +249,10 @@ def _check_values(path: Path, tensors: dict[str, Tensor], scores: dict[str, Tens
         if name in scores:
             good = good and len(tensor) > 0 and bool((tensor.diff() >= 0).all())
         if not good:
-            raise _unfit(path, f"{name!r:.100} holds impossible values")
+            raise unfit(path, f"{name!r:.100} holds impossible values")
 
 
-def _unfit(path: Path, reason: str) -> CheckpointError:
+def unfit(path: Path, reason: str) -> CheckpointError:
     return CheckpointError(
         f"{path} does not fit its own description ({reason}); download or train it again"
     )

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import nn
-
-from paecli.store.checkpoint import Header, load_pae
+from paecli.store.contents import AUTOENCODER, FLOW, read_contents
+from paecli.store.header import Header
 from paecli.system.files import hash_file
 
 
@@ -33,22 +32,18 @@ class ModelDescription:
 
 
 def describe_model(path: Path) -> ModelDescription:
-    """Loads, and so checks, a model file, and describes it.
+    """Describes a model file; what it holds is not loaded, and so not checked.
 
     Raises:
-        CheckpointError: it is damaged.
+        CheckpointError: it is no model file, or its header or its table of tensors is damaged.
     """
-    model, header = load_pae(path)
+    contents = read_contents(path)
     return ModelDescription(
         path=path,
-        header=header,
+        header=contents.header,
         size=path.stat().st_size,
         sha256=hash_file(path),
-        autoencoder_parameters=_count(model.autoencoder),
-        flow_parameters=_count(model.flow) if model.flow is not None else 0,
-        scores=tuple(model.normal_scores),
+        autoencoder_parameters=contents.parameters(AUTOENCODER),
+        flow_parameters=contents.parameters(FLOW),
+        scores=tuple(contents.normal_scores),
     )
-
-
-def _count(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from paecli.system.errors import CheckpointError
 from paecli.system.limits import LARGEST, LARGEST_BLOCKS
@@ -21,14 +21,34 @@ LARGEST_SIDE = 4_096
 Architecture = dict[str, Any]
 
 
+class PatchSettings(BaseModel):
+    """What a PAE of patches makes its data of.
+
+    Attributes:
+        features: `photo` or `pixels`.
+        network: name of the network behind the features; empty without one.
+        identity: SHA-256 of its weights.
+        area: pixels that images are scaled to have.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    features: Literal["photo", "pixels"]
+    network: str = ""
+    identity: str = ""
+    area: int = Field(gt=0, le=LARGEST_SIDE**2)
+
+
 class Header(BaseModel):
     """What a checkpoint says about itself.
 
     Attributes:
         format_version: version of this layout.
-        kind: `autoencoder` (stage 1) or `pae` (both stages).
-        autoencoder: keyword arguments of `Autoencoder`.
+        kind: `autoencoder` (stage 1) or `pae` (both stages); of patches, `patch-autoencoder`
+            or `patch-pae`.
+        autoencoder: keyword arguments of `Autoencoder`, or of `PatchAutoencoder`.
         flow: keyword arguments of `LatentFlow`; None without stage 2.
+        patches: what the patches are, of a PAE of patches; None for one of images.
         autoencoder_hash: SHA-256 of the autoencoder's weights that the flow belongs to;
             `save_pae` fills it in.
         config: resolved training settings, by stage.
@@ -41,9 +61,10 @@ class Header(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     format_version: Literal[1] = 1
-    kind: Literal["autoencoder", "pae"]
+    kind: Literal["autoencoder", "pae", "patch-autoencoder", "patch-pae"]
     autoencoder: Architecture
     flow: Architecture | None = None
+    patches: PatchSettings | None = None
     autoencoder_hash: str = ""
     config: dict[str, Any] = {}
     data: dict[str, Any] = {}
@@ -64,6 +85,19 @@ class Header(BaseModel):
             for number in value if isinstance(value, list | tuple) else [value]:
                 _check_number(name, number)
         return architecture
+
+
+def require_whole_images(path: Path, header: Header) -> None:
+    """Refuses a model of patches, which has no whole images.
+
+    Raises:
+        CheckpointError: it is one.
+    """
+    if header.patches is not None:
+        raise CheckpointError(
+            f"{path} is a model of patches: it finds defects, with `pae ood`, but has no whole "
+            "images to draw, restore or measure; train one without --features for that"
+        )
 
 
 def check_header_length(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import yaml
 
-from paecli.store.checkpoint import Header
+from paecli.store.header import Header
 from paecli.store.index import Entry
 
 CARD = """# {name}, revision {revision}
@@ -10,13 +10,13 @@ CARD = """# {name}, revision {revision}
 {description}
 
 A probabilistic auto-encoder (arXiv:2006.05479): an autoencoder and a normalizing flow over its
-latent vectors. Use it with `pae`, for example `pae sample {name}`.
+latent vectors. Use it with `pae`, for example `{example}`.
 
 | | |
 |---|---|
 | licence | {licence} |
 | data | {data} |
-| images | {shape} (channels, height, width) |
+| images | {shape} |
 | latent size | {latent_size} |
 | autoencoder | {network} |
 | flow | {flow} |
@@ -59,9 +59,12 @@ def write_card(entry: Entry, header: Header) -> str:
         licence=entry.licence or "not stated",
         data=f"{header.data.get('dataset', 'unknown')}, "
         f"content hash `{header.data.get('content_hash', 'unknown')}`",
-        shape=" x ".join(map(str, header.autoencoder["image_shape"])),
+        example=f"pae ood {entry.name} IMAGES --maps maps/"
+        if header.patches
+        else f"pae sample {entry.name}",
+        shape=_shape(header),
         latent_size=header.autoencoder["latent_size"],
-        network=header.autoencoder["network"],
+        network=_network(header),
         flow=header.flow["kind"] if header.flow else "none",
         path=file.path,
         size=file.size,
@@ -70,6 +73,24 @@ def write_card(entry: Entry, header: Header) -> str:
         dataset=header.data.get("dataset", "DATASET"),
         settings=yaml.safe_dump(header.config, sort_keys=False),
         versions=_list(header.versions),
+    )
+
+
+def _shape(header: Header) -> str:
+    if header.patches:
+        return f"of any size, scaled to {header.patches.area} pixels; patches of 16 x 16"
+    return " x ".join(map(str, header.autoencoder["image_shape"])) + " (channels, height, width)"
+
+
+def _network(header: Header) -> str:
+    if header.patches is None:
+        return str(header.autoencoder["network"])
+    components = f"principal components of {header.autoencoder['size']} features"
+    if not header.patches.network:
+        return f"{components} of {header.patches.features}"
+    return (
+        f"{components} of `{header.patches.network}` (EfficientNet-Lite0, ImageNet, Apache-2.0; "
+        f"SHA-256 `{header.patches.identity}`), which is not part of the file"
     )
 
 

@@ -1,17 +1,15 @@
 """`pae publish`: adds a model to a registry folder that any static host can serve."""
 
 import hashlib
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from paecli.store.checkpoint import Header, load_pae, save_pae
+from paecli.model.model import Model
+from paecli.store.checkpoint import load_pae, read_header, save_pae
 from paecli.store.index import INDEX_FILE, Entry, Index, IndexFile, index_to_yaml
 from paecli.store.model_card import write_card
-from paecli.store.registry import read_folder_index
-from paecli.system.errors import UsageError
+from paecli.store.patch_checkpoint import load_patch_pae
+from paecli.store.publication_plan import plan_publication
 from paecli.system.files import hash_file, write_atomically
 from paecli.system.locks import only_process
 from paecli.system.progress import NullProgress, Progress
@@ -56,7 +54,8 @@ def publish(
         name: what to call it; by default `DATASET-LATENT_SIZE`.
         licence: SPDX identifier.
         description: one line.
-        half: whether to store the autoencoder's weights as float16.
+        half: whether to store the autoencoder's weights as float16; models of patches, which
+            are small, stay as they are.
         replace: whether to remove earlier revisions of that name.
         progress: told when this has to wait for another process.
 
@@ -66,58 +65,25 @@ def publish(
         RegistryError: the folder holds a damaged index.
         UsageError: a name that cannot be used.
     """
-    model, header = load_pae(model_file)
-    name = name or default_name(header)
+    patches = read_header(model_file).patches is not None
+    model, header = load_patch_pae(model_file) if patches else load_pae(model_file)
     key = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()
     with only_process(key, f"publishing to {folder}", progress):
-        index = _existing_index(folder)
-        newest = index.find(name)
-        revision = newest.revision + 1 if newest else 1
-        # also checks the name, before it becomes part of a path
-        stem = f"{_checked_name(name, index)}-r{revision}"
+        plan = plan_publication(
+            header, folder=folder, name=name, licence=licence, description=description
+        )
+        stem = f"{plan.entry.name}-r{plan.entry.revision}"
         target = folder / f"{stem}.safetensors"
-        if half:
+        if half and isinstance(model, Model):
             save_pae(target, model, header, half=True)
         else:
             write_atomically(target, model_file.read_bytes())
-        entry = Entry(
-            name=name,
-            kind="model",
-            revision=revision,
-            description=description,
-            licence=licence,
-            metrics=header.metrics,
-            files=(
-                IndexFile(path=target.name, size=target.stat().st_size, sha256=hash_file(target)),
-            ),
-        )
+        stored = IndexFile(path=target.name, size=target.stat().st_size, sha256=hash_file(target))
+        entry = plan.entry.model_copy(update={"files": (stored,)})
         card = folder / f"{stem}.md"
         write_atomically(card, write_card(entry, header).encode())
-        _write_index(folder, index, entry, replace=replace)
+        _write_index(folder, plan.index, entry, replace=replace)
     return Publication(entry, target, card, folder / INDEX_FILE)
-
-
-def default_name(header: Header) -> str:
-    """Returns `DATASET-LATENT_SIZE`, as the published models are called."""
-    data = Path(str(header.data.get("dataset") or "model")).name.lower()
-    return f"{re.sub(r'[^a-z0-9]+', '-', data).strip('-')}-{header.autoencoder['latent_size']}"
-
-
-def _existing_index(folder: Path) -> Index:
-    return read_folder_index(folder) if (folder / INDEX_FILE).exists() else Index()
-
-
-def _checked_name(name: str, index: Index) -> str:
-    taken = index.find(name)
-    if taken is not None and taken.kind != "model":
-        raise UsageError(f"{name} is the name of a {taken.kind} entry there; choose another --name")
-    try:
-        blank = IndexFile(path="model", size=1, sha256="0" * 64)
-        return Entry(name=name, kind="model", files=(blank,)).name
-    except ValidationError as error:
-        raise UsageError(
-            f"{name!r:.80} cannot be a name; use lower-case letters, digits, '.', '-' and '_'"
-        ) from error
 
 
 def _write_index(folder: Path, index: Index, entry: Entry, *, replace: bool) -> None:

@@ -1,32 +1,12 @@
-"""Run folders: which file is where, and how MODEL on the command line finds one."""
+"""Loads the model that MODEL on the command line names."""
 
 from pathlib import Path
 
 from paecli.model.model import Model
+from paecli.model.patches.model import PatchPAE
 from paecli.store.checkpoint import Header, load_pae, read_header
-from paecli.store.registry import fetch_model
-from paecli.system.errors import CheckpointError
-from paecli.system.outputs import AUTOENCODER_FILE as AUTOENCODER_FILE
-from paecli.system.outputs import MODEL_FILE as MODEL_FILE
-
-
-def find_model(model: str | Path | None) -> Path:
-    """Finds the file that MODEL names: a `.safetensors` file, a run folder or a registry name.
-
-    Args:
-        model: what the user typed; None means the bundled default model.
-
-    Raises:
-        CheckpointError: nothing there, or a run without a trained stage.
-    """
-    if model is None:
-        return fetch_model(None)
-    path = Path(model)
-    if path.is_file():
-        return path
-    if path.is_dir():
-        return _newest_stage(path)
-    return fetch_model(str(model))
+from paecli.store.find_model import find_model
+from paecli.store.patch_checkpoint import load_patch_pae
 
 
 def load_with_header(model: str | Path | None = None) -> tuple[Model, Header]:
@@ -42,20 +22,9 @@ def load_with_header(model: str | Path | None = None) -> tuple[Model, Header]:
     return load_pae(find_model(model))
 
 
-def _newest_stage(folder: Path) -> Path:
-    both, first = folder / MODEL_FILE, folder / AUTOENCODER_FILE
-    if not first.is_file() and not both.is_file():
-        raise CheckpointError(
-            f"{folder} holds no trained model; start with `pae train-ae DATASET --out {folder}`"
-        )
-    if not both.is_file():
-        return first
-    if (
-        first.is_file()
-        and read_header(first).autoencoder_hash != read_header(both).autoencoder_hash
-    ):
-        raise CheckpointError(
-            f"the flow in {folder} belongs to an older autoencoder; "
-            f"run `pae train-flow {folder}` again"
-        )
-    return both
+def load_scorer(model: str | Path | None = None) -> tuple[Model | PatchPAE, Header]:
+    """Loads a model that scores images, of whole images or of patches; see `load`."""
+    path = find_model(model)
+    if read_header(path).patches is None:
+        return load_pae(path)
+    return load_patch_pae(path)

@@ -7,15 +7,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from paecli.data import ImageDataset, content_keys
-from paecli.data.dataset_names import absolute_name
 from paecli.model.autoencoder import Autoencoder
 from paecli.model.calibration import fitting_part
 from paecli.model.flow import LatentFlow
 from paecli.model.model import BATCH, Model
 from paecli.store.checkpoint import Header, hash_tensors, save_pae
 from paecli.store.header import Architecture
-from paecli.store.runs import AUTOENCODER_FILE
 from paecli.system.files import write_atomically
+from paecli.system.outputs import AUTOENCODER_FILE
 from paecli.system.progress import NullProgress, Progress
 from paecli.system.threads import fitting
 from paecli.training.augmentation import augment
@@ -29,7 +28,6 @@ from paecli.training.images import (
 )
 from paecli.training.objectives import AutoencoderObjective
 from paecli.training.run import (
-    CONFIG_FILE,
     Measure,
     TrainingReport,
     begin,
@@ -38,18 +36,10 @@ from paecli.training.run import (
     only_training,
     open_accelerator,
     run_loop,
-    state_file,
 )
-from paecli.training.settings import (
-    AutoencoderSettings,
-    RunSettings,
-    as_recorded,
-    check,
-    to_yaml,
-)
-from paecli.training.state import TrainingState
-
-STAGE = "autoencoder"
+from paecli.training.run_folder import AUTOENCODER_STAGE as STAGE
+from paecli.training.run_folder import CONFIG_FILE, state_file, with_absolute_folder
+from paecli.training.settings import AutoencoderSettings, RunSettings, to_yaml
 
 
 def train_autoencoder(
@@ -87,7 +77,7 @@ def train_autoencoder(
     result_file = run_dir / AUTOENCODER_FILE
     accelerator = open_accelerator(device)
     with only_training(run_dir, accelerator):
-        resumed = begin(run_dir, STAGE, result_file, resume=resume, overwrite=overwrite)
+        resumed = begin(run_dir, STAGE, resume=resume, overwrite=overwrite)
         settings = with_absolute_folder(settings, data_dir)
         own = settings.autoencoder
         data = read_data(own.data, data_dir=data_dir, leave_out=run_dir, progress=progress)
@@ -123,31 +113,6 @@ def train_autoencoder(
     return TrainingReport.of(
         loop, run_dir=run_dir, stage=STAGE, metrics=metrics, accelerator=accelerator
     )
-
-
-def settings_of_interrupted_run(
-    run_dir: Path, stage: str, *, data_dir: Path | None = None
-) -> RunSettings:
-    """Returns the settings an interrupted run was started with.
-
-    Raises:
-        TrainingError: nothing to resume.
-    """
-    path = state_file(run_dir, stage)
-    recorded = check(as_recorded(TrainingState.load(path).settings), where=str(path))
-    return with_absolute_folder(recorded, data_dir)
-
-
-def with_absolute_folder(settings: RunSettings, data_dir: Path | None) -> RunSettings:
-    """Returns settings that mean the same folder of images from every working directory.
-
-    Raises:
-        DataError: its path is not UTF-8.
-    """
-    own = settings.autoencoder
-    dataset = absolute_name(own.data.dataset, data_dir)
-    data = own.data.model_copy(update={"dataset": dataset})
-    return settings.model_copy(update={"autoencoder": own.model_copy(update={"data": data})})
 
 
 def _build_prior(settings: RunSettings) -> tuple[LatentFlow | None, Architecture | None]:

@@ -1,6 +1,5 @@
 """`pae train-flow`: stage 2, from an autoencoder's latents to `model.safetensors`."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,14 @@ from paecli.model.calibration import fitting_part
 from paecli.model.flow import LatentFlow
 from paecli.model.model import Model
 from paecli.store.checkpoint import Header, load_pae, save_pae
-from paecli.store.runs import AUTOENCODER_FILE, MODEL_FILE
-from paecli.system.errors import CheckpointError
 from paecli.system.files import write_atomically
+from paecli.system.outputs import MODEL_FILE
 from paecli.system.progress import NullProgress, Progress
 from paecli.training.build_networks import build_flow
 from paecli.training.images import describe_split, read_same_data, split_data
 from paecli.training.mixture_fit import fit_mixture
 from paecli.training.objectives import FlowObjective
 from paecli.training.run import (
-    CONFIG_FILE,
     Measure,
     TrainingReport,
     begin,
@@ -31,22 +28,15 @@ from paecli.training.run import (
     only_training,
     open_accelerator,
     run_loop,
+)
+from paecli.training.run_folder import (
+    CONFIG_FILE,
+    require_trained_autoencoder,
+    require_trained_flow,
     state_file,
 )
-from paecli.training.settings import (
-    FlowSettings,
-    RunSettings,
-    as_recorded,
-    check,
-    merge,
-    read_yaml,
-    resolve,
-    to_yaml,
-    without_none,
-)
-from paecli.training.state import TrainingState
-
-STAGE = "flow"
+from paecli.training.run_folder import FLOW_STAGE as STAGE
+from paecli.training.settings import FlowSettings, RunSettings, as_recorded, check, to_yaml
 
 
 def train_flow(
@@ -84,10 +74,10 @@ def train_flow(
     """
     progress = progress or NullProgress()
     result_file = run_dir / MODEL_FILE
-    autoencoder_file = _require_autoencoder(run_dir)
+    autoencoder_file = require_trained_autoencoder(run_dir)
     accelerator = open_accelerator(device)
     with only_training(run_dir, accelerator):
-        resumed = begin(run_dir, STAGE, result_file, resume=resume, overwrite=overwrite)
+        resumed = begin(run_dir, STAGE, resume=resume, overwrite=overwrite)
         model, header = load_pae(autoencoder_file)
         config = as_recorded(header.config) | {"flow": settings.model_dump()}
         run_settings = check(config, where=str(run_dir))
@@ -98,7 +88,7 @@ def train_flow(
             _fit_base(flow, latents, seed=settings.seed, progress=progress)
         tuning = fitting_part(held_out.images)  # the others must not choose: they judge p-values
         loop = run_loop(
-            _FlowStage(flow, settings.latent_noise, latents, model.encode(tuning)),
+            FlowStage(flow, settings.latent_noise, latents, model.encode(tuning)),
             name=STAGE,
             run_dir=run_dir,
             settings=settings.optimiser,
@@ -154,11 +144,7 @@ def measure_again(
         CheckpointError: the folder holds no trained flow.
         DataError: the data set is missing, or not the one the autoencoder was trained on.
     """
-    path = run_dir / MODEL_FILE
-    if not path.is_file():
-        raise CheckpointError(
-            f"{run_dir} holds no trained flow; train it with `pae train-flow {run_dir}`"
-        )
+    path = require_trained_flow(run_dir)
     with only_training(run_dir, open_accelerator("cpu")):
         model, header = load_pae(path)
         settings = check(as_recorded(header.config), where=str(path))
@@ -185,33 +171,6 @@ def _split(
     return kept, held_out, data.test
 
 
-def resolve_flow_settings(
-    run_dir: Path, *, preset: str | None, file: Path | None, flags: Mapping[str, Any]
-) -> FlowSettings:
-    """Merges the run's own settings, a preset or a file, and flags.
-
-    Raises:
-        ConfigError: as `config.resolve`.
-    """
-    own = run_dir / CONFIG_FILE
-    if preset is None and own.is_file():
-        started = resolve(preset=None, file=own, flags={})
-        settings = merge(started.model_dump(), read_yaml(file) if file else {})
-        settings = merge(settings, {"flow": without_none(flags)})
-        return check(settings, where=str(file or own)).flow
-    return resolve(preset=preset, file=file, flags={"flow": flags}).flow
-
-
-def settings_of_interrupted_flow(run_dir: Path) -> FlowSettings:
-    """Returns the settings an interrupted flow run was started with.
-
-    Raises:
-        TrainingError: nothing to resume.
-    """
-    path = state_file(run_dir, STAGE)
-    return check({"flow": TrainingState.load(path).settings}, where=str(path)).flow
-
-
 def _first_flow(
     settings: FlowSettings, model: Model, header: Header, latents: Tensor, progress: Progress
 ) -> tuple[LatentFlow, dict[str, Any]]:
@@ -234,16 +193,6 @@ def _fit_base(flow: LatentFlow, latents: Tensor, *, seed: int, progress: Progres
         fit_mixture(flow.base, flow.to_base(latents)[0], seed=seed)
 
 
-def _require_autoencoder(run_dir: Path) -> Path:
-    path = run_dir / AUTOENCODER_FILE
-    if not path.is_file():
-        raise CheckpointError(
-            f"{run_dir} holds no trained autoencoder; "
-            f"start with `pae train-ae DATASET --out {run_dir}`"
-        )
-    return path
-
-
 def _write(result_file: Path, model: Model, header: Header, settings: RunSettings) -> None:
     run_dir = result_file.parent
     save_pae(result_file, model, header)
@@ -251,7 +200,7 @@ def _write(result_file: Path, model: Model, header: Header, settings: RunSetting
     state_file(run_dir, STAGE).unlink(missing_ok=True)
 
 
-class _FlowStage:
+class FlowStage:
     """Batches, loss and held-out metric of stage 2."""
 
     metric_name = "nll"
@@ -267,6 +216,7 @@ class _FlowStage:
         self.module: nn.Module = FlowObjective(flow)
 
     def batch(self, index: Tensor, *, fraction: float, generator: torch.Generator) -> tuple[Tensor]:
+        """Returns the latents of a batch, with noise."""
         del fraction
         z = self.latents[index]
         if self.latent_noise:
@@ -276,6 +226,7 @@ class _FlowStage:
 
     @torch.no_grad()
     def held_out_metric(self) -> float:
+        """Returns the negative log density of held-out latents, nats."""
         device = self.flow.mean.device
         parts = [self.flow.log_prob(part.to(device)) for part in self.held_out.split(2000)]
         return -torch.cat(parts).mean().item()

@@ -13,14 +13,14 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from paecli.model.model import Model
-from paecli.system.errors import TrainingError, UsageError
+from paecli.system.errors import TrainingError
 from paecli.system.files import write_atomically
 from paecli.system.heap import keep_freed_memory
 from paecli.system.locks import locked_folder
-from paecli.system.outputs import CONFIG_FILE as CONFIG_FILE
-from paecli.system.outputs import STATE_ENDING
 from paecli.system.progress import NullProgress, Progress
 from paecli.training.loop import LoopResult, Stage, TrainingLoop, choose_bfloat16
+from paecli.training.run_folder import CONFIG_FILE as CONFIG_FILE
+from paecli.training.run_folder import refuse_other_run, require_device, state_file
 from paecli.training.settings import OptimiserSettings
 from paecli.training.state import TrainingState
 
@@ -91,45 +91,19 @@ class TrainingReport:
         }
 
 
-def state_file(run_dir: Path, stage: str) -> Path:
-    """Returns where the state of an unfinished stage is kept."""
-    return run_dir / f"{stage}{STATE_ENDING}"
-
-
 def history_file(run_dir: Path, stage: str) -> Path:
     """Returns where the metrics of a stage are kept, one JSON object a line."""
     return run_dir / f"{stage}-history.jsonl"
 
 
-def begin(
-    run_dir: Path, stage: str, result: Path, *, resume: bool, overwrite: bool
-) -> TrainingState | None:
+def begin(run_dir: Path, stage: str, *, resume: bool, overwrite: bool) -> TrainingState | None:
     """Returns the state to resume from, if asked to, and keeps old runs from being destroyed.
 
     Raises:
-        UsageError: both `resume` and `overwrite`.
-        TrainingError: nothing to resume; or the folder holds a run of this stage, finished or
-            not, and neither `resume` nor `overwrite` was asked for.
+        TrainingError: as `refuse_other_run`, or the state is damaged.
     """
-    unfinished = state_file(run_dir, stage)
-    if resume and overwrite:
-        raise UsageError(
-            "--resume goes on with a run and --overwrite replaces it; give one of them"
-        )
-    if resume:
-        return TrainingState.load(unfinished)
-    if overwrite:
-        return None
-    if unfinished.exists():
-        raise TrainingError(
-            f"{run_dir} holds an unfinished {stage} run; add --resume to go on with it, "
-            "or --overwrite to start again"
-        )
-    if result.exists():
-        raise TrainingError(
-            f"{result} is already trained; choose another folder or add --overwrite to replace it"
-        )
-    return None
+    refuse_other_run(run_dir, stage, resume=resume, overwrite=overwrite)
+    return TrainingState.load(state_file(run_dir, stage)) if resume else None
 
 
 def run_loop(
@@ -207,8 +181,7 @@ def open_accelerator(device: str) -> Accelerator:
     Args:
         device: `auto` (a GPU if there is one) or `cpu`.
     """
-    if device not in ("auto", "cpu"):
-        raise UsageError(f"--device {device!r} is not known; choose auto or cpu")
+    require_device(device)
     return Accelerator(cpu=device == "cpu")
 
 

@@ -26,6 +26,7 @@ from paecli.system.yaml_text import MAX_CONFIG_BYTES, parse_yaml, read_bounded_t
 Settings = dict[str, Any]
 
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+DEMO_PRESET = "demo"  # what `pae demo` trains
 
 
 def _within_limits(options: dict[str, float]) -> dict[str, float]:
@@ -45,7 +46,8 @@ class DataSettings(_Section):
     """Which images, and how they are split."""
 
     dataset: str = ""  # a name or a folder
-    image_size: int | None = Field(None, ge=1, le=1024)  # folders: pixels a side
+    image_size: int | None = Field(None, ge=1, le=1024)  # folders: pixels a side; of patches,
+    # that of a square of the same area
     channels: Literal[1, 3] | None = None  # folders: 1 grey, 3 RGB
     limit: int | None = Field(None, ge=1)  # use only so many training images
     # part of train kept for tuning and p-values; None: a twelfth, and more of few images
@@ -107,6 +109,7 @@ class AutoencoderSettings(_Section):
     """Stage 1, `pae train-ae`."""
 
     data: DataSettings = DataSettings()
+    features: Literal["none", "photo", "pixels"] = "none"  # patches of these instead of images
     network: Literal["infogan", "conv", "resnet", "mlp"] = "resnet"
     latent_size: int = Field(32, ge=1, le=LARGEST)
     network_options: Annotated[dict[str, bool | int | float], AfterValidator(_within_limits)] = {}
@@ -137,6 +140,7 @@ class RunSettings(_Section):
 
 
 ANY_FOLDER = "folder"  # the preset for data without one of their own
+PATCHES = "patches"  # the preset for patches of feature maps
 
 
 def resolve(

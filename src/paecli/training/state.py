@@ -5,33 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from paecli.store.checkpoint import save_tensors
-from paecli.store.header import check_header_length
-from paecli.system.errors import CheckpointError, TrainingError
-
-STATE_KEY = "pae-training-state"
-DAMAGES = (CheckpointError, OSError, KeyError, TypeError, ValueError)
-
-
-class _Fields(BaseModel):
-    """What a state's text holds, checked; infinite losses do occur."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    settings: dict[str, Any]
-    epoch: int = Field(ge=0)
-    step: int = Field(ge=0)
-    loss_sum: float
-    seconds: float
-    best_metric: float | None
-    averaged_steps: int = Field(ge=0)
-    history: list[dict[str, int | float]]
-    threads: int | None = Field(None, ge=1)  # 0.1.0 did not record it
-    content_hash: str | None = None  # nor this
+from paecli.system.errors import TrainingError
+from paecli.training.run_folder import DAMAGES, STATE_KEY, read_state_fields
 
 
 @dataclass
@@ -65,14 +44,9 @@ class TrainingState:
         Raises:
             TrainingError: the file is missing or damaged.
         """
-        if not path.is_file():
-            raise TrainingError(
-                f"{path.parent} holds no interrupted run; start one without --resume"
-            )
+        fields = read_state_fields(path)
         try:
-            check_header_length(path)
             with safe_open(path, framework="pt") as file:
-                fields = _Fields.model_validate_json(file.metadata()[STATE_KEY])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return cls(**dict(fields), tensors=tensors)
         except (*DAMAGES, SafetensorError) as error:

@@ -7,12 +7,14 @@ from typer.testing import CliRunner
 
 from paecli.cli.app import app
 from paecli.data import write_image
+from paecli.restoration.samplers import draws
 
 KEYS = {
     "path", "map_file", "mean_file", "std_file", "samples_file", "overview_file", "modes", "chi2",
     "degrees_of_freedom", "missing_pixels", "mask_notes", "coverage", "method",
     "note", "diagnostics", "seconds",
 }  # fmt: skip
+DIAGNOSTICS = {"pareto_k", "rhat", "ess", "passed", "disagreement", "evidence_gap", "ancestors"}
 QUICK = ["--method", "laplace", "--starts", "8", "--samples", "4"]
 
 
@@ -35,6 +37,7 @@ def test_inpaint_prints_one_object_and_writes_its_files(
     assert set(answer["coverage"]) == {"50%", "80%", "95%"}
     assert sum(mode["weight"] for mode in answer["modes"]) == pytest.approx(1)
     assert answer["degrees_of_freedom"] == 14 * 28
+    assert set(answer["diagnostics"]) == DIAGNOSTICS
     for key in (key for key in KEYS if key.endswith("_file")):
         assert Path(answer[key]).is_file()
 
@@ -57,6 +60,29 @@ def test_without_json_standard_output_stays_empty(
     assert result.exit_code == 0, result.output
     assert result.stdout == ""
     assert "laplace" in result.stderr
+
+
+def test_a_failed_diagnostic_is_said_on_the_terminal(
+    image: Path, model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(draws, "PARETO_LIMIT", -1.0)
+    arguments = ["inpaint", str(image), "--mask", "left", "--model", str(model_file)]
+    more = ["--method", "is", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, [*arguments, *QUICK, *more])
+    assert result.exit_code == 0, result.output
+    assert "Pareto k" in result.stderr
+
+
+def test_nothing_observed_is_said_to_be_drawn_from_the_prior(
+    image: Path, model_file: Path, tmp_path: Path
+) -> None:
+    arguments = ["inpaint", str(image), "--mask", "random:1", "--model", str(model_file)]
+    result = CliRunner().invoke(app, [*arguments, "--json", "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    assert answer["method"] == "prior"
+    assert answer["diagnostics"]["passed"] is None
+    assert "drawn from the prior" in result.stderr.replace("\n", " ")
 
 
 @pytest.mark.parametrize(

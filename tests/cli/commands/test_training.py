@@ -18,7 +18,7 @@ from paecli.cli.training_options import difference
 from paecli.data.sets import places
 from paecli.store.checkpoint import read_header
 from paecli.system.errors import UsageError
-from paecli.training.run import state_file
+from paecli.training.run_folder import state_file
 
 QUICK = """
 autoencoder:

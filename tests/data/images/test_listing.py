@@ -7,8 +7,7 @@ import torch
 from PIL import Image
 
 from paecli.data import find_images, write_image
-from paecli.data.images.files import find_all
-from paecli.data.images.listing import image_endings, list_images
+from paecli.data.images.listing import find_all, image_endings, list_images
 from paecli.system.errors import DataError
 
 Writer = Callable[..., list[Path]]

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from paecli.data import load_dataset
-from paecli.data.sets.bundled_samples import BUNDLED
+from paecli.data.sets.named_sets import BUNDLED
 
 
 @pytest.mark.parametrize("name", BUNDLED)

@@ -45,11 +45,15 @@ def demo(
 
         pae demo --model fmnist-32 --out tour
     """
-    from paecli.demo import PRESET, run_demo
-    from paecli.report.demo_page import write_demo
-    from paecli.training.settings import resolve
+    from paecli.cli.checks import check_model
+    from paecli.training.settings import DEMO_PRESET, resolve
 
-    settings = resolve(preset=PRESET, file=config, flags={})
+    settings = resolve(preset=DEMO_PRESET, file=config, flags={})
+    if model is not None:
+        check_model(model)
+    from paecli.demo import run_demo
+    from paecli.report.demo_page import write_demo
+
     report = run_demo(settings, out, model_name=model, progress=RichProgress())
     page = write_demo(report, out)
     if json:

@@ -33,9 +33,15 @@ def denoise(
 
         pae denoise photos/ --noise 0.1 --model runs/fmnist --json
     """
-    from paecli.restoration.files import RestoreSettings
-
-    settings = RestoreSettings(
-        noise=noise, method=method, samples=samples, starts=starts, seed=seed
+    run(
+        image,
+        model,
+        out=out,
+        truth=truth,
+        as_json=json,
+        noise=noise,
+        method=method,
+        samples=samples,
+        starts=starts,
+        seed=seed,
     )
-    run(image, model, settings, out=out, truth=truth, as_json=json)

@@ -9,7 +9,7 @@ from paecli.cli.console import print_json, print_table
 from paecli.cli.options import DataDir, Json, RegistryAddress
 
 if TYPE_CHECKING:
-    from paecli.diagnosis import Diagnosis
+    from paecli.diagnosis.diagnose import Diagnosis
 
 MEGABYTE = 1e6
 
@@ -23,7 +23,7 @@ def doctor(registry: RegistryAddress = None, data_dir: DataDir = None, json: Jso
 
         pae doctor --json
     """
-    from paecli.diagnosis import diagnose
+    from paecli.diagnosis.diagnose import diagnose
 
     diagnosis = diagnose(registry=registry, data_dir=data_dir)
     if json:

@@ -10,6 +10,7 @@ import typer
 
 from paecli.cli.console import RichProgress, print_json, print_table, say
 from paecli.cli.options import DataDir, Json, Model, Report, Seed, Threads, refuse_useless
+from paecli.model.requirements import require_features
 
 if TYPE_CHECKING:
     from paecli.evaluation.result import Evaluation
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 class Features(StrEnum):
     """The feature networks."""
 
+    auto = "auto"
     inception = "inception"
     classifier = "classifier"
+    photo = "photo"
 
 
 def evaluate(
@@ -34,9 +37,10 @@ def evaluate(
         Features,
         typer.Option(
             help="Network for --fid and --kid: inception is the standard (95 MB download, hours on "
-            "a CPU), classifier is bundled (grey 28 x 28 images, about a minute)."
+            "a CPU), photo takes colour and any size (the extra `photo`), classifier is bundled "
+            "(grey 28 x 28 images, about a minute). auto: the first of these that can be had."
         ),
-    ] = Features.inception,
+    ] = Features.auto,
     inception_weights: Annotated[
         Path | None,
         typer.Option(
@@ -77,6 +81,13 @@ def evaluate(
     if not (fid or kid):
         unused = ("features", "inception_weights", "samples")
         refuse_useless(context, unused, "they need --fid or --kid")
+    from paecli.cli.checks import check_model, check_readable, check_training_set
+
+    contents = check_model(model, flow=fid or kid)
+    if fid or kid:
+        require_features(features.value, contents.image_shape)
+        check_readable(inception_weights)
+    check_training_set(contents.header, instead=dataset, data_dir=data_dir)
     from paecli.evaluation.evaluate import SampleQualityOptions, evaluate
 
     compare = SampleQualityOptions(

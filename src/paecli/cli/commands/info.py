@@ -23,7 +23,7 @@ def info(model: Model = None, json: Json = False) -> None:
         pae info runs/fmnist --json
     """
     from paecli.store.describe import describe_model
-    from paecli.store.runs import find_model
+    from paecli.store.find_model import find_model
 
     description = describe_model(find_model(model))
     fields = _fields(description)
@@ -48,6 +48,7 @@ def _fields(described: ModelDescription) -> dict[str, Any]:
         },
         "autoencoder": header.autoencoder,
         "flow": header.flow,
+        **({"patches": header.patches.model_dump()} if header.patches else {}),
         "autoencoder_hash": header.autoencoder_hash,
         "data": header.data,
         "preprocessing": header.preprocessing,

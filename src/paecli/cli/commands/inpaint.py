@@ -51,9 +51,12 @@ def inpaint(
 
         pae inpaint photos/ --mask random:0.95 --noise 0.1 --out restored
     """
-    from paecli.restoration.files import RestoreSettings
-
-    settings = RestoreSettings(
+    run(
+        image,
+        model,
+        out=out,
+        truth=truth,
+        as_json=json,
         mask=mask,
         invert_mask=invert_mask,
         noise=noise,
@@ -62,4 +65,3 @@ def inpaint(
         starts=starts,
         seed=seed,
     )
-    run(image, model, settings, out=out, truth=truth, as_json=json)

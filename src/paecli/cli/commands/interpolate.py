@@ -7,6 +7,7 @@ import typer
 
 from paecli.cli.console import RichProgress, print_json, say
 from paecli.cli.options import DataDir, Json, ModelOption, Out, Threads
+from paecli.data.sets.places import parse_place
 
 End = Annotated[
     str,
@@ -41,13 +42,19 @@ def interpolate(
 
         pae interpolate test:3 test:12 --model runs/fmnist --steps 12
     """
+    from paecli.cli.checks import check_image, check_model
+
+    file = check_model(model).path
+    for name in (a, b):
+        if parse_place(name) is None:
+            check_image(Path(name))
     from paecli import sampling
     from paecli.data import write_image
     from paecli.report.pictures import path_picture
     from paecli.store.runs import load_with_header
     from paecli.system.files import write_atomically
 
-    pae, header = load_with_header(model)
+    pae, header = load_with_header(file)
     start, end = sampling.read_ends(
         (a, b), model=pae, header=header, data_dir=data_dir, progress=RichProgress()
     )

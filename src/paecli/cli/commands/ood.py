@@ -6,11 +6,19 @@ from typing import Annotated
 
 import typer
 
+from paecli.cli.checks import check_images, check_model, check_training_set
 from paecli.cli.options import DataDir, Json, ModelOption, Report, Seed, Threads, refuse_useless
+from paecli.data.sets.places import require_comparison
+from paecli.model.requirements import (
+    DEFAULT_SCORE,
+    PATCH_SCORE,
+    require_normal_scores,
+    require_rate,
+    require_scores,
+)
 from paecli.system.errors import ImageError, UsageError
 
 FOUND_OUTLIER = 3  # exit code of --fail-on-outlier
-DEFAULT_SCORE = "combined"  # of the p-values
 
 
 def ood(
@@ -82,6 +90,23 @@ def ood(
         Path | None,
         typer.Option(help="Write a PNG of the most unusual images.", show_default=False),
     ] = None,
+    maps: Annotated[
+        Path | None,
+        typer.Option(
+            "--maps",
+            help="Write a heat map of each image, and a table of unusual regions, to this folder.",
+            show_default=False,
+        ),
+    ] = None,
+    truth_masks: Annotated[
+        Path | None,
+        typer.Option(
+            "--truth-masks",
+            help="Folder of true masks, white where defective, called like the images: measure "
+            "how well the maps find them. Images without a mask count as good.",
+            show_default=False,
+        ),
+    ] = None,
     report: Report = None,
     limit: Annotated[
         int | None,
@@ -97,9 +122,14 @@ def ood(
     With images: a p-value for each, the share of normal images that are at least as unusual.
     Without: how well the model's scores tell whole data sets from its own.
 
+    With --maps also where: pixels by their p-values, and outlined regions. The share of normal
+    images with any region is at most --fpr.
+
     Examples:
 
         pae ood photo.png
+
+        pae ood runs/tiles incoming/ --maps maps/
 
         pae ood runs/fmnist incoming/ --fdr 0.1 --csv flags.csv --fail-on-outlier
 
@@ -109,17 +139,21 @@ def ood(
     if images and against:
         raise UsageError("give images or --against, not both")
     if images:
-        from paecli.cli.outlier_images import flag
-
         refuse_useless(context, ("limit", "data_dir", "seed"), "they are for --against")
         _one_score_only(score)
+        chosen = score[0] if score else None
+        file = _check_flagging(name, images, chosen, fpr if fdr is None else fdr)
+        from paecli.cli.outlier_images import flag
+
         flagged, unreadable = flag(
-            name,
+            file,
             images,
-            score=(score or [DEFAULT_SCORE])[0],
+            score=chosen,
             fpr=fpr,
             fdr=fdr,
             files=(csv_file, json_lines, picture),
+            maps=maps,
+            truth=truth_masks,
             report=report,
             as_json=json,
         )
@@ -131,16 +165,18 @@ def ood(
                 "mend or remove them"
             )
         return
-    if fail_on_outlier or csv_file or json_lines or picture or fdr is not None:
+    files = csv_file or json_lines or picture or maps or truth_masks
+    if fail_on_outlier or files or fdr is not None:
         raise UsageError(
-            "--fail-on-outlier, --csv, --jsonl, --picture and --fdr need images; "
-            "give image files or folders"
+            "--fail-on-outlier, --csv, --jsonl, --picture, --maps, --truth-masks and --fdr need "
+            "images; give image files or folders"
         )
     refuse_useless(context, ("fpr",), "it needs image files or folders")
+    file = _check_comparison(name, against or [], score or [], data_dir)
     from paecli.cli.outlier_sets import compare
 
     compare(
-        name,
+        file,
         against or [],
         scores=score,
         data_dir=data_dir,
@@ -165,7 +201,7 @@ def split_arguments(arguments: Sequence[str], model: str | None) -> tuple[str | 
 
 def _is_model(argument: str) -> bool:
     from paecli.data.images.listing import image_endings
-    from paecli.store.runs import AUTOENCODER_FILE, MODEL_FILE
+    from paecli.system.outputs import AUTOENCODER_FILE, MODEL_FILE
 
     path = Path(argument)
     if path.is_dir():
@@ -174,6 +210,34 @@ def _is_model(argument: str) -> bool:
         return True
     # what does not exist and is not called like an image can only be a registry name
     return not path.exists() and path.suffix.lower() not in image_endings()
+
+
+def _check_flagging(
+    name: str | None, images: Sequence[str], chosen: str | None, rate: float
+) -> Path:
+    """Refuses what cannot work, before torch is imported; returns the model's file."""
+    contents = check_model(name, patches=True)
+    score = chosen or (DEFAULT_SCORE if contents.header.patches is None else PATCH_SCORE)
+    if contents.header.patches is None:
+        require_scores([score])
+    elif score != PATCH_SCORE:
+        raise UsageError(f"a model of patches has one score, {PATCH_SCORE}; drop --score {score}")
+    require_normal_scores(score, contents.normal_scores)
+    require_rate(rate, contents.normal_scores[score])
+    check_images([Path(image) for image in images])
+    return contents.path
+
+
+def _check_comparison(
+    name: str | None, against: Sequence[str], scores: Sequence[str], data_dir: Path | None
+) -> Path:
+    """Refuses what cannot work, before torch is imported; returns the model's file."""
+    contents = check_model(name)
+    check_training_set(contents.header, data_dir=data_dir)
+    require_scores(scores)
+    for each in against:
+        require_comparison(each)
+    return contents.path
 
 
 def _one_score_only(score: Sequence[str] | None) -> None:

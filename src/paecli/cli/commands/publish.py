@@ -45,11 +45,18 @@ def publish(
 
         pae download fmnist-32 --registry registry
     """
+    from paecli.store.contents import read_header
+    from paecli.store.find_model import find_model
+    from paecli.store.publication_plan import plan_publication
+
+    path = find_model(model)
+    plan_publication(
+        read_header(path), folder=to, name=name, licence=licence, description=description
+    )
     from paecli.store import publish as workflow
-    from paecli.store.runs import find_model
 
     published = workflow.publish(
-        find_model(model),
+        path,
         folder=to,
         name=name,
         licence=licence,

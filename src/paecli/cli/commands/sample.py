@@ -7,6 +7,7 @@ import typer
 
 from paecli.cli.console import print_json, say
 from paecli.cli.options import Json, Model, Out, Seed, Threads
+from paecli.model.requirements import require_temperature
 
 
 def sample(
@@ -34,15 +35,17 @@ def sample(
 
         pae sample runs/fmnist -n 10000 --files --out drawn --json
     """
+    from paecli.cli.checks import check_model
+
+    require_temperature(temperature)
+    file = check_model(model).path
     from paecli.data import write_image
-    from paecli.report.pictures import image_grid
+    from paecli.report.grid import image_grid
     from paecli.sampling import draw_samples
     from paecli.store.runs import load_with_header
     from paecli.system.files import write_atomically
 
-    drawn = draw_samples(
-        load_with_header(model)[0], count=count, temperature=temperature, seed=seed
-    )
+    drawn = draw_samples(load_with_header(file)[0], count=count, temperature=temperature, seed=seed)
     grid = out / "grid.png"
     write_atomically(grid, image_grid(drawn.images))
     digits = len(str(count))

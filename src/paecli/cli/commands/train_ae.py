@@ -1,13 +1,15 @@
 """`pae train-ae`."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from paecli.cli import training_options as options
 from paecli.cli.console import RichProgress
 from paecli.cli.options import DataDir, Json, Threads
+from paecli.data.sets.places import require_dataset
 from paecli.system.errors import UsageError
 
 
@@ -29,6 +31,14 @@ def train_ae(
             "fmnist-mini, mnist-mini) or a folder of images."
         ),
     ],
+    features: Annotated[
+        str | None,
+        typer.Option(
+            help="Folders: learn patches of these instead of whole images, to find defects: photo "
+            "(a network trained on photographs; needs the extra `photo`), pixels, or none.",
+            show_default="none",
+        ),
+    ] = None,
     preset: options.Preset = None,
     config: options.Config = None,
     latent_size: Annotated[
@@ -53,7 +63,12 @@ def train_ae(
         ),
     ] = None,
     image_size: Annotated[
-        int | None, typer.Option(help="Folders: pixels a side.", min=1, show_default=False)
+        int | None,
+        typer.Option(
+            help="Folders: pixels a side; with --features, of a square of the same area.",
+            min=1,
+            show_default=False,
+        ),
     ] = None,
     channels: Annotated[
         int | None, typer.Option(help="Folders: 1 (grey) or 3 (RGB).", show_default=False)
@@ -98,18 +113,24 @@ def train_ae(
 
         pae train-ae holiday-photos/ --image-size 64 --out runs/photos
 
+        pae train-ae tiles/ --features photo
+
         pae train-ae fmnist --resume
     """
     del list_presets
     from paecli.data.dataset_names import absolute_name
-    from paecli.train import train_autoencoder
-    from paecli.training.autoencoder import STAGE, settings_of_interrupted_run
-    from paecli.training.settings import requested, resolve
+    from paecli.training.run_folder import (
+        AUTOENCODER_STAGE,
+        refuse_other_run,
+        require_device,
+        settings_of_interrupted_run,
+    )
+    from paecli.training.settings import PATCHES, requested, resolve
 
     dataset = absolute_name(dataset, data_dir)
     name = Path(dataset).name if Path(dataset).is_dir() else dataset
     run_dir = out or Path("runs") / name
-    flags = {
+    flags: dict[str, dict[str, Any]] = {
         "autoencoder": {
             "data": {
                 "dataset": dataset,
@@ -117,6 +138,7 @@ def train_ae(
                 "channels": channels,
                 "limit": limit,
             },
+            "features": features,
             "network": network,
             "latent_size": latent_size,
             "objective": {"loss": loss},
@@ -131,12 +153,29 @@ def train_ae(
             "seed": seed,
         }
     }
+    if features not in (None, "none"):
+        refuse_options_of_images(flags["autoencoder"], channels=channels)
+        preset = preset or PATCHES
     if resume:
-        settings = settings_of_interrupted_run(run_dir, STAGE, data_dir=data_dir)
+        settings = settings_of_interrupted_run(run_dir, data_dir=data_dir)
         asked = requested(preset=preset, file=config, flags=flags)
-        options.refuse_other_settings(settings, asked, run_dir=run_dir, stage=STAGE)
+        options.refuse_other_settings(settings, asked, run_dir=run_dir, stage=AUTOENCODER_STAGE)
     else:
         settings = resolve(preset=preset, file=config, flags=flags, fallback=name)
+    require_device(device)
+    require_dataset(settings.autoencoder.data.dataset)
+    refuse_other_run(run_dir, AUTOENCODER_STAGE, resume=resume, overwrite=overwrite)
+    if settings.autoencoder.features != "none":
+        from paecli.training.patches.jobs import train_patch_autoencoder
+
+        report = train_patch_autoencoder(
+            settings, run_dir=run_dir, overwrite=overwrite, progress=RichProgress()
+        )
+        following = f"pae train-flow {run_dir}"
+        options.show_training_report(report, next_command=following, as_json=json)
+        return
+    from paecli.train import train_autoencoder
+
     report = train_autoencoder(
         settings,
         run_dir=run_dir,
@@ -158,6 +197,25 @@ AUGMENT_NAMES = {
     "brightness": "brightness",
     "noise": "noise",
 }
+
+
+def refuse_options_of_images(flags: Mapping[str, Any], *, channels: int | None) -> None:
+    """Refuses options that mean nothing for patches, whose stage 1 is principal components.
+
+    Raises:
+        UsageError: names the first that was given.
+    """
+    given = {
+        "network": flags["network"],
+        "loss": flags["objective"]["loss"],
+        "augment": flags["augment"],
+        "channels": channels,
+        **flags["optimiser"],
+    }
+    for name, value in given.items():
+        if value:
+            option = "--" + ("optimiser" if name == "method" else name.replace("_", "-"))
+            raise UsageError(f"{option} has no meaning with --features; drop it")
 
 
 def parse_augment(text: str | None) -> dict[str, float]:

@@ -77,14 +77,24 @@ def train_flow(
 
         pae train-flow runs/fmnist --resume
     """
+    patches = _holds_patches(model)
     if measure_only:
         refuse_useless(context, TRAINING_OPTIONS, "--measure-only trains nothing")
-        _measure(model, data_dir, as_json=json)
+        _measure(model, data_dir, patches=patches, as_json=json)
         return
-    from paecli.train import train_flow
-    from paecli.training.flow import STAGE, resolve_flow_settings, settings_of_interrupted_flow
+    from paecli.cli.checks import check_training_set
+    from paecli.store.contents import read_header
+    from paecli.training.run_folder import (
+        FLOW_STAGE,
+        refuse_other_run,
+        require_device,
+        require_trained_autoencoder,
+        resolve_flow_settings,
+        settings_of_interrupted_flow,
+    )
     from paecli.training.settings import requested
 
+    header = read_header(require_trained_autoencoder(model))
     flags = {
         "flow": flow,
         "blocks": blocks,
@@ -102,9 +112,28 @@ def train_flow(
     if resume:
         settings = settings_of_interrupted_flow(model)
         asked = requested(preset=preset, file=config, flags={"flow": flags}).get("flow", {})
-        options.refuse_other_settings(settings, asked, run_dir=model, stage=STAGE)
+        options.refuse_other_settings(settings, asked, run_dir=model, stage=FLOW_STAGE)
     else:
         settings = resolve_flow_settings(model, preset=preset, file=config, flags=flags)
+    require_device(device)
+    refuse_other_run(model, FLOW_STAGE, resume=resume, overwrite=overwrite)
+    if patches:
+        from paecli.training.patches.jobs import train_patch_flow
+
+        report = train_patch_flow(
+            settings,
+            run_dir=model,
+            resume=resume,
+            overwrite=overwrite,
+            device=device,
+            progress=RichProgress(),
+        )
+        following = f"pae ood {model} IMAGES --maps maps/"
+        options.show_training_report(report, next_command=following, as_json=json)
+        return
+    check_training_set(header, data_dir=data_dir)
+    from paecli.train import train_flow
+
     report = train_flow(
         settings,
         run_dir=model,
@@ -117,10 +146,30 @@ def train_flow(
     options.show_training_report(report, next_command=f"pae eval {model}", as_json=json)
 
 
-def _measure(run_dir: Path, data_dir: Path | None, *, as_json: bool) -> None:
-    from paecli.train import measure_again
+def _holds_patches(run_dir: Path) -> bool:
+    """Tells whether a run folder holds a model of patches; no if it holds none."""
+    from paecli.store.contents import read_header
+    from paecli.system.outputs import AUTOENCODER_FILE
 
-    path = measure_again(run_dir, data_dir=data_dir, progress=RichProgress())
+    file = run_dir / AUTOENCODER_FILE
+    return file.is_file() and read_header(file).patches is not None
+
+
+def _measure(run_dir: Path, data_dir: Path | None, *, patches: bool, as_json: bool) -> None:
+    from paecli.cli.checks import check_training_set
+    from paecli.store.contents import read_header
+    from paecli.training.run_folder import require_trained_flow
+
+    header = read_header(require_trained_flow(run_dir))
+    if patches:
+        from paecli.training.patches.jobs import measure_patches_again
+
+        path = measure_patches_again(run_dir, progress=RichProgress())
+    else:
+        check_training_set(header, data_dir=data_dir)
+        from paecli.train import measure_again
+
+        path = measure_again(run_dir, data_dir=data_dir, progress=RichProgress())
     say(f"measured normal images again: {path}")
     if as_json:
         print_json({"model_file": str(path)})

@@ -12,14 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from paecli.data.images.pixels import (
-    centre_crop,
-    decode,
-    has_colour,
-    open_image,
-    oriented_size,
-    to_bytes,
-)
+from paecli.data.images.opening import has_colour, open_image, oriented_size
+from paecli.data.images.pixels import centre_crop, decode, to_bytes
 from paecli.data.memory import comfortable_bytes, require_space
 from paecli.data.sets.places import dataset_cache
 from paecli.system.errors import DataError, ImageError, WriteError

@@ -11,55 +11,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from PIL.ImageFile import ImageFile
 from torch import Tensor
 
+from paecli.data.images.opening import BITS, PHOTOMETRIC, WHITE_IS_ZERO, layout_of, tag_numbers
 from paecli.system.errors import ImageError
 
 TWELVE_BITS, SIXTEEN_BITS = 4095, 65_535
 # elsewhere 16 bits may be signed or counts without a scale
 KNOWN_RANGES = frozenset({"PNG", "PPM", "TIFF", "JPEG2000"})
-PHOTOMETRIC, BITS, PLANAR, SAMPLE_FORMAT = 262, 258, 284, 339  # TIFF tags
-WHITE_IS_ZERO, SEPARATE_PLANES, SIGNED = 0, 2, 2
-LAYOUT = "layout in the file"  # key in Pillow's notes of an image
 OTHER_ORDER = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
-
-
-def note_layout(image: Image.Image) -> None:
-    """Remembers how an image just opened lies in its file, which Pillow forgets on decoding."""
-    arguments = image.tile[0].args if isinstance(image, ImageFile) and image.tile else None
-    first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
-    image.info[LAYOUT] = first if isinstance(first, str) else ""
-
-
-def layout_of(image: Image.Image) -> str:
-    """Returns Pillow's name of the layout in the file (`RGB;16B`), empty where it has none."""
-    return str(image.info.get(LAYOUT, ""))
 
 
 def is_deep(image: Image.Image) -> bool:
     """Tells whether an opened image has more than 8 bits a value."""
     return image.mode[0] in "FI" or ";16" in layout_of(image)
-
-
-def refuse_misread(image: Image.Image, name: str) -> None:
-    """Refuses kinds of TIFF that Pillow reads wrongly without a word.
-
-    Args:
-        image: just opened.
-        name: its file, for the message.
-
-    Raises:
-        ImageError: signed integers, or 16-bit colours in separate planes.
-    """
-    tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
-    if SIGNED in _numbers(tags.get(SAMPLE_FORMAT)) or (image.mode == "I" and tags):
-        raise ImageError(
-            f"{name} has signed or 32-bit integers of no known range; save it with 8 or 16 bits"
-        )
-    wide = max(_numbers(tags.get(BITS)), default=8) > 8
-    if wide and tags.get(PLANAR) == SEPARATE_PLANES and len(image.getbands()) > 1:
-        raise ImageError(f"{name} has 16-bit colours in separate planes; save them interleaved")
 
 
 def deep_layers(image: Image.Image, file: IO[bytes], name: str) -> tuple[Tensor, Tensor | None]:
@@ -90,14 +55,10 @@ def deep_layers(image: Image.Image, file: IO[bytes], name: str) -> tuple[Tensor,
     return grey, (grey * SIXTEEN_BITS).round().ne(hidden).float()
 
 
-def _numbers(value: object) -> tuple[int, ...]:
-    return value if isinstance(value, tuple) else (value,) if isinstance(value, int) else ()
-
-
 def _integer_values(image: Image.Image, name: str) -> NDArray[np.float32]:
     if image.format not in KNOWN_RANGES:
         raise ImageError(f"{name} has integers of no known range; save it as PNG of 8 or 16 bits")
-    twelve = _numbers(getattr(image, "tag_v2", {}).get(BITS)) == (12,)
+    twelve = tag_numbers(getattr(image, "tag_v2", {}).get(BITS)) == (12,)
     values = np.array(image, dtype=np.float32)
     values /= TWELVE_BITS if twelve else SIXTEEN_BITS
     return values

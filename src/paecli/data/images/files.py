@@ -1,4 +1,4 @@
-"""Single image files: found, read as the model wants them, and written."""
+"""Single image files: read as the model wants them, and written."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from paecli.data.images.listing import list_images, summary_of
-from paecli.data.images.pixels import decode, open_image, oriented_size, to_bytes
-from paecli.system.errors import DataError, ImageError
+from paecli.data.images.opening import open_image, oriented_size
+from paecli.data.images.pixels import decode, to_bytes
+from paecli.system.errors import ImageError
 from paecli.system.files import replacing
 from paecli.system.outputs import SOFTWARE
 from paecli.system.progress import NullProgress, Progress
@@ -32,68 +32,6 @@ class ImageFile:
     pixels: Tensor
     original_size: tuple[int, int]
     resized: bool
-
-
-def find_images(
-    paths: Sequence[Path],
-    *,
-    leave_out: Path | None = None,
-    progress: Progress = NullProgress(),
-) -> list[Path]:
-    """Lists the images that files and folders (searched to any depth) stand for.
-
-    Args:
-        paths: files are taken whatever they are called, folders give what `list_images` finds.
-        leave_out: a folder that is about to be written to.
-        progress: told what in folders was passed over and why, and what cannot be looked at.
-
-    Returns:
-        Sorted paths, each once.
-
-    Raises:
-        DataError: a path does not exist, or there is no image at all.
-    """
-    images, unreadable = find_all(paths, leave_out=leave_out, progress=progress)
-    for _, reason in unreadable:
-        progress.say(f"Skipped: {reason}")
-    return images
-
-
-def find_all(
-    paths: Sequence[Path],
-    *,
-    leave_out: Path | None = None,
-    progress: Progress = NullProgress(),
-) -> tuple[list[Path], list[tuple[Path, str]]]:
-    """Lists images as `find_images` does, and what cannot be looked at with the reason."""
-    files = {path for path in paths if not path.is_dir()}
-    for path in files:
-        # a dangling link is no reason to leave the other paths alone, a misspelt name is
-        if not path.exists() and not path.is_symlink():
-            raise DataError(f"{path} does not exist; give image files or folders")
-    listings = [list_images(path, leave_out=leave_out) for path in paths if path.is_dir()]
-    summary = summary_of(listings)
-    if summary:
-        progress.say(f"passed over in folders: {summary}")
-    found = files.union(*(listing.images for listing in listings))
-    unreadable = [each for listing in listings for each in listing.unreadable]
-    if not found:
-        raise nothing_found(", ".join(map(str, paths)) or "nothing", summary, unreadable)
-    return sorted(found), unreadable
-
-
-def nothing_found(place: str, summary: str, unreadable: Sequence[tuple[Path, str]]) -> DataError:
-    """Returns the error that says why a place gives no image."""
-    reasons = [summary, *(reason for _, reason in unreadable[:1])]
-    why = "; ".join(reason for reason in reasons if reason)
-    return DataError(
-        f"no images in {place}{f' ({why})' if why else ''}; give PNG, JPEG, TIFF, WebP or BMP files"
-    )
-
-
-def images_below(folder: Path) -> list[Path]:
-    """Lists the images in a folder and its sub-folders, sorted; see `list_images`."""
-    return list_images(folder).images
 
 
 def read_image(path: Path, *, image_shape: tuple[int, int, int]) -> ImageFile:

@@ -10,7 +10,9 @@ from pathlib import Path
 from PIL import Image
 from PIL.ImageFile import StubImageFile
 
+from paecli.system.errors import DataError
 from paecli.system.outputs import is_own_picture, is_run_folder
+from paecli.system.progress import NullProgress, Progress
 
 # Pillow starts another program to read EPS, and knows of a film no more than its size
 NOT_DECODED = frozenset({"EPS", "MPEG"})
@@ -195,3 +197,65 @@ def summary_of(listings: Sequence[Listing]) -> str:
         total.other_endings += listing.other_endings
         total.folders_left_out += listing.folders_left_out
     return total.summary()
+
+
+def find_images(
+    paths: Sequence[Path],
+    *,
+    leave_out: Path | None = None,
+    progress: Progress = NullProgress(),
+) -> list[Path]:
+    """Lists the images that files and folders (searched to any depth) stand for.
+
+    Args:
+        paths: files are taken whatever they are called, folders give what `list_images` finds.
+        leave_out: a folder that is about to be written to.
+        progress: told what in folders was passed over and why, and what cannot be looked at.
+
+    Returns:
+        Sorted paths, each once.
+
+    Raises:
+        DataError: a path does not exist, or there is no image at all.
+    """
+    images, unreadable = find_all(paths, leave_out=leave_out, progress=progress)
+    for _, reason in unreadable:
+        progress.say(f"Skipped: {reason}")
+    return images
+
+
+def find_all(
+    paths: Sequence[Path],
+    *,
+    leave_out: Path | None = None,
+    progress: Progress = NullProgress(),
+) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """Lists images as `find_images` does, and what cannot be looked at with the reason."""
+    files = {path for path in paths if not path.is_dir()}
+    for path in files:
+        # a dangling link is no reason to leave the other paths alone, a misspelt name is
+        if not path.exists() and not path.is_symlink():
+            raise DataError(f"{path} does not exist; give image files or folders")
+    listings = [list_images(path, leave_out=leave_out) for path in paths if path.is_dir()]
+    summary = summary_of(listings)
+    if summary:
+        progress.say(f"passed over in folders: {summary}")
+    found = files.union(*(listing.images for listing in listings))
+    unreadable = [each for listing in listings for each in listing.unreadable]
+    if not found:
+        raise nothing_found(", ".join(map(str, paths)) or "nothing", summary, unreadable)
+    return sorted(found), unreadable
+
+
+def nothing_found(place: str, summary: str, unreadable: Sequence[tuple[Path, str]]) -> DataError:
+    """Returns the error that says why a place gives no image."""
+    reasons = [summary, *(reason for _, reason in unreadable[:1])]
+    why = "; ".join(reason for reason in reasons if reason)
+    return DataError(
+        f"no images in {place}{f' ({why})' if why else ''}; give PNG, JPEG, TIFF, WebP or BMP files"
+    )
+
+
+def images_below(folder: Path) -> list[Path]:
+    """Lists the images in a folder and its sub-folders, sorted; see `list_images`."""
+    return list_images(folder).images

@@ -11,87 +11,19 @@ Rules, the same for training folders and single images:
   antialiased bilinear filter.
 """
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageMode, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional
 
-from paecli.data.images.deep_pixels import (
-    deep_layers,
-    is_deep,
-    layout_of,
-    note_layout,
-    refuse_misread,
-)
-from paecli.system.errors import ImageError, PaeError
+from paecli.data.images.deep_pixels import deep_layers, is_deep
+from paecli.data.images.opening import has_colour, layout_of, oriented_size
 
-MAX_PIXELS = 128_000_000  # what is decoded at most; about 400 MB of RGB
-ORIENTATION = 0x0112  # EXIF tag
-TURNED = range(5, 9)  # EXIF orientations that swap width and height
-TIFF_WIDTH, TIFF_HEIGHT = 256, 257  # tags
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
 SPARE = 2  # a fast reduction leaves this many times the wanted size to the fine one
-
-
-@contextmanager
-def open_image(path: Path) -> Iterator[Image.Image]:
-    """Opens an image file; whatever is wrong with it comes out as one line.
-
-    Yields:
-        The image, not decoded yet.
-
-    Raises:
-        ImageError: missing, empty, not an image, damaged or too large.
-    """
-    _check_file(path)
-    try:
-        # Pillow warns of large and odd files; we have a limit of our own
-        # by its handle: from a name Pillow maps turned TIFFs into memory, with wrong rows
-        with (
-            warnings.catch_warnings(action="ignore"),
-            path.open("rb") as file,
-            Image.open(file) as image,
-        ):
-            if image.width * image.height > MAX_PIXELS:
-                raise Image.DecompressionBombError
-            refuse_misread(image, str(path))
-            note_layout(image)
-            yield image
-    except PaeError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise ImageError(
-            f"{path} has more than {MAX_PIXELS // 10**6} million pixels; make it smaller first"
-        ) from error
-    except UnidentifiedImageError as error:
-        raise ImageError(
-            f"{path} is not an image that can be read; convert it to PNG first"
-        ) from error
-    except Exception as error:  # Pillow's decoders fail in many ways on hostile files
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ImageError(
-            f"{path} cannot be decoded ({reason}); it may be damaged, save it again"
-        ) from error
-
-
-def oriented_size(image: Image.Image) -> tuple[int, int]:
-    """Returns `(height, width)` as seen by people, after the EXIF orientation."""
-    tags = getattr(image, "tag_v2", {})  # of a TIFF, whose `size` may be turned already
-    width = int(tags.get(TIFF_WIDTH, image.width))
-    height = int(tags.get(TIFF_HEIGHT, image.height))
-    turned = image.getexif().get(ORIENTATION) in TURNED
-    return (width, height) if turned else (height, width)
-
-
-def has_colour(image: Image.Image) -> bool:
-    """Tells whether an image has colours, by its format and not its pixels."""
-    return ImageMode.getmode(image.mode).basemode != "L"
 
 
 def decode(
@@ -191,18 +123,6 @@ def set_channels(pixels: Tensor, channels: int) -> Tensor:
 def to_bytes(pixels: Tensor) -> Tensor:
     """Rounds float pixels in [0, 1] to uint8."""
     return (pixels * 255).round().to(torch.uint8)
-
-
-def _check_file(path: Path) -> None:
-    try:
-        if not path.is_file():
-            state = "is not a regular file" if path.exists() else "does not exist"
-            raise ImageError(f"{path} {state}; give an image file such as a PNG")
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise ImageError(f"{path} is empty; save or download the image again")
-    except OSError as error:
-        raise ImageError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _deep_layers(image: Image.Image, path: Path) -> tuple[Tensor, Tensor | None]:

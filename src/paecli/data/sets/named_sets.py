@@ -1,4 +1,4 @@
-"""The data sets that are known by name, and where their files may be."""
+"""What is known by name: data sets, where their files may be, samples of them, changes of them."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -88,3 +88,21 @@ NAMED_SETS = {
         unpack_to="omniglot",
     ),
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A sample: which set it was drawn from, and how many images of it."""
+
+    original: str
+    train_count: int
+    test_count: int
+
+
+BUNDLED = {
+    "fmnist-mini": Bundle("fmnist", train_count=6000, test_count=1000),
+    "mnist-mini": Bundle("mnist", train_count=3000, test_count=500),
+}
+
+# what `paecli.data.transforms` makes of a set, to test outlier detection against
+TRANSFORM_NAMES = ("hflip", "vflip", "invert", "noise", "constant")

@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from paecli.data.sets.named_sets import NamedSet
+from paecli.data.sets.named_sets import BUNDLED, NAMED_SETS, TRANSFORM_NAMES, NamedSet
+from paecli.system.errors import DataError, UsageError
 from paecli.system.folders import cache_folder
 
 DATA_VARIABLE = "PAE_DATA"
@@ -35,6 +36,36 @@ def find_place(named: NamedSet, data_dir: Path | None) -> Path | None:
             if all(find_file(place, name) for name in named.files):
                 return place
     return None
+
+
+def require_dataset(name: str) -> None:
+    """Refuses a name that is neither a data set's nor a folder's.
+
+    Raises:
+        DataError: names the sets that are known.
+    """
+    if name not in NAMED_SETS and name not in BUNDLED and not Path(name).is_dir():
+        known = ", ".join([*NAMED_SETS, *BUNDLED])
+        raise DataError(f"{name!r} is neither a folder of images nor a data set; sets: {known}")
+
+
+def require_comparison(name: str) -> None:
+    """Refuses a name that stands for no set to compare a model's own with.
+
+    Raises:
+        UsageError: neither a transform, nor a data set, nor a folder.
+    """
+    known = [*TRANSFORM_NAMES, *NAMED_SETS, *BUNDLED]
+    if name not in known and not Path(name).is_dir():
+        raise UsageError(f"--against {name}: neither a folder nor one of {', '.join(known)}")
+
+
+def parse_place(text: str) -> tuple[str, int] | None:
+    """Reads `test:12` or `train:12`, a place in a data set; None if it names a file instead."""
+    part, _, index = text.partition(":")
+    if part not in ("train", "test") or not index.isdecimal() or Path(text).exists():
+        return None
+    return part, int(index)
 
 
 def find_file(folder: Path, name: str) -> Path | None:

@@ -1,16 +1,20 @@
 """Reads the files of the named data sets; one function a kind."""
 
 from collections.abc import Callable, Sequence
+from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from paecli.data.dataset import ImageSplit
 from paecli.data.images.decoded import Recipe, decode_files
-from paecli.data.images.files import images_below
+from paecli.data.images.listing import images_below
 from paecli.data.sets.idx import read_idx
-from paecli.data.sets.named_sets import NAMED_SETS, NamedSet
+from paecli.data.sets.named_sets import BUNDLED, NAMED_SETS, NamedSet
 from paecli.data.sets.places import find_file
 from paecli.system.errors import DataError
 from paecli.system.progress import Progress
@@ -18,6 +22,8 @@ from paecli.system.progress import Progress
 Splits = tuple[ImageSplit, ImageSplit]
 
 OMNIGLOT_SIZE = 28  # as MNIST, which it is compared with
+TILES_PER_ROW = 100
+TILE = 28  # pixels a side, in the sheets of bundled samples
 CELEBA_SIZE = 64
 CELEBA_CROP = 140  # side of the face region, as in Tolstikhin et al., arXiv:1711.01558
 CELEBA_FIRST_VALIDATION = 162_771  # image numbers, from the official partition
@@ -150,6 +156,31 @@ def _omniglot_split(
     number = {character: index for index, character in enumerate(classes)}
     labels = torch.tensor([number[characters[index]] for index in kept.tolist()])
     return ImageSplit(images, labels, classes)
+
+
+def load_bundled(name: str) -> tuple[ImageSplit, ImageSplit]:
+    """Loads the training and test images of a sample that ships with the package.
+
+    Args:
+        name: a key of `BUNDLED`.
+    """
+    classes = NAMED_SETS[BUNDLED[name].original].classes
+    train, test = (_read_sheet(sheet_path(name, part), classes) for part in ("train", "test"))
+    return train, test
+
+
+def sheet_path(name: str, part: str) -> Traversable:
+    """Returns where the sheet of a sample's `train` or `test` images is."""
+    return resources.files("paecli.data") / "bundled" / f"{name}-{part}.png"
+
+
+def _read_sheet(path: Traversable, classes: tuple[str, ...]) -> ImageSplit:
+    with path.open("rb") as file, Image.open(file) as sheet:
+        pixels = torch.from_numpy(np.array(sheet))
+    tiles = pixels.reshape(-1, TILE, TILES_PER_ROW, TILE).permute(0, 2, 1, 3)
+    images = tiles.reshape(-1, 1, TILE, TILE).contiguous()
+    # tile k is of class k mod 10, so any first part is balanced too
+    return ImageSplit(images, torch.arange(len(images)) % len(classes), classes)
 
 
 READERS: dict[str, Callable[[NamedSet, Path, int | None, Progress], Splits]] = {

@@ -6,7 +6,6 @@ from torch import Tensor, nn
 from paecli.model.networks.layers import Centre, ChannelsLast, ResidualConvBlock
 
 FINE, COARSE = 64, 128  # channels at 14 x 14 and at 7 x 7
-IMAGE_SHAPE = (1, 28, 28)
 
 
 class GreyClassifier(nn.Module):

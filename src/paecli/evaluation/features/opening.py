@@ -8,18 +8,28 @@ from typing import Literal
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+from torch.nn import functional as F
 
-from paecli.evaluation.features.classifier import IMAGE_SHAPE, ClassifierFeatures, GreyClassifier
+from paecli.evaluation.features.classifier import ClassifierFeatures, GreyClassifier
 from paecli.evaluation.features.inception import InceptionFeatures
 from paecli.evaluation.features.network import FeatureNetwork
+from paecli.model.patches.lite0 import HEAD_CHANNELS, Lite0
+from paecli.model.requirements import CLASSIFIER_SHAPE, require_features
+from paecli.store.feature_weights import (
+    HOW_TO_INSTALL,
+    PHOTO_SHA256,
+    has_photo_weights,
+    open_photo_network,
+)
 from paecli.store.registry import fetch_file
-from paecli.system.errors import CheckpointError, UsageError
+from paecli.system.errors import CheckpointError, RegistryError
 from paecli.system.files import hash_file
 from paecli.system.progress import NullProgress, Progress
 
-FeatureName = Literal["inception", "classifier"]
+FeatureName = Literal["auto", "inception", "classifier", "photo"]
 INCEPTION_ENTRY = "inception-fid"  # names in the registry
 CLASSIFIER_ENTRY = "grey-classifier"
+PHOTO_SIDE = 112  # pixels that images are brought to; half the network's own, a quarter of its time
 CLASSIFIER_REVISION = 2  # raised with its layers; distances compare within one revision only
 
 
@@ -33,31 +43,55 @@ def open_feature_network(
     """Opens a feature network.
 
     Args:
-        name: `inception` (downloaded once, about 95 MB) or `classifier` (bundled, grey
-            28 x 28 images only).
+        name: `inception` (downloaded once, about 95 MB), `classifier` (bundled, grey
+            28 x 28 images only), `photo` (the extra `photo`), or `auto`: the first of
+            inception, photo and classifier that can be had.
         image_shape: `(channels, height, width)` of the images it is to see.
         inception_weights: pytorch-fid's weight file, instead of the registry's.
-        progress: told of a download.
+        progress: told of a download, and what was chosen instead of inception.
 
     Raises:
         UsageError: the classifier cannot take such images.
         RegistryError: the weights cannot be had.
         CheckpointError: the weight file is not one.
     """
+    if name == "auto":
+        return _open_best(image_shape, inception_weights, progress)
+    if name == "photo":
+        return PooledPhotoFeatures(open_photo_network(), identity=PHOTO_SHA256)
+    require_features(name, image_shape)
     if name == "inception":
         return _open_inception(
             inception_weights or fetch_file(INCEPTION_ENTRY, kind="features", progress=progress)
-        )
-    if image_shape != IMAGE_SHAPE:
-        raise UsageError(
-            f"--features classifier takes grey 28 x 28 images, the model's have shape "
-            f"{image_shape}; use --features inception"
         )
     return _open_classifier(
         fetch_file(
             CLASSIFIER_ENTRY, kind="features", revision=CLASSIFIER_REVISION, progress=progress
         )
     )
+
+
+def _open_best(
+    image_shape: tuple[int, int, int], inception_weights: Path | None, progress: Progress
+) -> FeatureNetwork:
+    try:
+        return open_feature_network(
+            "inception",
+            image_shape=image_shape,
+            inception_weights=inception_weights,
+            progress=progress,
+        )
+    except RegistryError as error:
+        if has_photo_weights():
+            other: FeatureName = "photo"
+        elif image_shape == CLASSIFIER_SHAPE:
+            other = "classifier"
+        else:
+            raise RegistryError(
+                f"{error}; without a network the extra `photo` would do: {HOW_TO_INSTALL}"
+            ) from error
+        progress.say(f"inception's weights cannot be had ({error}); --features {other} instead")
+    return open_feature_network(other, image_shape=image_shape, progress=progress)
 
 
 def _open_inception(file: Path) -> FeatureNetwork:
@@ -96,3 +130,32 @@ def _open_classifier(file: Path) -> FeatureNetwork:
 
 def _device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+class PooledPhotoFeatures:
+    """Averages over the last layer of EfficientNet-Lite0, trained on ImageNet.
+
+    Images are resized to 112 x 112 bilinearly with antialiasing; grey ones are repeated in three
+    channels.
+    """
+
+    name = "photo"
+    size = HEAD_CHANNELS
+    batch = 64
+
+    def __init__(self, network: Lite0, *, identity: str) -> None:
+        """Takes the network with its published weights, whose SHA-256 is `identity`."""
+        self.identity = identity
+        self.description = (
+            f"no FID: EfficientNet-Lite0 (ImageNet) pooled, images of {PHOTO_SIDE} x {PHOTO_SIDE} "
+            f"pixels, weights {identity[:8]}"
+        )
+        self._network = network
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Maps `(b, 1 or 3, h, w)` uint8 to `(b, 1280)` float32."""
+        x = images.float().expand(-1, 3, -1, -1)
+        if x.shape[-2:] != (PHOTO_SIDE, PHOTO_SIDE):
+            x = F.interpolate(x, size=(PHOTO_SIDE, PHOTO_SIDE), mode="bilinear", antialias=True)
+        return self._network(x)  # type: ignore[no-any-return]

@@ -5,11 +5,12 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from paecli.restoration.chains import run_chains, start_chains, warm_up
 from paecli.restoration.coordinates import LatentSpace
-from paecli.restoration.diagnostics import effective_sample_size, rhat
-from paecli.restoration.importance import log_ratios, pareto_smooth
 from paecli.restoration.mixture import Mixture
+from paecli.restoration.samplers.chains import run_chains, start_chains, warm_up
+from paecli.restoration.samplers.diagnostics import effective_sample_size, rhat
+from paecli.restoration.samplers.importance import log_ratios, pareto_smooth
+from paecli.restoration.samplers.particles import resample, take
 from paecli.restoration.target import Target
 
 KEPT = 256  # draws of an image that the answer is made of
@@ -20,6 +21,9 @@ FIRST_ROUND = 60  # steps; each further round makes the chains twice as long
 ROUNDS = 5
 RHAT_LIMIT = 1.05
 PARETO_LIMIT = 0.7  # arXiv:1507.02646, section 3
+DISAGREEMENT_LIMIT = 0.35  # of the mean images of two halves, in posterior standard deviations
+EVIDENCE_LIMIT = 1.5  # nats
+FEWEST_ANCESTORS = 3
 
 
 @dataclass(frozen=True)
@@ -29,20 +33,23 @@ class Draws:
     Attributes:
         points: `(n, s, k)`.
         score: `(n, s, k)` gradient of the log density that the draws follow.
+        ess: `(n,)` effective sample size; for chains the smallest over the latents.
         pareto_k: `(n,)` shape of the tail of the importance ratios; NaN without any.
         rhat: `(n,)` largest R-hat over the latents; NaN without chains.
-        ess: `(n,)` effective sample size; for chains the smallest over the latents.
+        disagreement: `(n,)` of two independent halves, see `Halves.disagreement`; NaN, like the
+            next two, without tempering.
+        evidence_gap: `(n,)` difference of their log evidences in nats.
+        ancestors: `(n,)` surviving draws of the prior in the half with fewer.
     """
 
     points: Tensor
     score: Tensor
+    ess: Tensor
     pareto_k: Tensor
     rhat: Tensor
-    ess: Tensor
-
-    def select(self, images: Tensor) -> "Draws":
-        """Returns the draws of some of the images; `images` is an index."""
-        return Draws(**{field.name: getattr(self, field.name)[images] for field in fields(self)})
+    disagreement: Tensor
+    evidence_gap: Tensor
+    ancestors: Tensor
 
     def put(self, images: Tensor, others: "Draws") -> "Draws":
         """Returns these draws with those of some images, an index `(m,)`, replaced."""
@@ -52,18 +59,33 @@ class Draws:
         }
         return Draws(**{name: old.index_copy(0, images, new) for name, (old, new) in pairs.items()})
 
+    def passed(self, method: str) -> Tensor | None:
+        """Tells whose diagnostics are good, `(n,)`; NaN never is. None: the method has none."""
+        if method == "is":
+            return self.pareto_k < PARETO_LIMIT
+        if method == "hmc":
+            return self.rhat <= RHAT_LIMIT
+        return self.halves_agree if method == "smc" else None
+
+    @property
+    def halves_agree(self) -> Tensor:
+        """`(n,)`: whether two independent halves of the run tell the same."""
+        same_mean = self.disagreement <= DISAGREEMENT_LIMIT
+        same_evidence = self.evidence_gap <= EVIDENCE_LIMIT
+        return same_mean & same_evidence & (self.ancestors >= FEWEST_ANCESTORS)
+
 
 def draw_modes(target: Target, mixture: Mixture) -> Draws:
     """Returns the best mode as the only draw: the method `map`."""
     points = mixture.only_best().means
-    return _draws(target, points, torch.zeros_like(points), ess=torch.ones(len(points)))
+    return make_draws(target, points, torch.zeros_like(points), ess=torch.ones(len(points)))
 
 
 def draw_from_mixture(target: Target, mixture: Mixture, generator: torch.Generator) -> Draws:
     """Draws from the mixture itself: the methods `laplace` and `mixture`."""
     points = mixture.sample(KEPT, generator)
     ess = torch.full((len(points),), float(KEPT))
-    return _draws(target, points, mixture.score(points), ess=ess)
+    return make_draws(target, points, mixture.score(points), ess=ess)
 
 
 def draw_from_prior(target: Target, space: LatentSpace, generator: torch.Generator) -> Draws:
@@ -78,7 +100,7 @@ def draw_from_prior(target: Target, space: LatentSpace, generator: torch.Generat
     u = space.base.sample(n * KEPT, generator=generator).to(target.data)
     points = space.from_base(u).detach().view(n, KEPT, k)
     ess = torch.full((n,), float(KEPT))
-    return _draws(target, points, target.score(points)[1], ess=ess)
+    return make_draws(target, points, target.score(points)[1], ess=ess)
 
 
 def draw_by_importance(target: Target, mixture: Mixture, generator: torch.Generator) -> Draws:
@@ -87,10 +109,10 @@ def draw_by_importance(target: Target, mixture: Mixture, generator: torch.Genera
     points = proposal.sample(PROPOSALS, generator)
     smoothed = [pareto_smooth(each) for each in log_ratios(target, proposal, points)]
     weights = torch.stack([weights for weights, _ in smoothed])
-    points = _resample(points, weights, generator)
+    points = take(points, resample(weights.log(), KEPT, generator))
     _, score = target.score(points.to(target.data))
     shapes = torch.tensor([shape for _, shape in smoothed])
-    return _draws(target, points, score, pareto_k=shapes, ess=1 / weights.square().sum(1))
+    return make_draws(target, points, score, pareto_k=shapes, ess=1 / weights.square().sum(1))
 
 
 def draw_by_chains(
@@ -130,32 +152,18 @@ def _summarise(target: Target, points: Tensor, score: Tensor) -> Draws:
         values.permute(1, 0, 2, 3).flatten(1, 2)[:, chosen] for values in (points, score)
     )
     ess = effective_sample_size(by_chain).amin(-1)
-    return _draws(target, pooled, pooled_score, rhat=rhat(by_chain).amax(-1), ess=ess)
+    return make_draws(target, pooled, pooled_score, rhat=rhat(by_chain).amax(-1), ess=ess)
 
 
-def _draws(
-    target: Target,
-    points: Tensor,
-    score: Tensor,
-    *,
-    ess: Tensor,
-    pareto_k: Tensor | None = None,
-    rhat: Tensor | None = None,
+def make_draws(
+    target: Target, points: Tensor, score: Tensor, *, ess: Tensor, **diagnostics: Tensor
 ) -> Draws:
+    """Returns draws `(n, s, k)` in the target's precision; diagnostics not given are NaN."""
+    names = [each.name for each in fields(Draws)][3:]
     unknown = torch.full((len(points),), torch.nan)
     return Draws(
-        points=points.to(target.data),
-        score=score.to(target.data),
-        ess=ess.float(),
-        pareto_k=unknown if pareto_k is None else pareto_k.float(),
-        rhat=unknown if rhat is None else rhat.float(),
+        points.to(target.data),
+        score.to(target.data),
+        ess.float(),
+        **{name: diagnostics.get(name, unknown).float() for name in names},
     )
-
-
-def _resample(points: Tensor, weights: Tensor, generator: torch.Generator) -> Tensor:
-    """Draws `KEPT` of the points `(n, s, k)` by weight, systematically."""
-    start = torch.rand(len(points), 1, generator=generator, dtype=torch.float64)
-    edges = weights.cumsum(1)
-    ticks = (start + torch.arange(KEPT)) / KEPT * edges[:, -1:]
-    chosen = torch.searchsorted(edges, ticks).clamp_max(points.shape[1] - 1)
-    return torch.take_along_dim(points, chosen.unsqueeze(-1), dim=1)

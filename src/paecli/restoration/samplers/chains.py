@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from paecli.restoration.importance import log_ratios
 from paecli.restoration.mixture import Mixture
+from paecli.restoration.samplers.hamiltonian import acceptance, kinetic, leapfrog
+from paecli.restoration.samplers.importance import log_ratios
 from paecli.restoration.target import Target
 
 LEAPFROGS = 4
@@ -120,20 +121,23 @@ def _trajectory(
     target: Target, mixture: Mixture, chains: Chains, generator: torch.Generator
 ) -> tuple[Chains, Tensor]:
     """Runs one trajectory; returns the chains and each image's mean acceptance `(n, 1)`."""
-    factors = mixture.factors_of(chains.component).to(chains.u)
     momentum = torch.randn(chains.u.shape, generator=generator).to(chains.u)
     jitter = 1 + JITTER * (2 * torch.rand(1, generator=generator).item() - 1)
-    step = (chains.step * jitter).unsqueeze(-1)
-    u, score, moving = chains.u, chains.score, momentum
-    moving = moving + 0.5 * step * _pull(factors, score)
-    for leapfrog in range(LEAPFROGS):
-        u = u + step * (factors @ moving.unsqueeze(-1)).squeeze(-1)
+
+    def evaluate(u: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
         log_prob, score = target.score(u)
-        half = 0.5 if leapfrog == LEAPFROGS - 1 else 1.0
-        moving = moving + half * step * _pull(factors, score)
-    energy = 0.5 * (moving.square().sum(-1) - momentum.square().sum(-1))
-    log_ratio = log_prob - chains.log_prob - energy
-    probability = log_ratio.nan_to_num(nan=-torch.inf).clamp_max(0).exp()
+        return (log_prob, score), score
+
+    u, end, (log_prob, score) = leapfrog(
+        chains.u,
+        momentum,
+        chains.score,
+        factors=mixture.factors_of(chains.component).to(chains.u),
+        step=(chains.step * jitter).unsqueeze(-1),
+        steps=LEAPFROGS,
+        evaluate=evaluate,
+    )
+    probability = acceptance(log_prob - chains.log_prob - kinetic(end) + kinetic(momentum))
     accepted = torch.rand(probability.shape, generator=generator).to(probability) < probability
     moved = replace(chains, u=u, log_prob=log_prob, score=score)
     return _where(accepted, moved, chains), probability.mean(1, keepdim=True)
@@ -156,11 +160,6 @@ def _jump(target: Target, mixture: Mixture, chains: Chains, generator: torch.Gen
     uniform = torch.rand(n, c, generator=generator).to(chains.u)
     accepted = uniform.log() < log_ratio.nan_to_num(nan=-torch.inf)
     return _where(accepted, Chains(u, log_prob, score, component, chains.step), chains)
-
-
-def _pull(factors: Tensor, score: Tensor) -> Tensor:
-    """Returns the gradient in component units: `L' score`."""
-    return (factors.transpose(-1, -2) @ score.unsqueeze(-1)).squeeze(-1)
 
 
 def _where(accepted: Tensor, new: Chains, old: Chains) -> Chains:

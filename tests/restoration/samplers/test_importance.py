@@ -2,7 +2,7 @@ import pytest
 import torch
 from scipy.stats import genpareto
 
-from paecli.restoration.importance import fit_pareto, pareto_quantile, pareto_smooth
+from paecli.restoration.samplers.importance import fit_pareto, pareto_quantile, pareto_smooth
 
 
 @pytest.mark.parametrize("shape", [-0.2, 0.3, 0.8])

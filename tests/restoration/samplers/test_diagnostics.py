@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from paecli.restoration.diagnostics import effective_sample_size, rhat
+from paecli.restoration.samplers.diagnostics import effective_sample_size, rhat
 
 
 def test_independent_draws_agree_and_count_fully() -> None:

@@ -7,18 +7,15 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-import torch
-from accelerate import PartialState
-
-from paecli.data.sets.bundled_samples import BUNDLED
-from paecli.data.sets.named_sets import NAMED_SETS
+from paecli.data.sets.named_sets import BUNDLED, NAMED_SETS
 from paecli.data.sets.places import find_place
+from paecli.diagnosis.compute import find_compute
 from paecli.store.cache import cache_size
 from paecli.store.registry import ask_registry
 from paecli.store.sources import choose_address
+from paecli.system.cores import available_cores
 from paecli.system.errors import RegistryError
 from paecli.system.folders import cache_folder
-from paecli.training.loop import choose_bfloat16
 
 LIBRARIES = (
     "paecli", "torch", "torchvision", "FrEIA", "safetensors", "accelerate", "numpy", "pillow",
@@ -81,27 +78,21 @@ def diagnose(*, registry: str | None = None, data_dir: Path | None = None) -> Di
         registry: address; None is the one in use.
         data_dir: where to look for data sets first.
     """
-    device = PartialState().device
+    compute = find_compute()
     return Diagnosis(
         versions={"python": platform.python_version()}
         | {name: metadata.version(name) for name in LIBRARIES},
         system=platform.platform(),
-        device=str(device),
-        threads=torch.get_num_threads(),
-        cores=_usable_cores(),
-        bfloat16=choose_bfloat16("auto", device),
+        device=compute.device,
+        threads=compute.threads,
+        cores=available_cores(),
+        bfloat16=compute.bfloat16,
         cache=cache_folder(),
         cache_bytes=cache_size(),
         cache_writable=_is_writable(cache_folder()),
         registry=_ask_registry(registry),
         datasets=_find_datasets(data_dir),
     )
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # Linux
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _is_writable(folder: Path) -> bool:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from paecli.restoration.masks import add_noise, missing_pixels
+from paecli.restoration.masks.drawing import add_noise, missing_pixels
 from paecli.system.errors import UsageError
 
 

@@ -7,7 +7,7 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 
 from paecli.data import ImageFile, read_image, write_image
-from paecli.restoration.mask_files import Mask, cover, read_mask
+from paecli.restoration.masks.files import Mask, cover, read_mask
 from paecli.system.errors import ImageError, UsageError
 
 SIDE = 28

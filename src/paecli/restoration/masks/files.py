@@ -8,15 +8,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from paecli.data.images.files import ImageFile
-from paecli.data.images.pixels import (
-    decode_layers,
-    open_image,
-    oriented_size,
-    reduction,
-    resize,
-    set_channels,
-)
-from paecli.restoration.masks import missing_pixels
+from paecli.data.images.opening import open_image, oriented_size
+from paecli.data.images.pixels import decode_layers, reduction, resize, set_channels
+from paecli.restoration.masks.drawing import missing_pixels
 from paecli.system.errors import ImageError
 
 NOTHING = "none"  # mask of `pae denoise`
@@ -50,7 +44,7 @@ def read_mask(spec: str, image: ImageFile, *, invert: bool = False, seed: int = 
     the holes are missing. Of a file with two values only, the brighter one is white.
 
     Args:
-        spec: `none`, a shape of `paecli.restoration.masks`, or a file. The corners of a box are
+        spec: `none`, a shape of `masks.shapes`, or a file. The corners of a box are
             those of the user's image; the other shapes cover what the model sees.
         image: the image it belongs to.
         invert: in a file white is observed instead.

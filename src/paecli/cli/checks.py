@@ -1,0 +1,135 @@
+"""What is wrong with a command line, told before torch is imported: at once, not after seconds.
+
+The library checks the same again, by the same functions where they need no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from paecli.data.images.listing import find_images
+from paecli.data.images.opening import open_image, oriented_size
+from paecli.data.sets.places import require_dataset
+from paecli.model.requirements import require_flow
+from paecli.restoration.masks.shapes import parse_mask
+from paecli.store.contents import ModelContents, read_contents
+from paecli.store.find_model import find_model
+from paecli.store.header import Header, require_whole_images
+from paecli.system.errors import CheckpointError
+
+ANY_SIZE = 2**31  # pixels a side
+
+
+def check_model(name: str | None, *, flow: bool = True, patches: bool = False) -> ModelContents:
+    """Finds the model that MODEL names, and reads what its file contains.
+
+    Args:
+        name: what the user typed.
+        flow: whether the command needs stage 2.
+        patches: whether it takes models of patches.
+
+    Raises:
+        CheckpointError: there is no such model, its header is damaged, or a stage is missing.
+        RegistryError: no model of that name, or it cannot be had.
+    """
+    contents = read_contents(find_model(name))
+    if not patches:
+        require_whole_images(contents.path, contents.header)
+    if flow:
+        require_flow(contents.header.flow is not None)
+    return contents
+
+
+def check_images(paths: Sequence[Path]) -> list[Path]:
+    """Lists the images that files and folders stand for; opens one that is alone.
+
+    Raises:
+        DataError: a path does not exist, or there is no image.
+        ImageError: the only image is none, or cannot be read.
+    """
+    images = find_images(paths)
+    if len(images) == 1:
+        check_image(images[0])
+    return images
+
+
+def check_image(path: Path) -> None:
+    """Opens an image without decoding it.
+
+    Raises:
+        ImageError: missing, empty, or not an image.
+    """
+    with open_image(path):
+        pass
+
+
+def check_training_set(
+    header: Header, *, instead: str | None = None, data_dir: Path | None = None
+) -> None:
+    """Refuses a model whose data set is a folder that is gone, where that set is needed.
+
+    Args:
+        header: of the model.
+        instead: another data set, if the user named one.
+        data_dir: where the folder may be by now, which only its images tell.
+
+    Raises:
+        DataError: neither a folder nor a data set.
+    """
+    name = instead or header.training_set
+    if name and data_dir is None:
+        require_dataset(name)
+
+
+def check_readable(file: Path | None) -> None:
+    """Opens a file that the user named, if any.
+
+    Raises:
+        CheckpointError: it cannot be opened.
+    """
+    if file is None:
+        return
+    try:
+        file.open("rb").close()
+    except OSError as error:
+        raise CheckpointError(f"cannot read {file}: {error.strerror}; check the path") from error
+
+
+def check_mask(spec: str, image_shape: tuple[int, int, int], image: Path) -> None:
+    """Reads the description of a mask, or opens its file.
+
+    Args:
+        spec: what the user typed.
+        image_shape: `(channels, height, width)` that the model takes.
+        image: the user's image, whose pixels the corners of a box count, or a folder of images.
+
+    Raises:
+        ImageError: a file that is no image.
+        UsageError: neither a file nor a shape that fits the model's images.
+    """
+    if Path(spec).is_file():
+        check_image(Path(spec))
+    else:
+        height, width = image_shape[1:]
+        if spec.startswith("box:"):
+            height, width = _size_of(image)
+        parse_mask(spec, height=height, width=width)
+
+
+def _size_of(image: Path) -> tuple[int, int]:
+    """Returns the `(height, width)` of an image; images of a folder are looked at one by one."""
+    if image.is_dir():
+        return ANY_SIZE, ANY_SIZE
+    with open_image(image) as opened:
+        return oriented_size(opened)
+
+
+def check_truth(truth: Path | None) -> None:
+    """Refuses an undamaged image, or folder of them, that does not exist.
+
+    Raises:
+        ImageError: it does not, or the file is no image.
+    """
+    if truth is not None and not truth.is_dir():
+        check_image(truth)

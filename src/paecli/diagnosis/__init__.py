@@ -1,0 +1,1 @@
+"""`pae doctor`: what a bug report needs to know of a machine."""

@@ -1,0 +1,116 @@
+"""What jobs ask of their arguments and of a model; told without torch, so before it is imported."""
+
+from collections.abc import Collection, Sequence
+from math import isfinite
+
+from paecli.system.errors import CheckpointError, UsageError
+
+FAST_SCORES = (
+    "log_prob",
+    "local_log_prob",
+    "nearest_distance",
+    "orientation",
+    "typicality",
+    "reconstruction_error",
+    "weighted_error",
+    "cycle_distance",
+    "combined",
+)
+DEFAULT_SCORE = "combined"  # of the p-values of models of whole images
+PATCH_SCORE = "top"  # the only one of models of patches
+SCORE_NAMES = (*FAST_SCORES, "marginal_likelihood")
+CLASSIFIER_SHAPE = (1, 28, 28)  # of the images that the bundled feature network takes
+
+
+def require_flow(has_flow: bool) -> None:
+    """Refuses a model of stage 1 alone.
+
+    Raises:
+        CheckpointError: only stage 1 is trained.
+    """
+    if not has_flow:
+        raise CheckpointError(
+            "this model has no flow yet; train it with `pae train-flow RUN_FOLDER`"
+        )
+
+
+def require_scores(names: Sequence[str]) -> None:
+    """Refuses names that no score has.
+
+    Raises:
+        UsageError: names the first.
+    """
+    for name in names:
+        if name not in SCORE_NAMES:
+            raise UsageError(f"no score {name!r}; choose one of {', '.join(SCORE_NAMES)}")
+
+
+def require_normal_scores(score: str, measured: Collection[str]) -> None:
+    """Refuses a score that was not measured on normal images.
+
+    Raises:
+        CheckpointError: it is not among those that were.
+    """
+    if score not in measured:
+        raise CheckpointError(
+            f"this model has no normal scores of {score!r} for p-values, it has: "
+            f"{', '.join(measured) or 'none'}; "
+            "`pae train-flow RUN_FOLDER --measure-only` stores those of all fast scores"
+        )
+
+
+def require_rate(rate: float, normal_count: int) -> None:
+    """Refuses a rate of false alarms that so few normal scores cannot tell.
+
+    Raises:
+        UsageError: it is below the smallest p-value, or NaN.
+    """
+    smallest = 1 / (normal_count + 1)
+    if not rate >= smallest:  # NaN, too
+        raise UsageError(
+            f"a rate of {rate:g} is finer than the model's {normal_count} normal scores can tell; "
+            f"use at least {smallest:.2g}"
+        )
+
+
+def require_temperature(temperature: float) -> None:
+    """Refuses a temperature that scales nothing.
+
+    Raises:
+        UsageError: negative, infinite or NaN.
+    """
+    if not 0 <= temperature < float("inf"):
+        raise UsageError(f"temperature {temperature} is out of range; give 0 or more, such as 0.8")
+
+
+def require_noise(noise: float) -> None:
+    """Refuses what is no standard deviation.
+
+    Raises:
+        UsageError: negative, infinite or NaN.
+    """
+    if not (isfinite(noise) and noise >= 0):
+        raise UsageError(f"noise is {noise}, it must be a standard deviation of 0 or more")
+
+
+def require_damage(noise: float, any_missing: bool) -> None:
+    """Refuses to restore what is whole.
+
+    Raises:
+        UsageError: there is neither noise nor a missing pixel.
+    """
+    if noise == 0 and not any_missing:
+        raise UsageError("no pixel is missing and there is no noise: nothing to restore")
+
+
+def require_features(name: str, image_shape: tuple[int, int, int]) -> None:
+    """Refuses images that a feature network cannot see.
+
+    Raises:
+        UsageError: the classifier takes no such images.
+    """
+    if name == "classifier" and image_shape != CLASSIFIER_SHAPE:
+        raise UsageError(
+            f"--features classifier takes grey 28 x 28 images, the model's have shape "
+            f"{image_shape}; use --features inception"
+        )

@@ -1,0 +1,144 @@
+"""`pae ood IMAGES...` with a model of patches: p-values, and where each image is unusual."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from paecli.data.images.files import find_all
+from paecli.data.images.photographs import read_photograph
+from paecli.model.patches.model import TOP, PatchPAE, enlarge, image_score
+from paecli.model.requirements import require_rate
+from paecli.outliers.conformal import benjamini_hochberg, p_values
+from paecli.outliers.flag_images import (
+    SHOWN,
+    FlagReport,
+    ScoredImage,
+    most_unusual_first,
+)
+from paecli.outliers.map_images import ImageMap, locate
+from paecli.system.errors import ImageError
+from paecli.system.progress import NullProgress, Progress
+
+THUMBNAIL = 128  # pixels a side of the most unusual images as they are shown
+
+
+def flag_photographs(
+    model: PatchPAE,
+    paths: Sequence[Path],
+    *,
+    fpr: float = 0.05,
+    fdr: float | None = None,
+    show: Callable[[ImageMap], None] | None = None,
+    leave_out: Path | None = None,
+    progress: Progress = NullProgress(),
+) -> FlagReport:
+    """Tells which images the model finds unusual, and where.
+
+    Args:
+        model: with a flow.
+        paths: image files and folders.
+        fpr: share of normal images that may be flagged, or have a region, by mistake.
+        fdr: if given, share of the flagged images that may be normal (Benjamini-Hochberg);
+            regions keep to `fpr`.
+        show: called with the map of every image.
+        leave_out: a folder that is about to be written to.
+        progress: told of every image.
+
+    Raises:
+        DataError: a path does not exist, or nothing in it can be read.
+        UsageError: the rate is smaller than the normal scores can tell.
+    """
+    start = time.perf_counter()
+    normal = model.normal_tops
+    for rate in (fpr, fdr):
+        if rate is not None:
+            require_rate(rate, len(normal))
+    files, closed = find_all(paths, leave_out=leave_out, progress=progress)
+    scored: list[ScoredImage] = []
+    unreadable: list[tuple[Path, str]] = []
+    with progress.task("scoring images", len(files)) as task:
+        for file in files:
+            try:
+                found, image = _score(model, file, fpr)
+            except ImageError as error:
+                unreadable.append((file, str(error)))
+            else:
+                scored.append(image)
+                if show is not None:
+                    show(found)
+            task.advance()
+    if not scored:
+        raise ImageError(unreadable[0][1])
+    images = _flagged(scored, normal, fpr, fdr)
+    unusual = tuple(most_unusual_first(images)[:SHOWN])
+    pixels, maps = _thumbnails(model, unusual, fpr)
+    return FlagReport(
+        images=images,
+        unreadable=(*closed, *unreadable),
+        score=TOP,
+        fpr=fpr,
+        fdr=fdr,
+        normal_count=len(normal),
+        unusual=unusual,
+        unusual_pixels=pixels,
+        unusual_reconstructions=None,
+        unusual_maps=maps,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _score(model: PatchPAE, file: Path, rate: float) -> tuple[ImageMap, ScoredImage]:
+    image = read_photograph(file)
+    surprise, energy = model.score_cells(image)
+    cells = model.compare(surprise, energy)
+    scores = enlarge(cells, (image.shape[-2], image.shape[-1]))
+    found = locate(model, file, image, scores, rate=rate)
+    return found, ScoredImage(
+        path=file,
+        p_value=1.0,
+        outlier=False,
+        score=image_score(cells),
+        log_prob=-surprise.mean().item(),
+        reconstruction_error=energy.mean().item(),
+        regions=found.regions,
+    )
+
+
+def _flagged(
+    scored: Sequence[ScoredImage], normal: Tensor, fpr: float, fdr: float | None
+) -> tuple[ScoredImage, ...]:
+    """Fills in p-values and flags, which may depend on all images."""
+    p = p_values(torch.tensor([image.score for image in scored], dtype=normal.dtype), normal)
+    outlier = p <= fpr if fdr is None else benjamini_hochberg(p, fdr)
+    return tuple(
+        replace(image, p_value=chance, outlier=flag)
+        for image, chance, flag in zip(scored, p.tolist(), outlier.tolist(), strict=True)
+    )
+
+
+def _thumbnails(
+    model: PatchPAE, images: Sequence[ScoredImage], rate: float
+) -> tuple[Tensor, Tensor]:
+    """Returns small pictures `(k, 3, h, w)` of images, and of their maps `(k, 1, h, w)`."""
+    pixels, maps = [], []
+    for image in images:
+        found, _ = _score(model, image.path, rate)
+        pixels.append(_fit(found.image.expand(3, -1, -1), fill=1.0))
+        maps.append(_fit(-found.p_values.log10().float()[None], fill=0.0))
+    return torch.stack(pixels), torch.stack(maps)
+
+
+def _fit(picture: Tensor, *, fill: float) -> Tensor:
+    """Shrinks a picture `(c, h, w)` into a square and fills up what is left."""
+    height, width = picture.shape[-2:]
+    scale = THUMBNAIL / max(height, width)
+    size = [max(round(side * scale), 1) for side in (height, width)]
+    small = F.interpolate(picture[None], size=size, mode="bilinear", antialias=True)[0]
+    square = picture.new_full((len(picture), THUMBNAIL, THUMBNAIL), fill)
+    square[:, : size[0], : size[1]] = small.clamp_min(0)
+    return square

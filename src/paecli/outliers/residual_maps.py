@@ -1,0 +1,81 @@
+"""Score maps of a PAE of whole images: where its reconstruction is wrong."""
+
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from paecli.data.images.pixels import resize, set_channels
+from paecli.model.model import Model
+from paecli.system.errors import CheckpointError
+
+SMOOTHING = 1.0  # standard deviation in pixels of the model; single pixels err by chance
+REACH = 3  # standard deviations at which the blur ends
+
+
+class ResidualMaps:
+    """Scores pixels by their squared residual in units of its usual size, blurred a little.
+
+    What is normal comes from the held-out images that a model keeps to measure its errors.
+    An image of another size is seen as the model sees it: cropped about the centre, shrunk.
+    """
+
+    def __init__(self, model: Model) -> None:
+        """Takes a trained model.
+
+        Raises:
+            CheckpointError: it keeps no held-out images.
+        """
+        if not model.calibration.fitted:
+            raise CheckpointError(
+                "this model keeps no held-out images to compare maps with; "
+                "`pae train-flow RUN_FOLDER --measure-only` stores some"
+            )
+        self.model = model
+
+    @cached_property
+    def _normal(self) -> Tensor:
+        return self._maps(self.model.calibration.images.float() / 255)
+
+    @cached_property
+    def normal_peaks(self) -> Tensor:
+        """`(n,)` ascending highest scores of held-out images."""
+        return self._normal.flatten(1).amax(1).sort().values
+
+    @cached_property
+    def normal_pixels(self) -> Tensor:
+        """`(m,)` ascending scores of their pixels."""
+        return self._normal.flatten().sort().values
+
+    def score_map(self, image: Tensor) -> Tensor:
+        """Maps an image `(c, h, w)` in [0, 1] to scores `(h, w)`, 0 outside what the model sees."""
+        channels, *size = self.model.image_shape
+        seen = resize(set_channels(image, channels), (size[0], size[1]))
+        scores = self._maps(seen[None])[None]
+        height, width = image.shape[-2:]
+        # undoes what `resize` does
+        scale = min(height / size[0], width / size[1])
+        tall, wide = (max(round(side * scale), 1) for side in size)
+        whole = scores.new_zeros(height, width)
+        top, left = (height - tall) // 2, (width - wide) // 2
+        whole[top : top + tall, left : left + wide] = F.interpolate(
+            scores, size=(tall, wide), mode="bilinear", align_corners=False
+        )[0, 0]
+        return whole
+
+    @torch.no_grad()
+    def _maps(self, images: Tensor) -> Tensor:
+        """Maps images `(b, c, h, w)` of the model's shape to scores `(b, h, w)`."""
+        residual = (images - self.model.reconstruct(images)) / self.model.sigma
+        return _blur(residual.square().mean(1, keepdim=True))[:, 0]
+
+
+def _blur(values: Tensor) -> Tensor:
+    """Blurs maps `(b, 1, h, w)` by a Gaussian."""
+    reach = int(REACH * SMOOTHING)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / SMOOTHING).square())
+    kernel = (kernel / kernel.sum()).to(values)
+    padded = F.pad(values, (reach,) * 4, mode="replicate")
+    blurred = F.conv2d(padded, kernel.view(1, 1, -1, 1))
+    return F.conv2d(blurred, kernel.view(1, 1, 1, -1))

@@ -1,0 +1,91 @@
+"""Heat maps: where an image is unusual, laid over it, on one scale for all images."""
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+from torch import Tensor
+
+from paecli.data.images.files import own_mark
+from paecli.outliers.map_images import ImageMap
+from paecli.report.pictures import as_pixels
+from paecli.report.plots import to_png
+
+COLOURS = "inferno"
+LEAST, MOST = 1.0, 4.0  # -log10 of the p-values at the ends of the scale: .1 and .0001
+COVER = 0.65  # how much the strongest colour hides of the image
+OUTLINE = (0, 255, 255)  # cyan, which neither grey images nor the scale have
+
+
+def heat_map(found: ImageMap) -> bytes:
+    """Lays the p-values of the pixels over an image and outlines its regions.
+
+    The scale is the same whatever the image: pixels as usual as those of normal images stay as
+    they are, and full colour means that one pixel in 10,000 of normal images is like this.
+
+    Returns:
+        A PNG file of the image's own size.
+    """
+    pixels = as_pixels(found.image[None])[0].astype(np.float32)
+    strength = _strength(found.p_values)
+    colours = colormaps[COLOURS](strength)[..., :3] * 255
+    cover = COVER * strength[..., None]
+    mixed = (pixels * (1 - cover) + colours * cover).round().astype(np.uint8)
+    mixed[_outline(found.inside)] = OUTLINE
+    buffer = BytesIO()
+    Image.fromarray(mixed).save(buffer, "png", pnginfo=own_mark())
+    return buffer.getvalue()
+
+
+def scale_picture() -> bytes:
+    """Draws the scale of the heat maps; returns a PNG file."""
+    figure = Figure(figsize=(4, 0.9))
+    axes = figure.add_axes((0.05, 0.55, 0.9, 0.3))
+    axes.imshow(np.linspace(0, 1, 256)[None], COLOURS, aspect="auto", extent=(-LEAST, -MOST, 0, 1))
+    ticks = np.arange(-LEAST, -MOST - 1, -1)
+    axes.set_xticks(ticks, [f"{10.0**tick:g}" for tick in ticks])
+    axes.set_yticks([])
+    axes.set_xlabel("p-value of a pixel against those of normal images")
+    return to_png(figure)
+
+
+def map_names(paths: Sequence[Path]) -> dict[Path, Path]:
+    """Chooses the file of each image's heat map, relative to the folder of maps.
+
+    Images in sub-folders keep them; two that differ only in their suffix keep it.
+    """
+    above = _common_folder(paths)
+    relative = {path: path.absolute().relative_to(above) for path in paths}
+    stems = [path.with_suffix("") for path in relative.values()]
+    return {
+        path: name.with_name(
+            f"{name.name if stems.count(name.with_suffix('')) > 1 else name.stem}-map.png"
+        )
+        for path, name in relative.items()
+    }
+
+
+def _common_folder(paths: Sequence[Path]) -> Path:
+    folder = paths[0].absolute().parent
+    while any(folder not in path.absolute().parents for path in paths):
+        folder = folder.parent
+    return folder
+
+
+def _strength(p_values: Tensor) -> NDArray[np.float32]:
+    """Maps p-values to [0, 1] along the scale."""
+    exponent = -torch.log10(p_values)
+    return ((exponent - LEAST) / (MOST - LEAST)).clamp(0, 1).float().numpy()
+
+
+def _outline(inside: Tensor) -> NDArray[np.bool_]:
+    """Returns the pixels just outside regions, which hides nothing of what is in them."""
+    region = inside.numpy()
+    return np.asarray(ndimage.binary_dilation(region, np.ones((3, 3))) & ~region)

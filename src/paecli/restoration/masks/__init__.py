@@ -1,0 +1,1 @@
+"""What is missing from an image: shapes in words, and mask files."""

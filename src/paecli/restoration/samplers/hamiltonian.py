@@ -1,0 +1,66 @@
+"""Trajectories of Hamiltonian Monte Carlo (Neal, arXiv:1206.1901) in given units.
+
+`u = F v` with a factor `F` of the covariance makes the density about round in `v`; in these
+units a leapfrog step has one length for all directions.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+State = TypeVar("State")
+Evaluate = Callable[[Tensor], tuple[State, Tensor]]
+
+
+def leapfrog(
+    u: Tensor,
+    momentum: Tensor,
+    score: Tensor,
+    *,
+    factors: Tensor,
+    step: Tensor,
+    steps: int,
+    evaluate: Evaluate[State],
+) -> tuple[Tensor, Tensor, State]:
+    """Follows one trajectory for each point.
+
+    Args:
+        u: `(n, s, k)` points.
+        momentum: `(n, s, k)` in the units of the factors.
+        score: `(n, s, k)` gradient of the log density at the points.
+        factors: `(n, s, k, k)` or `(n, 1, k, k)`.
+        step: `(n, s, 1)` or `(n, 1, 1)` length of a step.
+        steps: how many.
+        evaluate: maps points to what is known of the density there, and its gradient.
+
+    Returns:
+        The last points, momenta, and what `evaluate` told of the last points.
+    """
+    momentum = momentum + 0.5 * step * _pull(factors, score)
+    for index in range(steps):
+        u = u + step * _push(factors, momentum)
+        state, score = evaluate(u)
+        half = 0.5 if index == steps - 1 else 1.0
+        momentum = momentum + half * step * _pull(factors, score)
+    return u, momentum, state
+
+
+def acceptance(log_ratio: Tensor) -> Tensor:
+    """Returns Metropolis' probability of acceptance; a ratio that is NaN is never accepted."""
+    return log_ratio.nan_to_num(nan=-torch.inf).clamp_max(0).exp()
+
+
+def kinetic(momentum: Tensor) -> Tensor:
+    """Returns the kinetic energy of `(..., k)` momenta: `(...)`."""
+    return 0.5 * momentum.square().sum(-1)
+
+
+def _push(factors: Tensor, momentum: Tensor) -> Tensor:
+    return (factors @ momentum.unsqueeze(-1)).squeeze(-1)
+
+
+def _pull(factors: Tensor, score: Tensor) -> Tensor:
+    """Returns the gradient in the units of the factors: `F' score`."""
+    return (factors.mT @ score.unsqueeze(-1)).squeeze(-1)

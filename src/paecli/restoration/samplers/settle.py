@@ -1,0 +1,80 @@
+"""Draws by tempered Monte Carlo, which goes on until two independent halves agree."""
+
+import torch
+from torch import Tensor
+
+from paecli.restoration.samplers.agreement import Halves
+from paecli.restoration.samplers.draws import KEPT, Draws, make_draws
+from paecli.restoration.samplers.particles import resample
+from paecli.restoration.samplers.prior_pool import MOST_DRAWS, PriorPool
+from paecli.restoration.samplers.tempering import Tempered, temper
+from paecli.restoration.target import Target
+
+POPULATIONS = 2  # independent halves
+PARTICLES = 64  # of a half in one round
+PARTS = 2  # of the pool; later rounds begin with them again, since each takes seconds to decode
+
+
+def draw_by_tempering(
+    target: Target, pool: PriorPool, generator: torch.Generator, *, rounds: int
+) -> Draws:
+    """Runs rounds of tempered Monte Carlo until the halves agree.
+
+    Each round adds a population to either half, which weighs by its estimate of the evidence.
+
+    Args:
+        target: the posterior of one image over whitened latents.
+        pool: draws of the prior for both halves, in `PARTS` that the rounds begin with in turn.
+        generator: source of randomness.
+        rounds: how many at most.
+    """
+    twice = target.select(torch.zeros(POPULATIONS, dtype=torch.long))
+    runs: list[Tempered] = []
+    images: list[Tensor] = []
+    for index in range(rounds):
+        part = pool.for_image(target, index % PARTS)
+        runs.append(temper(twice, part, size=PARTICLES, generator=generator))
+        images.append(_wanted(twice, runs[-1].particles.points))
+        halves = _halves(runs, images)
+        draws = _summarise(target, runs, halves, generator)
+        if draws.halves_agree.all():
+            break
+    return draws
+
+
+@torch.no_grad()
+def _wanted(target: Target, points: Tensor) -> Tensor:
+    """Returns the missing pixels of the points' images, or all pixels if none is missing."""
+    missing = ~target.observed[0]
+    return target.images(points)[..., missing if missing.any() else ~missing]
+
+
+def _halves(runs: list[Tempered], images: list[Tensor]) -> Halves:
+    ancestors = [
+        index % PARTS * MOST_DRAWS + each.particles.ancestor for index, each in enumerate(runs)
+    ]
+    weights = [each.log_evidence[:, None].expand(POPULATIONS, PARTICLES) for each in runs]
+    return Halves(torch.cat(images, 1), torch.cat(weights, 1), torch.cat(ancestors, 1))
+
+
+def _summarise(
+    target: Target, runs: list[Tempered], halves: Halves, generator: torch.Generator
+) -> Draws:
+    """Draws `KEPT` of all particles by the evidence of their populations."""
+    points, score = (
+        torch.cat(values, 1).flatten(0, 1)
+        for values in (
+            [each.particles.points for each in runs],
+            [each.particles.at.score() for each in runs],
+        )
+    )
+    chosen = resample(halves.log_weights.reshape(1, -1), KEPT, generator)[0]
+    return make_draws(
+        target,
+        points[None, chosen],
+        score[None, chosen],
+        ess=torch.tensor([halves.effective_size()]),
+        disagreement=torch.tensor([halves.disagreement()]),
+        evidence_gap=torch.tensor([halves.evidence_gap()]),
+        ancestors=torch.tensor([float(halves.ancestors())]),
+    )

@@ -1,0 +1,84 @@
+"""What a model will be called in a registry, and whether it may be; told without torch."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from paecli.store.header import Header
+from paecli.store.index import INDEX_FILE, Entry, Index, IndexFile
+from paecli.store.registry import read_folder_index
+from paecli.system.errors import UsageError
+
+# stands for the file until there is one, so that all else can be checked before it is written
+BLANK = IndexFile(path="model", size=1, sha256="0" * 64)
+
+
+@dataclass(frozen=True)
+class PublicationPlan:
+    """What will be added to a registry.
+
+    Attributes:
+        entry: the new entry, its file still blank.
+        index: the registry's index as it is.
+    """
+
+    entry: Entry
+    index: Index
+
+
+def plan_publication(
+    header: Header, *, folder: Path, name: str | None, licence: str, description: str
+) -> PublicationPlan:
+    """Makes the entry of the next revision; writes nothing.
+
+    Args:
+        header: of the model.
+        folder: the registry, which need not exist.
+        name: what to call it; by default `DATASET-LATENT_SIZE`.
+        licence: SPDX identifier.
+        description: one line.
+
+    Raises:
+        RegistryError: the folder holds a damaged index.
+        UsageError: the name, licence, description or metrics cannot stand in an index.
+    """
+    name = name or default_name(header)
+    index = read_folder_index(folder) if (folder / INDEX_FILE).exists() else Index()
+    newest = index.find(name)
+    if newest is not None and newest.kind != "model":
+        raise UsageError(
+            f"{name} is the name of a {newest.kind} entry there; choose another --name"
+        )
+    try:
+        entry = Entry(
+            name=name,
+            kind="model",
+            revision=newest.revision + 1 if newest else 1,
+            description=description,
+            licence=licence,
+            metrics=header.metrics,
+            files=(BLANK,),
+        )
+    except ValidationError as error:
+        raise _unfit(name, error) from error
+    return PublicationPlan(entry, index)
+
+
+def default_name(header: Header) -> str:
+    """Returns `DATASET-LATENT_SIZE`, as the published models are called."""
+    data = Path(str(header.data.get("dataset") or "model")).name.lower()
+    return f"{re.sub(r'[^a-z0-9]+', '-', data).strip('-')}-{header.autoencoder['latent_size']}"
+
+
+def _unfit(name: str, error: ValidationError) -> UsageError:
+    problem = error.errors()[0]
+    field = str(problem["loc"][0])
+    if field == "name":
+        return UsageError(
+            f"{name!r:.80} cannot be a name; use lower-case letters, digits, '.', '-' and '_'"
+        )
+    return UsageError(
+        f"the {field} cannot stand in an index ({problem['msg']:.200}); choose another"
+    )

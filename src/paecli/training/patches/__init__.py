@@ -1,0 +1,1 @@
+"""Training of PAEs whose data are patches of feature maps."""

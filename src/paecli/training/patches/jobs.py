@@ -1,0 +1,239 @@
+"""`pae train-ae FOLDER --features ...`, and the `pae train-flow` that follows it."""
+
+from pathlib import Path
+
+from paecli.data.images.photographs import Photographs, list_photographs
+from paecli.model.patches.autoencoder import PatchAutoencoder
+from paecli.model.patches.features import PatchFeatures
+from paecli.model.patches.model import PatchPAE
+from paecli.store.checkpoint import hash_tensors
+from paecli.store.feature_weights import HOW_TO_INSTALL, PHOTO_PACKAGE, open_patch_features
+from paecli.store.header import Header, PatchSettings
+from paecli.store.patch_checkpoint import load_patch_pae, save_patch_pae
+from paecli.system.errors import CheckpointError, ConfigError, DataError
+from paecli.system.files import write_atomically
+from paecli.system.outputs import AUTOENCODER_FILE, MODEL_FILE
+from paecli.system.progress import NullProgress, Progress
+from paecli.training.build_networks import build_flow
+from paecli.training.flow import STAGE, FlowStage
+from paecli.training.images import USUAL_PART
+from paecli.training.patches.latents import (
+    fit_autoencoder,
+    measure_normal_maps,
+    measure_usual_scores,
+    patch_latents,
+)
+from paecli.training.run import (
+    CONFIG_FILE,
+    TrainingReport,
+    begin,
+    library_versions,
+    on_main_process,
+    open_accelerator,
+    run_loop,
+    state_file,
+)
+from paecli.training.settings import AutoencoderSettings, FlowSettings, RunSettings, check, to_yaml
+
+AUTOENCODER_STAGE = "autoencoder"
+SIDE = 448  # of the square that images are scaled to the area of, unless --image-size
+
+
+def train_patch_autoencoder(
+    settings: RunSettings,
+    *,
+    run_dir: Path,
+    overwrite: bool = False,
+    progress: Progress = NullProgress(),
+) -> TrainingReport:
+    """Fits stage 1 to the patches of a folder of images and writes it to a run folder.
+
+    Principal components need one pass over the images and no epochs.
+
+    Args:
+        settings: the run; `autoencoder.features` names the features.
+        run_dir: where everything is written.
+        overwrite: replace what `run_dir` holds.
+        progress: told of every image.
+
+    Raises:
+        CheckpointError: the features are not installed.
+        ConfigError: more latents than features.
+        DataError: no folder of images.
+        TrainingError: the folder holds another run.
+    """
+    result_file = run_dir / AUTOENCODER_FILE
+    begin(run_dir, AUTOENCODER_STAGE, result_file, resume=False, overwrite=overwrite)
+    own = settings.autoencoder
+    features = open_patch_features(own.features)
+    if own.features == "pixels":
+        progress.say(f"--features photo finds finer defects than pixels; {HOW_TO_INSTALL}")
+    photographs = _photographs(own, progress)
+    model = _build(own, features)
+    seconds = fit_autoencoder(model, photographs.kept, progress=progress)
+    metrics = {"explained_variance": model.autoencoder.explained()}
+    write_atomically(run_dir / CONFIG_FILE, to_yaml(settings).encode())
+    save_patch_pae(result_file, model, _describe(model, settings, photographs, metrics))
+    return TrainingReport(
+        run_dir=run_dir,
+        stage=AUTOENCODER_STAGE,
+        epochs=1,
+        seconds=seconds,
+        images_per_second=len(photographs.kept) / seconds,
+        metrics=metrics,
+        history=[],
+    )
+
+
+def train_patch_flow(
+    settings: FlowSettings,
+    *,
+    run_dir: Path,
+    resume: bool = False,
+    overwrite: bool = False,
+    device: str = "auto",
+    progress: Progress = NullProgress(),
+) -> TrainingReport:
+    """Trains a flow on the latents of patches, then measures the maps of held-out images.
+
+    Args:
+        settings: the flow; with `resume` they must be the ones it was started with.
+        run_dir: a folder with a trained autoencoder of patches.
+        resume: go on with the interrupted run.
+        overwrite: replace a flow that is already there.
+        device: `auto` or `cpu`.
+        progress: told of every step.
+
+    Raises:
+        DataError: the images are not those that the autoencoder was trained on.
+        TrainingError: the folder holds another run, or the loss is no longer finite.
+    """
+    result_file = run_dir / MODEL_FILE
+    resumed = begin(run_dir, STAGE, result_file, resume=resume, overwrite=overwrite)
+    model, header = load_patch_pae(run_dir / AUTOENCODER_FILE)
+    run_settings = check(header.config | {"flow": settings.model_dump()}, where=str(run_dir))
+    photographs = _same_photographs(run_settings.autoencoder, header, run_dir)
+    latents, held_out = (
+        patch_latents(model, files, seed=settings.seed, progress=progress)
+        for files in (photographs.kept, photographs.held_out)
+    )
+    flow, arguments = build_flow(settings, model.autoencoder.latent_size)
+    flow.fit_whitening(latents)
+    accelerator = open_accelerator(device)
+    loop = run_loop(
+        FlowStage(flow, settings.latent_noise, latents, held_out),
+        name=STAGE,
+        run_dir=run_dir,
+        settings=settings.optimiser,
+        seed=settings.seed,
+        described=settings.model_dump(mode="json"),
+        content_hash=photographs.content_hash,
+        accelerator=accelerator,
+        resumed=resumed,
+        progress=progress,
+    )
+    model.flow = flow.cpu().eval()
+    _measure(model, photographs, progress)
+    header = header.model_copy(
+        update={
+            "kind": "patch-pae",
+            "flow": arguments,
+            "versions": library_versions(),
+            "metrics": header.metrics | {"held_out_nll": loop.best_metric},
+            "config": run_settings.model_dump(mode="json"),
+        }
+    )
+
+    def write() -> None:
+        save_patch_pae(result_file, model, header)
+        write_atomically(run_dir / CONFIG_FILE, to_yaml(run_settings).encode())
+        state_file(run_dir, STAGE).unlink(missing_ok=True)
+
+    on_main_process(accelerator, write)
+    return TrainingReport.of(
+        loop, run_dir=run_dir, stage=STAGE, metrics=header.metrics, accelerator=accelerator
+    )
+
+
+def measure_patches_again(run_dir: Path, *, progress: Progress = NullProgress()) -> Path:
+    """Measures the maps of held-out images anew; returns the model file, rewritten.
+
+    Raises:
+        CheckpointError: the folder holds no trained flow.
+        DataError: the images are not those that the model was trained on.
+    """
+    path = run_dir / MODEL_FILE
+    if not path.is_file():
+        raise CheckpointError(
+            f"{run_dir} holds no trained flow; train it with `pae train-flow {run_dir}`"
+        )
+    model, header = load_patch_pae(path)
+    settings = check(header.config, where=str(path)).autoencoder
+    _measure(model, _same_photographs(settings, header, run_dir), progress)
+    save_patch_pae(path, model, header)
+    return path
+
+
+def _measure(model: PatchPAE, photographs: Photographs, progress: Progress) -> None:
+    measure_usual_scores(model, photographs.kept, progress=progress)
+    measure_normal_maps(model, photographs.held_out, progress=progress)
+
+
+def _photographs(settings: AutoencoderSettings, progress: Progress = NullProgress()) -> Photographs:
+    data = settings.data
+    return list_photographs(
+        Path(data.dataset),
+        held_out=USUAL_PART if data.held_out is None else data.held_out,
+        seed=data.split_seed,
+        limit=data.limit,
+        progress=progress,
+    )
+
+
+def _same_photographs(settings: AutoencoderSettings, header: Header, run_dir: Path) -> Photographs:
+    photographs = _photographs(settings)
+    if photographs.content_hash != header.data.get("content_hash"):
+        raise DataError(
+            f"{settings.data.dataset} is not what the autoencoder in {run_dir} was trained on; "
+            "put the same files back, or train it again"
+        )
+    return photographs
+
+
+def _build(settings: AutoencoderSettings, features: PatchFeatures) -> PatchPAE:
+    try:
+        autoencoder = PatchAutoencoder(size=features.size, latent_size=settings.latent_size)
+    except ValueError as error:
+        raise ConfigError(f"the autoencoder of patches cannot be built: {error}") from error
+    return PatchPAE(features, autoencoder, area=(settings.data.image_size or SIDE) ** 2)
+
+
+def _describe(
+    model: PatchPAE, settings: RunSettings, photographs: Photographs, metrics: dict[str, float]
+) -> Header:
+    data = settings.autoencoder.data
+    return Header(
+        kind="patch-autoencoder",
+        autoencoder={
+            "size": model.autoencoder.size,
+            "latent_size": model.autoencoder.latent_size,
+        },
+        patches=PatchSettings(
+            features=settings.autoencoder.features,
+            network=PHOTO_PACKAGE if model.features.identity else "",
+            identity=model.features.identity,
+            area=model.area,
+        ),
+        autoencoder_hash=hash_tensors(model.autoencoder.state_dict()),
+        config=settings.model_dump(mode="json", include={AUTOENCODER_STAGE}),
+        data={
+            "dataset": photographs.name,
+            "content_hash": photographs.content_hash,
+            "split_seed": data.split_seed,
+            "held_out": data.held_out,
+            "images": len(photographs.kept),
+        },
+        preprocessing={"pixels": "uint8 / 255", "scaled_to_area": model.area},
+        versions=library_versions(),
+        metrics=metrics,
+    )

@@ -1,0 +1,223 @@
+"""Mistakes are answered, and light commands done, without importing torch."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from paecli.data import write_image
+from paecli.model.model import Model
+from paecli.store.checkpoint import read_header, save_pae
+
+# Runs each command line in a process of its own, forked after the imports that all share.
+SCRIPT = """
+import json, os, sys
+from paecli.cli.app import main
+
+def run(arguments, folder):
+    sys.argv = ["pae", *arguments]
+    os.chdir(folder)
+    try:
+        main()
+        code = 0
+    except SystemExit as end:
+        code = end.code or 0
+    heavy = [name for name in ("torch", "numpy", "matplotlib", "sklearn") if name in sys.modules]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    print("HEAVY" + json.dumps([code, heavy]), flush=True)
+    os._exit(0)
+
+for line in sys.stdin:
+    arguments, folder, said = json.loads(line)
+    child = os.fork()
+    if not child:
+        os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT), 1)
+        os.dup2(1, 2)
+        run(arguments, folder)
+    os.waitpid(child, 0)
+"""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command line ended."""
+
+    code: int
+    heavy: list[str]
+    said: str
+
+
+MISTAKES = {
+    # command line (files as `workplace` makes them): exit code, what is said
+    "inpaint nowhere.png --mask box": (1, "nowhere.png does not exist"),
+    "inpaint empty --mask box": (1, "no images in empty"),
+    "inpaint words.png --mask box": (1, "words.png is not an image"),
+    "inpaint image.png --mask bocks": (2, "no mask 'bocks'"),
+    "inpaint image.png --mask random:2": (2, "needs a fraction between 0 and 1"),
+    "inpaint image.png --mask box:1,2": (2, "needs four whole numbers"),
+    "inpaint image.png --mask box:9,9,3,3": (2, "does not fit"),
+    "inpaint image.png --mask words.png": (1, "words.png is not an image"),
+    "inpaint image.png --mask box --noise nan": (2, "--noise"),
+    "inpaint image.png --mask box --method magic": (2, "--method"),
+    "inpaint image.png --mask box --samples 0": (2, "--samples"),
+    "inpaint image.png --mask box --truth nowhere.png": (1, "nowhere.png does not exist"),
+    "inpaint image.png --mask box --model nomodel": (1, "'nomodel' is no file"),
+    "inpaint image.png --mask box --model stage1": (1, "this model has no flow yet"),
+    "inpaint image.png --mask box --out words.png": (2, "words.png"),
+    "inpaint image.png": (2, "--mask"),
+    "denoise nowhere.png --noise 0.1": (1, "nowhere.png does not exist"),
+    "denoise image.png --noise 0": (2, "nothing to restore"),
+    "denoise image.png --noise much": (2, "--noise"),
+    "denoise image.png --noise 0.1 -m words.png": (1, "words.png is not a model file"),
+    "ood nowhere.png": (1, "nowhere.png does not exist"),
+    "ood words.png": (1, "words.png is not an image"),
+    "ood nomodel image.png": (1, "'nomodel' is no file"),
+    "ood fmnist-23 image.png": (1, "did you mean 'fmnist-32'"),
+    "ood image.png --score beauty": (2, "no score 'beauty'"),
+    "ood image.png --score marginal_likelihood": (1, "no normal scores of 'marginal_likelihood'"),
+    "ood image.png --fpr 0.00001": (2, "is finer than"),
+    "ood image.png --fpr 7": (2, "--fpr"),
+    "ood image.png --score log_prob --score typicality": (2, "give --score once"),
+    "ood image.png --against mnist": (2, "not both"),
+    "ood --fail-on-outlier": (2, "need images"),
+    "ood --against nosuchset": (2, "--against nosuchset: neither a folder nor one of"),
+    "ood --score beauty": (2, "no score 'beauty'"),
+    "ood image.png --report words.png": (2, "words.png is a file"),
+    "ood moved.safetensors --against mnist": (1, "'/gone' is neither a folder"),
+    "eval nomodel": (1, "'nomodel' is no file"),
+    "eval empty": (1, "empty holds no trained model"),
+    "eval --dataset nosuchset": (1, "'nosuchset' is neither a folder"),
+    "eval moved.safetensors": (1, "'/gone' is neither a folder"),
+    "eval --inception-weights words.png": (2, "needs --fid or --kid"),
+    "eval --fid --inception-weights nowhere.pth": (1, "cannot read nowhere.pth"),
+    "eval --fid --features eyes": (2, "--features"),
+    "eval stage1 --fid": (1, "this model has no flow yet"),
+    "sample nomodel": (1, "'nomodel' is no file"),
+    "sample foreign.safetensors": (1, "not one of pae's"),
+    "sample cut.safetensors": (1, "cut.safetensors"),
+    "sample words.safetensors": (1, "words.safetensors is not a model file"),
+    "sample stage1": (1, "this model has no flow yet"),
+    "sample -n 0": (2, "--count"),
+    "sample --temperature nan": (2, "--temperature"),
+    "interpolate nowhere.png image.png": (1, "nowhere.png does not exist"),
+    "interpolate image.png words.png": (1, "words.png is not an image"),
+    "interpolate image.png image.png -m nomodel": (1, "'nomodel' is no file"),
+    "interpolate image.png image.png --steps 1": (2, "--steps"),
+    "train-ae nosuchset": (1, "'nosuchset' is neither a folder"),
+    "train-ae fmnist-mini --preset nopreset": (1, "nopreset"),
+    "train-ae fmnist-mini --config nowhere.yaml": (2, "nowhere.yaml"),
+    "train-ae fmnist-mini --config bad.yaml": (1, "bad.yaml"),
+    "train-ae fmnist-mini --loss beauty": (1, "loss"),
+    "train-ae fmnist-mini --network deep": (1, "network"),
+    "train-ae fmnist-mini --augment turn:1": (2, "cannot read 'turn:1'"),
+    "train-ae fmnist-mini --device tpu": (2, "--device 'tpu' is not known"),
+    "train-ae fmnist-mini --precision fp8": (1, "precision"),
+    "train-ae fmnist-mini --epochs 0": (2, "--epochs"),
+    "train-ae fmnist-mini --out stage1": (1, "is already trained"),
+    "train-ae fmnist-mini --out broken --resume": (1, "is damaged; start again"),
+    "train-ae fmnist-mini --out broken": (1, "holds an unfinished autoencoder run"),
+    "train-ae fmnist-mini --resume": (1, "holds no interrupted run"),
+    "train-flow nowhere": (1, "nowhere holds no trained autoencoder"),
+    "train-flow stage1 --flow river": (1, "flow"),
+    "train-flow stage1 --device tpu": (2, "--device 'tpu' is not known"),
+    "train-flow stage1 --resume": (1, "holds no interrupted run"),
+    "train-flow stage1 --preset nopreset": (1, "nopreset"),
+    "train-flow stage1 --measure-only": (1, "stage1 holds no trained flow"),
+    "publish nomodel --to registry": (1, "'nomodel' is no file"),
+    "publish fmnist-32 --to registry --name Big/Name": (2, "cannot be a name"),
+    "publish fmnist-32 --to registry --description " + 2001 * "a": (2, "the description cannot"),
+    "publish fmnist-32 --to registry --licence " + 101 * "a": (2, "the licence cannot"),
+    "publish fmnist-32 --to badregistry": (1, "badregistry"),
+    "info nomodel": (1, "'nomodel' is no file"),
+    "info words.png": (1, "words.png is not a model file"),
+    "info empty": (1, "empty holds no trained model"),
+    "download nothing-of-that-name": (1, "'nothing-of-that-name' is no file"),
+    "download fmnist-32 --revision 999": (1, "has no revision 999"),
+    "download --list --registry nowhere": (1, "nowhere is no registry"),
+    "download --list --registry gopher://a": (1, "as a registry"),
+    "demo --model nomodel": (1, "'nomodel' is no file"),
+    "demo --model stage1": (1, "this model has no flow yet"),
+    "demo --config nowhere.yaml": (2, "nowhere.yaml"),
+    "demo --config bad.yaml": (1, "bad.yaml"),
+    "demo --out image.png": (2, "looks like one picture"),
+}
+LIGHT = ["info", "info --json", "download --list", "download fmnist-32", "download --verify"]
+
+
+@pytest.fixture(scope="module")
+def workplace(
+    trained_pae: Model, model_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    folder = tmp_path_factory.mktemp("workplace")
+    for name in ("empty", "stage1", "broken", "badregistry"):
+        (folder / name).mkdir()
+    write_image(folder / "image.png", torch.rand(1, 28, 28))
+    for name in ("words.png", "words.safetensors"):
+        (folder / name).write_text("just words, and many of them")
+    (folder / "bad.yaml").write_text("autoencoder: {nosuchkey: 1}")
+    (folder / "badregistry" / "index.yaml").write_text("nonsense: 1")
+    (folder / "broken" / "autoencoder-state.safetensors").write_text("just words")
+    content = model_file.read_bytes()
+    (folder / "cut.safetensors").write_bytes(content[: len(content) // 2])
+    table = b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}'
+    (folder / "foreign.safetensors").write_bytes(len(table).to_bytes(8, "little") + table + b"0")
+    header = read_header(model_file)
+    alone = header.model_copy(update={"kind": "autoencoder", "flow": None})
+    save_pae(folder / "stage1" / "autoencoder.safetensors", Model(trained_pae.autoencoder), alone)
+    moved = header.model_copy(update={"config": {"autoencoder": {"data": {"dataset": "/gone"}}}})
+    save_pae(folder / "moved.safetensors", trained_pae, moved)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def endings(workplace: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
+    """Runs everything once; by command line."""
+    said = tmp_path_factory.mktemp("said")
+    lines = [*MISTAKES, *LIGHT, "doctor --registry bundled"]
+    files = [said / str(index) for index in range(len(lines))]
+    jobs = "".join(
+        json.dumps([line.split(), str(workplace), str(file)]) + "\n"
+        for line, file in zip(lines, files, strict=True)
+    )
+    subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        input=jobs,
+        text=True,
+        check=True,
+        env={"PAE_CACHE": str(said / "cache"), "PYTHONPATH": ":".join(sys.path), "COLUMNS": "300"},
+    )
+    return {line: _ended(file) for line, file in zip(lines, files, strict=True)}
+
+
+def _ended(file: Path) -> Ended:
+    said, _, end = file.read_text().rpartition("HEAVY")
+    code, heavy = json.loads(end)
+    return Ended(code, heavy, said)
+
+
+@pytest.mark.parametrize("line", MISTAKES, ids=lambda line: line[:60])
+def test_mistakes_are_answered_without_torch(endings: dict[str, Ended], line: str) -> None:
+    code, says = MISTAKES[line]
+    ended = endings[line]
+    assert says in ended.said
+    assert ended.code == code
+    assert ended.heavy == []
+
+
+@pytest.mark.parametrize("line", LIGHT)
+def test_light_commands_do_without_torch(endings: dict[str, Ended], line: str) -> None:
+    assert endings[line].code == 0, endings[line].said
+    assert endings[line].heavy == []
+
+
+def test_doctor_asks_torch_only_where_there_may_be_a_gpu(endings: dict[str, Ended]) -> None:
+    from paecli.diagnosis.compute import CPUINFO, has_gpu_sign
+
+    ended = endings["doctor --registry bundled"]
+    assert ended.code == 0, ended.said
+    assert ("torch" in ended.heavy) == (has_gpu_sign() or not CPUINFO.is_file())

@@ -1,0 +1,103 @@
+"""What is read of a model file without torch agrees with what torch loads."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from paecli.model.autoencoder import Autoencoder
+from paecli.model.flow import FLOWS, LatentFlow
+from paecli.model.model import PAE
+from paecli.model.networks import NETWORKS
+from paecli.store.checkpoint import Header, load_pae, save_pae
+from paecli.store.contents import AUTOENCODER, FLOW, read_contents, read_header
+from paecli.store.registry import fetch_model
+from paecli.system.errors import CheckpointError
+
+SHAPE = (1, 28, 28)
+
+
+def learned(module: Any) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("variational", [False, True])
+def test_parameters_of_every_network_are_told_from_buffers(
+    tmp_path: Path, network: str, variational: bool
+) -> None:
+    arguments = {"network": network, "image_shape": SHAPE, "latent_size": 3}
+    arguments |= {"variational": variational}
+    model, path = PAE(Autoencoder(**arguments)), tmp_path / "a.safetensors"
+    save_pae(path, model, Header(kind="autoencoder", autoencoder=arguments))
+    contents = read_contents(path)
+    assert contents.parameters(AUTOENCODER) == learned(model.autoencoder)
+    assert contents.parameters(FLOW) == 0
+    assert contents.image_shape == SHAPE
+
+
+@pytest.mark.parametrize("kind", FLOWS)
+@pytest.mark.parametrize("components", [0, 3])
+def test_parameters_of_every_flow_are_told_from_buffers(
+    tmp_path: Path, kind: str, components: int
+) -> None:
+    own = {"network": "mlp", "image_shape": SHAPE, "latent_size": 4, "width": 8}
+    flow = {"kind": kind, "latent_size": 4, "blocks": 3, "components": components}
+    flow |= {"shift_only_blocks": 1}
+    model, path = PAE(Autoencoder(**own), LatentFlow(**flow)), tmp_path / "a.safetensors"
+    save_pae(path, model, Header(kind="pae", autoencoder=own, flow=flow))
+    assert read_contents(path).parameters(FLOW) == learned(model.flow)
+
+
+@pytest.mark.parametrize("name", ["fmnist-32", "fmnist-64", "mnist-8"])
+def test_shipped_models_are_described_as_they_load(name: str) -> None:
+    path = fetch_model(name)
+    contents, (model, header) = read_contents(path), load_pae(path)
+    assert contents.header == header
+    assert contents.parameters(AUTOENCODER) == learned(model.autoencoder)
+    assert contents.parameters(FLOW) == learned(model.flow)
+    assert list(contents.normal_scores) == list(model.normal_scores)
+    lengths = [len(values) for values in model.normal_scores.values()]
+    assert list(contents.normal_scores.values()) == lengths
+
+
+TENSOR = {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}
+BAD_TABLES: list[Any] = [
+    [],
+    {"a": 1},
+    {"a": TENSOR | {"dtype": "U7"}},
+    {"a": TENSOR | {"dtype": ["U8"]}},
+    {"a": TENSOR | {"shape": [-1]}},
+    {"a": TENSOR | {"shape": [True]}},
+    {"a": TENSOR | {"shape": 1}},
+    {"a": TENSOR | {"shape": [2]}},
+    {"a": TENSOR | {"data_offsets": [0]}},
+    {"a": TENSOR | {"data_offsets": [0, "1"]}},
+    {"a": TENSOR | {"data_offsets": [1, 2]}},
+    {"a": TENSOR, "b": TENSOR},
+    {"a": TENSOR | {"data_offsets": [0, 2], "shape": [2]}},
+    {"a": {}},
+    {"__metadata__": 3, "a": TENSOR},
+    {"__metadata__": {"pae": 7}, "a": TENSOR},
+]
+
+
+@pytest.mark.parametrize("table", BAD_TABLES, ids=str)
+def test_a_damaged_table_is_one_line(model_file: Path, tmp_path: Path, table: Any) -> None:
+    if isinstance(table, dict):
+        described = read_header(model_file).model_dump_json()
+        table = {"__metadata__": {"pae": described}} | table
+    text, path = json.dumps(table).encode(), tmp_path / "a.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + b"0")
+    with pytest.raises(CheckpointError, match=str(path)) as caught:
+        read_contents(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("change", [lambda b: b[:-1], lambda b: b + b"0", lambda b: b[:100]])
+def test_a_file_of_another_length_is_refused(model_file: Path, tmp_path: Path, change: Any) -> None:
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(change(model_file.read_bytes()))
+    with pytest.raises(CheckpointError, match=str(path)):
+        read_contents(path)
