@@ -29,7 +29,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn import functional as F
 
-from paecli.data.images.files import images_below
+from paecli.data.images.listing import images_below
 from paecli.data.images.photographs import list_photographs, read_photograph
 from paecli.data.images.truth_masks import match_masks, read_truth
 from paecli.model.patches.lite0 import Lite0

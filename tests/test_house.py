@@ -58,6 +58,7 @@ MAY_TOUCH_THE_DISK = {
     "store/feature_weights.py", "store/find_model.py", "store/header.py", "store/obtain.py",
     "store/patch_checkpoint.py", "store/publication_plan.py", "store/publish.py",
     "store/registry.py", "store/runs.py", "store/sources.py", "store/web.py", "system/cores.py",
+    "system/destination.py", "system/temporary.py",
     "system/files.py", "system/folders.py", "system/locks.py", "system/threads.py",
     "system/yaml_text.py", "training/autoencoder.py", "training/flow.py", "training/loop.py",
     "training/patches/jobs.py", "training/patches/latents.py", "training/run.py",

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from paecli.api import PAE
 from paecli.model.autoencoder import Autoencoder
+from paecli.model.flow import LatentFlow
 from paecli.outliers.scores import FAST_SCORES, fit_normal_scores, measure_scores
 from paecli.store.checkpoint import (
     Header,
@@ -149,7 +150,7 @@ def test_an_older_files_comparison_is_left_out(model_file: Path, tmp_path: Path)
     model, _ = load_pae(changed(model_file, tmp_path / "old.safetensors", make_old))
     assert set(model.normal_scores) == {"log_prob", "reconstruction"}
     with pytest.raises(CheckpointError, match="--measure-only"):
-        model.score(torch.zeros(1, *model.image_shape), "combined")
+        measure_scores(model, torch.zeros(1, *model.image_shape), ["combined"])
 
 
 def set_header(**values: object) -> Change:
@@ -203,6 +204,16 @@ def set_tensor(name: str, make: Callable[[Tensor], Tensor]) -> Change:
             lambda header, tensors: tensors.update({"calibration.edges": torch.zeros(2)}),
             "are no table",
         ),
+        (set_tensor("sigma", lambda t: t * 0 + 1e-30), "impossible values"),
+        (set_tensor("sigma", lambda t: t * 0 + 1e20), "impossible values"),
+        (set_tensor("flow.cholesky", lambda t: t + t.T), "impossible values"),
+        (set_option("config", autoencoder="x"), "damaged header"),
+        (set_option("config", autoencoder={"data": "x"}), "damaged header"),
+        (set_option("config", autoencoder={"data": {"dataset": ["x"]}}), "damaged header"),
+        (set_option("data", dataset={"x": 1}), "damaged header"),
+        (set_option("data", dataset="a\0b"), "damaged header"),
+        (set_option("data", note="\ud800"), "damaged header"),
+        (lambda header, tensors: header["autoencoder"].pop("network"), "describes no network"),
         (lambda header, tensors: tensors.pop("sigma"), "missing or too much"),
         (lambda header, tensors: tensors.update(more=torch.zeros(1)), "missing or too much"),
     ],
@@ -263,6 +274,83 @@ def test_a_deeply_nested_header_is_refused(model_file: Path, tmp_path: Path) -> 
     save_file(tensors, path, {HEADER_KEY: "[" * 100_000})
     with pytest.raises(CheckpointError, match="not one of pae's"):
         read_header(path)
+
+
+@pytest.mark.parametrize("depth", [21, 400, 800, 5000])
+@pytest.mark.parametrize("part", ["config", "data"])
+def test_a_header_that_cannot_be_printed_is_refused(
+    model_file: Path, tmp_path: Path, part: str, depth: int
+) -> None:
+    header, tensors = read_raw(model_file)
+    header[part]["deep"] = 1
+    text = json.dumps(header).replace('"deep": 1', '"deep": ' + "[" * depth + "]" * depth)
+    path = tmp_path / "nested.safetensors"
+    save_file(tensors, path, {HEADER_KEY: text})
+    with pytest.raises(CheckpointError, match=r"damaged header|not one of pae's"):
+        read_header(path)
+
+
+def saved(model: PAE, path: Path, **described: Any) -> Path:
+    save_pae(path, model, Header(kind="pae" if model.flow else "autoencoder", **described))
+    return path
+
+
+@pytest.fixture(scope="module")
+def odd_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with every kind of buffer: batch and spectral norms, a mixture, a reference."""
+    first = {"network": "infogan", "image_shape": (1, 28, 28), "latent_size": 3}
+    second = {"kind": "glow", "latent_size": 3, "blocks": 2, "width": 8, "components": 2}
+    model = PAE(Autoencoder(**first), LatentFlow(**second))
+    model.normal_reference.keep(torch.randn(9, 3), torch.randn(9, 3))
+    model.normal_reference.fit(torch.randn(9, 3), torch.randn(9, 3))
+    path = tmp_path_factory.mktemp("odd") / "model.safetensors"
+    return saved(model.eval(), path, autoencoder=first, flow=second)
+
+
+@pytest.mark.parametrize(
+    ("buffer", "make"),
+    [
+        ("running_var", torch.zeros_like),
+        ("running_var", lambda t: -torch.ones_like(t)),
+        ("running_var", lambda t: t * 0 + 1e35),
+        ("num_batches_tracked", lambda t: t - 100),
+        ("_u", torch.zeros_like),
+        ("_v", lambda t: t * 1e-20),
+        ("flow.base.factors", torch.zeros_like),
+        ("flow.base.factors", lambda t: -t),
+        ("flow.base.factors", lambda t: t + t.mT),
+        ("flow.base.log_weights", lambda t: t + 5),
+        ("flow.base.extent", lambda t: -t),
+        ("flow.base.means", lambda t: t + 1e35),
+        ("normal_reference.statistics", torch.zeros_like),
+        ("normal_reference.statistics", lambda t: -t.abs()),
+        (".log_diagonal", lambda t: t + 1e4),
+        (".permutation", lambda t: t * 0),
+    ],
+)
+def test_values_that_no_training_leaves_are_refused(
+    odd_model: Path, tmp_path: Path, buffer: str, make: Callable[[Tensor], Tensor]
+) -> None:
+    header, tensors = read_raw(odd_model)
+    names = [name for name in tensors if name.endswith(buffer)]
+    assert names
+    tensors[names[0]] = make(tensors[names[0]])
+    first = {n.removeprefix("autoencoder."): t for n, t in tensors.items() if "autoencoder." in n}
+    header["autoencoder_hash"] = hash_tensors(first)  # only the values are wrong
+    path = tmp_path / "model.safetensors"
+    save_file(tensors, path, {HEADER_KEY: json.dumps(header)})
+    with pytest.raises(CheckpointError, match=r"impossible values|no numbers") as caught:
+        load_pae(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_unit_that_never_varied_is_saved_and_loads(odd_model: Path, tmp_path: Path) -> None:
+    model, header = load_pae(odd_model)
+    buffers = [b for name, b in model.named_buffers() if name.endswith("running_var")]
+    buffers[0].zero_()
+    for half in (False, True):
+        save_pae(tmp_path / "model.safetensors", model, header, half=half)
+        load_pae(tmp_path / "model.safetensors")
 
 
 def test_a_failed_write_leaves_the_old_file(

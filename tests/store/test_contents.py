@@ -8,7 +8,7 @@ import pytest
 
 from paecli.model.autoencoder import Autoencoder
 from paecli.model.flow import FLOWS, LatentFlow
-from paecli.model.model import PAE
+from paecli.model.model import Model
 from paecli.model.networks import NETWORKS
 from paecli.store.checkpoint import Header, load_pae, save_pae
 from paecli.store.contents import AUTOENCODER, FLOW, read_contents, read_header
@@ -29,7 +29,7 @@ def test_parameters_of_every_network_are_told_from_buffers(
 ) -> None:
     arguments = {"network": network, "image_shape": SHAPE, "latent_size": 3}
     arguments |= {"variational": variational}
-    model, path = PAE(Autoencoder(**arguments)), tmp_path / "a.safetensors"
+    model, path = Model(Autoencoder(**arguments)), tmp_path / "a.safetensors"
     save_pae(path, model, Header(kind="autoencoder", autoencoder=arguments))
     contents = read_contents(path)
     assert contents.parameters(AUTOENCODER) == learned(model.autoencoder)
@@ -45,7 +45,7 @@ def test_parameters_of_every_flow_are_told_from_buffers(
     own = {"network": "mlp", "image_shape": SHAPE, "latent_size": 4, "width": 8}
     flow = {"kind": kind, "latent_size": 4, "blocks": 3, "components": components}
     flow |= {"shift_only_blocks": 1}
-    model, path = PAE(Autoencoder(**own), LatentFlow(**flow)), tmp_path / "a.safetensors"
+    model, path = Model(Autoencoder(**own), LatentFlow(**flow)), tmp_path / "a.safetensors"
     save_pae(path, model, Header(kind="pae", autoencoder=own, flow=flow))
     assert read_contents(path).parameters(FLOW) == learned(model.flow)
 

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor
 
 from paecli.api import PAE
-from paecli.store.cache import cached_file, cached_files, damaged_files, partial_file
+from paecli.store.cache import (
+    cached_file,
+    cached_files,
+    damaged_files,
+    keep_in_cache,
+    partial_file,
+    remove_damaged,
+)
 from paecli.store.checkpoint import load_pae
 from paecli.store.index import Entry, Index, IndexFile, index_to_yaml
 from paecli.store.registry import fetch, fetch_file, fetch_model, list_entries, open_registry
@@ -192,3 +199,14 @@ def test_files_may_lie_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "index.yaml").write_text(index_to_yaml(index))
     with pytest.raises(RegistryError, match="--offline forbids"):
         fetch_file("a", kind="data", registry=str(tmp_path), offline=True)
+
+
+def test_a_damaged_download_of_any_kind_is_removed_by_its_mark(tmp_path: Path) -> None:
+    target = cached_file(IndexFile(path="photos.bin", size=1, sha256="0" * 64))
+    part = tmp_path / "part"
+    part.write_bytes(b"rot")
+    keep_in_cache(part, target)
+    (target.parent / "mine.bin").write_bytes(b"somebody's")
+    assert damaged_files() == [target]
+    remove_damaged(damaged_files())
+    assert [path.name for path in target.parent.iterdir()] == ["mine.bin"]

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from paecli.api import PAE
+from paecli.api import load
 from paecli.data import load_dataset
+from paecli.model.model import Model
 from paecli.store.registry import fetch_model
 from paecli.store.runs import load_with_header
 
@@ -12,7 +13,7 @@ SHIPPED = {"fmnist-32": "fmnist-mini", "fmnist-64": "fmnist-mini", "mnist-8": "m
 MEGABYTES = 40
 
 
-def wrong_metrics(model: PAE, card: dict[str, float], sample: str) -> set[str]:
+def wrong_metrics(model: Model, card: dict[str, float], sample: str) -> set[str]:
     """Names the metrics of the card that do not hold on a bundled sample.
 
     The sample is a tenth or less of the test set: its own figures vary by a few per cent.
@@ -54,7 +55,7 @@ def test_shipped_models_stay_small() -> None:
 
 
 def test_digits_are_unusual_clothes() -> None:
-    model, _ = load_with_header(None)
+    model = load()
     digits = load_dataset("mnist-mini").test.images[:100]
     clothes = load_dataset("fmnist-mini").test.images[:200]
     assert (model.p_value(digits) < 0.05).float().mean() > 0.9
@@ -62,7 +63,7 @@ def test_digits_are_unusual_clothes() -> None:
 
 
 def test_shipped_model_restores_with_calibration() -> None:
-    model, _ = load_with_header("mnist-8")
+    model = load("mnist-8")
     assert model.calibration.fitted
     image = load_dataset("mnist-mini").test.images[0] / 255
     observed = torch.zeros(28, 28, dtype=torch.bool)

@@ -1,10 +1,13 @@
 """Registers the commands and maps errors to one line and an exit code."""
 
+import errno
 import os
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from paecli import __version__
 from paecli.cli.commands import (
@@ -23,10 +26,35 @@ from paecli.cli.commands import (
     train_flow,
 )
 from paecli.cli.console import say
+from paecli.cli.standard_output import (
+    drop_standard_output,
+    hold_standard_streams,
+    write_standard_output,
+)
 from paecli.system.errors import PaeError
+
+
+class Commands(TyperGroup):
+    """All commands; they take `~` where shells leave it, as in `--out=~/x`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Reads the command line."""
+        return super().parse_args(ctx, [_with_home(argument) for argument in args])
+
+
+def _with_home(argument: str) -> str:
+    option, is_option, value = argument.partition("=")
+    if not (is_option and option.startswith("-") and value.startswith("~")):
+        return argument
+    try:
+        return f"{option}={Path(value).expanduser()}"
+    except RuntimeError:  # nobody of this name
+        return argument
+
 
 app = typer.Typer(
     name="pae",
+    cls=Commands,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -79,25 +107,31 @@ def pae(
 
 def main() -> None:
     """Runs the command line; ends the process with the exit code."""
+    hold_standard_streams()
     try:
-        app()
+        try:
+            app()
+        finally:
+            write_standard_output("")  # what is still to be written may not fit
     except PaeError as error:
         if os.environ.get(DEBUG):
             raise
         say(f"Error: {error}")
+        drop_standard_output()
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         say("Interrupted.")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # the reader of our output went away (`pae ... | head`); nothing is wrong
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_standard_output()
         sys.exit(1)
     except (OSError, MemoryError, RuntimeError) as error:
         message = _limit_of_the_machine(error)
         if message is None or os.environ.get(DEBUG):
             raise
         say(f"Error: {message}")
+        drop_standard_output()
         sys.exit(1)
 
 
@@ -105,6 +139,8 @@ def _limit_of_the_machine(error: Exception) -> str | None:
     """Says what the system refused: a path it does not take, or memory; None for other errors."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"cannot use {error.filename!s:.200}: {error.strerror}; choose another path"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EBADF):
+        return f"cannot write: {error.strerror}; free some space or choose another place"
     # torch raises a bare RuntimeError on CPUs
     if isinstance(error, MemoryError) or "allocate memory" in str(error):
         return "not enough memory; ask for fewer or smaller images, or a smaller --batch-size"

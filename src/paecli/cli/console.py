@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from paecli.cli.standard_output import write_standard_output
+
 SECONDS_BETWEEN_LINES = 30
 
 stderr = Console(stderr=True, highlight=False)
@@ -30,9 +31,11 @@ def print_json(fields: Mapping[str, Any]) -> None:
     """Prints exactly one JSON object, on one line, to standard output.
 
     JSON has no NaN and no infinity: a figure that is not defined is null.
+
+    Raises:
+        WriteError: standard output is closed or full.
     """
-    sys.stdout.write(json.dumps(_defined(fields), allow_nan=False, default=str) + "\n")
-    sys.stdout.flush()
+    write_standard_output(json.dumps(_defined(fields), allow_nan=False, default=str) + "\n")
 
 
 def _defined(value: Any) -> Any:

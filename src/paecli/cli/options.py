@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from paecli.system.destination import STANDARD_OUTPUT
 from paecli.system.errors import UsageError
 from paecli.system.limits import LARGEST_SEED
 from paecli.system.threads import parse_threads, use_threads
@@ -48,6 +49,21 @@ def refuse_useless(context: typer.Context, options: Sequence[str], reason: str) 
     ]
     if typed:
         raise UsageError(f"{', '.join(typed)} would do nothing here: {reason}")
+
+
+def output_file(text: str | Path) -> Path:
+    """Reads the path of a file to write; `-` is standard output, `./-` a file of that name."""
+    return STANDARD_OUTPUT if text == "-" else Path(text)
+
+
+def one_on_standard_output(*files: Path | None, as_json: bool) -> None:
+    """Refuses several outputs that would be mixed on standard output.
+
+    Raises:
+        UsageError: there are.
+    """
+    if files.count(STANDARD_OUTPUT) + as_json > 1:
+        raise UsageError("standard output takes one output; give a file for the others")
 
 
 def _use_threads(text: str) -> str:

@@ -3,22 +3,23 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paecli.cli.console import RichProgress, print_json, print_table, say
-from paecli.cli.outlier_maps import MapSink
-from paecli.data.images.files import find_images
+from paecli.data.images.listing import find_images
 from paecli.model.model import Model
 from paecli.model.patches.model import PatchPAE
 from paecli.model.requirements import DEFAULT_SCORE
-from paecli.outliers.flag_images import FlagReport, ScoredImage, flag_images, with_maps
-from paecli.outliers.flag_photographs import flag_photographs
+from paecli.outliers.flag_images import FlagReport, ScoredImage, flag_images
 from paecli.report.ood_tables import IMAGE_COLUMNS, common_folder, image_row
 from paecli.store.runs import load_scorer
 from paecli.system.files import write_atomically
+
+if TYPE_CHECKING:
+    from paecli.outliers.map_images import ImageMap
 
 CSV_COLUMNS = ("path", "p_value", "outlier", "score", "log_prob", "reconstruction_error")
 
@@ -45,6 +46,8 @@ def flag(
     paths = [Path(image) for image in images]
     sink = None
     if maps or truth:
+        from paecli.cli.outlier_maps import MapSink  # brings matplotlib and scikit-learn
+
         sink = MapSink(find_images(paths, leave_out=maps), folder=maps, truth=truth)
     result = _find(model, paths, score=score, fpr=fpr, fdr=fdr, sink=sink)
     print_flags(result)
@@ -66,17 +69,21 @@ def _find(
     score: str | None,
     fpr: float,
     fdr: float | None,
-    sink: MapSink | None,
+    sink: "Callable[[ImageMap], None] | None",
 ) -> FlagReport:
     """Flags images by a model of either kind."""
     progress = RichProgress()
     if isinstance(model, PatchPAE):
+        from paecli.outliers.flag_photographs import flag_photographs
+
         return flag_photographs(model, paths, fpr=fpr, fdr=fdr, show=sink, progress=progress)
     result = flag_images(
         model, paths, score=score or DEFAULT_SCORE, fpr=fpr, fdr=fdr, progress=progress
     )
     if sink is None:
         return result
+    from paecli.outliers.residual_maps import with_maps
+
     return with_maps(model, result, show=sink, progress=progress)
 
 

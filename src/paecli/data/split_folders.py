@@ -81,7 +81,8 @@ def find_parts(folder: Path, files: Sequence[Path]) -> Parts:
                 "a folder of links to those that are meant"
             )
         named[role] = folder / name
-    beside = tuple(file for file in files if folder / _top(folder, file) not in named.values())
+    taken = {root.name for root in named.values()}
+    beside = tuple(file for file in files if _top(folder, file) not in taken)
     parts = {role: _part(root, files) for role, root in named.items()}
     if not parts or (set(parts) == {"train"} and beside):
         return Parts(_part(folder, files), notes=_deeper(folder, files))
@@ -121,23 +122,23 @@ def _inner(folder: Path, files: Sequence[Path]) -> Path:
 
 def _top(folder: Path, file: Path) -> str:
     """Returns the sub-folder that a file is in, empty for a file right in the folder."""
-    parts = file.relative_to(folder).parts
+    parts = _below(folder, file)
     return parts[0] if len(parts) > 1 else ""
 
 
+def _below(folder: Path, file: Path) -> tuple[str, ...]:
+    # much quicker than `relative_to`, for files that are known to be in the folder
+    return file.parts[len(folder.parts) :]
+
+
 def _part(root: Path, files: Sequence[Path]) -> Part:
-    return Part(root, tuple(file for file in files if file.is_relative_to(root)))
+    length = len(root.parts)
+    return Part(root, tuple(file for file in files if file.parts[:length] == root.parts))
 
 
 def _deeper(root: Path, files: Sequence[Path]) -> tuple[str, ...]:
     """Says so when folders called like splits lie deeper, where they are classes or nothing."""
-    roles = Counter(
-        part
-        for file in files
-        if file.is_relative_to(root)
-        for part in file.relative_to(root).parts[1:-1]
-        if role_of(part)
-    )
+    roles = Counter(part for file in files for part in _below(root, file)[1:-1] if role_of(part))
     if len({role_of(name) for name in roles}) < 2:
         return ()
     names = " and ".join(sorted(roles))

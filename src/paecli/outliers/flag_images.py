@@ -1,8 +1,8 @@
 """`pae ood IMAGES...`: a p-value for each image, and which ones to flag."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,15 +13,27 @@ from paecli.data.images.listing import find_all
 from paecli.model.model import Model
 from paecli.model.requirements import require_rate
 from paecli.outliers.conformal import benjamini_hochberg, p_values
-from paecli.outliers.map_images import ImageMap, map_images
-from paecli.outliers.regions import Region
-from paecli.outliers.residual_maps import ResidualMaps
 from paecli.outliers.scores import measure_scores
 from paecli.system.errors import ImageError
 from paecli.system.progress import NullProgress, Progress
 
 CHUNK = 500  # images in memory at the same time
 SHOWN = 8  # most unusual images to picture
+
+
+@dataclass(frozen=True)
+class Region:
+    """A connected part of an image whose pixels score higher than those of normal images.
+
+    Attributes:
+        box: left, top, right and bottom in pixels of the image; right and bottom are outside.
+        area: pixels.
+        p_value: share of normal images with a region at least as unusual anywhere.
+    """
+
+    box: tuple[int, int, int, int]
+    area: int
+    p_value: float
 
 
 @dataclass(frozen=True)
@@ -153,36 +165,6 @@ def flag_images(
         unusual_reconstructions=model.reconstruct(pixels),
         seconds=time.perf_counter() - start,
     )
-
-
-def with_maps(
-    model: Model,
-    report: FlagReport,
-    *,
-    show: Callable[[ImageMap], None],
-    progress: Progress = NullProgress(),
-) -> FlagReport:
-    """Adds to a report where each image is reconstructed wrongly.
-
-    Args:
-        model: the model that made the report.
-        report: of `flag_images`.
-        show: called with the map of every image.
-        progress: told of every image.
-
-    Raises:
-        CheckpointError: the model keeps no held-out images to compare maps with.
-        UsageError: the rate is smaller than these can tell.
-    """
-    scorer = ResidualMaps(model)
-    require_rate(report.fpr, len(scorer.normal_peaks))
-    regions = {}
-    paths = [image.path for image in report.images]
-    for found in map_images(scorer, paths, rate=report.fpr, unreadable=[], progress=progress):
-        regions[found.path] = found.regions
-        show(found)
-    images = tuple(replace(image, regions=regions[image.path]) for image in report.images)
-    return replace(report, images=images)
 
 
 def most_unusual_first(images: Sequence[ScoredImage]) -> list[ScoredImage]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from paecli.data.images.files import find_all
+from paecli.data.images.listing import find_all
 from paecli.data.images.photographs import read_photograph
 from paecli.model.patches.model import TOP, PatchPAE, enlarge, image_score
 from paecli.model.requirements import require_rate

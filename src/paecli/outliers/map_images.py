@@ -9,7 +9,8 @@ from torch import Tensor
 
 from paecli.data.images.photographs import read_photograph
 from paecli.outliers.conformal import p_values
-from paecli.outliers.regions import Region, find_regions
+from paecli.outliers.flag_images import Region
+from paecli.outliers.regions import find_regions
 from paecli.system.errors import ImageError
 from paecli.system.progress import NullProgress, Progress
 

@@ -1,28 +1,12 @@
 """Where an image is unusual: regions of a score map, with the false positives that were set."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from scipy import ndimage
 from torch import Tensor
 
 from paecli.outliers.conformal import p_values
-
-
-@dataclass(frozen=True)
-class Region:
-    """A connected part of an image whose pixels score higher than those of normal images.
-
-    Attributes:
-        box: left, top, right and bottom in pixels of the image; right and bottom are outside.
-        area: pixels.
-        p_value: share of normal images with a region at least as unusual anywhere.
-    """
-
-    box: tuple[int, int, int, int]
-    area: int
-    p_value: float
+from paecli.outliers.flag_images import Region
 
 
 def region_threshold(normal_peaks: Tensor, rate: float) -> float:

@@ -1,5 +1,7 @@
 """Score maps of a PAE of whole images: where its reconstruction is wrong."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 
 import torch
@@ -8,7 +10,11 @@ from torch.nn import functional as F
 
 from paecli.data.images.pixels import resize, set_channels
 from paecli.model.model import Model
+from paecli.model.requirements import require_rate
+from paecli.outliers.flag_images import FlagReport
+from paecli.outliers.map_images import ImageMap, map_images
 from paecli.system.errors import CheckpointError
+from paecli.system.progress import NullProgress, Progress
 
 SMOOTHING = 1.0  # standard deviation in pixels of the model; single pixels err by chance
 REACH = 3  # standard deviations at which the blur ends
@@ -69,6 +75,36 @@ class ResidualMaps:
         """Maps images `(b, c, h, w)` of the model's shape to scores `(b, h, w)`."""
         residual = (images - self.model.reconstruct(images)) / self.model.sigma
         return _blur(residual.square().mean(1, keepdim=True))[:, 0]
+
+
+def with_maps(
+    model: Model,
+    report: FlagReport,
+    *,
+    show: Callable[[ImageMap], None],
+    progress: Progress = NullProgress(),
+) -> FlagReport:
+    """Adds to a report where each image is reconstructed wrongly.
+
+    Args:
+        model: the model that made the report.
+        report: of `flag_images`.
+        show: called with the map of every image.
+        progress: told of every image.
+
+    Raises:
+        CheckpointError: the model keeps no held-out images to compare maps with.
+        UsageError: the rate is smaller than these can tell.
+    """
+    scorer = ResidualMaps(model)
+    require_rate(report.fpr, len(scorer.normal_peaks))
+    regions = {}
+    paths = [image.path for image in report.images]
+    for found in map_images(scorer, paths, rate=report.fpr, unreadable=[], progress=progress):
+        regions[found.path] = found.regions
+        show(found)
+    images = tuple(replace(image, regions=regions[image.path]) for image in report.images)
+    return replace(report, images=images)
 
 
 def _blur(values: Tensor) -> Tensor:

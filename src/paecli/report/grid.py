@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from paecli.system.outputs import own_mark
+
 MISSING = (86, 180, 233)  # colour of pixels that are NaN: sky blue, which no grey image has
 CELL_PIXELS = 64  # smaller images are enlarged, by whole factors, to about this height
 GAP = 2  # white pixels between the images of a grid
@@ -34,7 +36,7 @@ def image_grid(images: Tensor, *, columns: int | None = None) -> bytes:
     grid = cells.reshape(lines, columns, height + GAP, width + GAP, 3).swapaxes(1, 2)
     grid = grid.reshape(lines * (height + GAP), columns * (width + GAP), 3)[:-GAP, :-GAP]
     buffer = BytesIO()
-    Image.fromarray(grid).save(buffer, "png")
+    Image.fromarray(grid).save(buffer, "png", pnginfo=own_mark())
     return buffer.getvalue()
 
 

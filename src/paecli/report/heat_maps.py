@@ -13,10 +13,10 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
-from paecli.data.images.files import own_mark
 from paecli.outliers.map_images import ImageMap
-from paecli.report.pictures import as_pixels
+from paecli.report.grid import as_pixels
 from paecli.report.plots import to_png
+from paecli.system.outputs import own_mark
 
 COLOURS = "inferno"
 LEAST, MOST = 1.0, 4.0  # -log10 of the p-values at the ends of the scale: .1 and .0001

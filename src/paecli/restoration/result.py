@@ -32,7 +32,7 @@ class Diagnostics:
     Attributes:
         pareto_k: shape of the tail of the importance ratios (`is`); good below 0.7.
         rhat: largest R-hat over the latents (`hmc`); good up to 1.05.
-        ess: effective sample size.
+        ess: effective sample size; good from 33 (`smc`).
         passed: whether they are good; None for approximations, and for draws from the prior.
         disagreement: difference of the mean images of two independent halves in posterior
             standard deviations, root mean square over the missing pixels (`smc`); good up to 0.35.

@@ -119,9 +119,10 @@ def doubt(method: str, draws: Draws, asked: Method) -> str:
         )
     longer = "--method smc runs longer" if asked == "auto" else "another --seed tells how much"
     return (
-        "two independent halves of the run do not agree (mean images differ by "
+        "two independent halves of the run do not agree well enough (mean images differ by "
         f"{draws.disagreement.item():.2f} posterior standard deviations, log evidences by "
-        f"{draws.evidence_gap.item():.1f} nats, {draws.ancestors.item():.0f} ancestors left): "
+        f"{draws.evidence_gap.item():.1f} nats, {draws.ancestors.item():.0f} ancestors left, worth "
+        f"{draws.ess.item():.0f} independent draws): "
         f"{longer}"
     )
 

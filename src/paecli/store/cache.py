@@ -1,11 +1,17 @@
 """The download cache: files under their own hash, so that none can be taken for another."""
 
+import re
 from contextlib import suppress
 from pathlib import Path
 
 from paecli.store.index import IndexFile
+from paecli.system.errors import RegistryError
 from paecli.system.files import hash_file
-from paecli.system.folders import cache_folder
+from paecli.system.folders import CACHE_VARIABLE, cache_folder
+
+HASH = re.compile("[0-9a-f]{64}")  # the name of a folder in the cache
+# Version 0.1 left no marks; these are the kinds of files that its registries hold.
+KINDS_BEFORE_MARKS = (".safetensors", ".pth")
 
 
 def cached_file(file: IndexFile) -> Path:
@@ -18,14 +24,70 @@ def partial_file(file: IndexFile) -> Path:
     return cache_folder() / "partial" / file.sha256
 
 
+def keep_in_cache(part: Path, target: Path) -> None:
+    """Moves a verified file to its place in the cache, and marks it as written by pae.
+
+    Raises:
+        RegistryError: the cache cannot be written.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _mark(target).touch()  # first: what is removed again has a mark in every case
+        part.replace(target)
+    except OSError as error:
+        raise RegistryError(
+            f"cannot write {target}: {error.strerror}; free some space or set {CACHE_VARIABLE}"
+        ) from error
+
+
 def cached_files() -> list[Path]:
-    """Lists every finished download."""
-    return sorted(path for path in (cache_folder() / "files").glob("*/*") if path.is_file())
+    """Lists the finished downloads; other files in the cache's folder are not pae's."""
+    found = (cache_folder() / "files").glob("*/*")
+    return sorted(path for path in found if _is_ours(path))
 
 
 def damaged_files() -> list[Path]:
     """Hashes every finished download and returns those that are not what they were."""
-    return [path for path in cached_files() if hash_file(path) != path.parent.name]
+    return [path for path in cached_files() if not _is_whole(path)]
+
+
+def remove_damaged(paths: list[Path]) -> None:
+    """Removes finished downloads, and their marks.
+
+    Raises:
+        RegistryError: one cannot be removed.
+    """
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+            _mark(path).unlink(missing_ok=True)
+        except OSError as error:
+            raise RegistryError(
+                f"cannot remove the damaged file {path}: {error.strerror}; remove it yourself"
+            ) from error
+
+
+def _mark(path: Path) -> Path:
+    return path.with_name(f".{path.name}.pae")
+
+
+def _is_ours(path: Path) -> bool:
+    """Tells whether pae wrote a file: it has our mark, or looks as version 0.1 left it."""
+    folder = path.parent
+    if path.name.startswith(".") or path.is_symlink() or folder.is_symlink():
+        return False
+    if not path.is_file() or not HASH.fullmatch(folder.name):
+        return False
+    if _mark(path).is_file():
+        return True
+    return path.suffix in KINDS_BEFORE_MARKS and list(folder.iterdir()) == [path]
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        return hash_file(path) == path.parent.name
+    except OSError:
+        return False
 
 
 def cache_size() -> int:

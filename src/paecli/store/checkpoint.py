@@ -30,6 +30,7 @@ from paecli.store.header import (
     parse_header,
     require_whole_images,
 )
+from paecli.store.value_ranges import SMALLEST_VARIANCE, is_possible
 from paecli.system.errors import CheckpointError
 from paecli.system.files import replacing
 
@@ -46,8 +47,10 @@ __all__ = [
 LATENTS = REFERENCE + "latents"
 NORMAL_IMAGES = (LATENTS, REFERENCE + "features")
 STATISTICS = REFERENCE + "statistics"
+CALIBRATION = "calibration.images"
 PIXEL_TABLE = "calibration.quantiles"
 STRATA_EDGES = "calibration.edges"
+DESCRIBED = {"network", "image_shape", "latent_size"}  # what every header says of stage 1
 FLOAT_TYPES = ("F16", "BF16", "F32", "F64")
 STORED_TYPES = {torch.float32: FLOAT_TYPES, torch.int64: ("I64",), torch.uint8: ("U8",)}
 
@@ -75,10 +78,10 @@ def save_pae(path: Path, model: Model, header: Header, *, half: bool = False) ->
     Raises:
         WriteError: the file cannot be written.
     """
-    tensors = dict(model.state_dict())
+    tensors = {name: _varying(name, tensor) for name, tensor in model.state_dict().items()}
     if half:
         tensors = {
-            name: _halved(tensor) if name.startswith(AUTOENCODER) else tensor
+            name: _halved(tensor) if _may_be_halved(name) else tensor
             for name, tensor in tensors.items()
         }
     autoencoder = {
@@ -153,7 +156,9 @@ def load_pae(path: Path) -> tuple[Model, Header]:
     model.normal_scores = {
         name.removeprefix(NORMAL_SCORES): values for name, values in scores.items()
     }
-    return model.eval(), header
+    _check_calibration(path, model)
+    _try(path, model.eval())
+    return model, header
 
 
 def as_loaded(tensor: Tensor) -> Tensor:
@@ -163,6 +168,16 @@ def as_loaded(tensor: Tensor) -> Tensor:
     sums in matrix products and so the last digit of results.
     """
     return tensor.to(torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True)
+
+
+def _may_be_halved(name: str) -> bool:
+    # small variances would become 0
+    return name.startswith(AUTOENCODER) and not name.endswith(".running_var")
+
+
+def _varying(name: str, tensor: Tensor) -> Tensor:
+    """Gives units that never varied in training a variance, which changes nothing beside eps."""
+    return tensor.clamp_min(SMALLEST_VARIANCE) if name.endswith(".running_var") else tensor
 
 
 def _halved(tensor: Tensor) -> Tensor:
@@ -187,6 +202,8 @@ def opened(path: Path) -> Any:
 def _build_without_memory(path: Path, header: Header) -> Model:
     try:
         with torch.device("meta"):
+            if not header.autoencoder.keys() >= DESCRIBED:
+                raise KeyError("an option is missing")
             autoencoder = Autoencoder(**header.autoencoder)
             return Model(autoencoder, LatentFlow(**header.flow) if header.flow else None)
     except Exception as error:  # whatever a hostile description makes torch or FrEIA raise
@@ -239,17 +256,35 @@ def _check_values(path: Path, tensors: dict[str, Tensor], scores: dict[str, Tens
     if not is_pixel_table(tensors[STRATA_EDGES], tensors[PIXEL_TABLE]):
         raise unfit(path, f"{PIXEL_TABLE!r} and {STRATA_EDGES!r} are no table")
     for name, tensor in (tensors | scores).items():
-        good = not tensor.is_floating_point() or bool(tensor.isfinite().all())
-        if name.endswith(".permutation"):
-            good = torch.equal(tensor.sort().values, torch.arange(len(tensor)))
-        if name == "sigma":
-            good = good and bool((tensor > 0).all())
-        if name == "flow.cholesky":
-            good = good and bool((tensor.diagonal() > 0).all())
-        if name in scores:
-            good = good and len(tensor) > 0 and bool((tensor.diff() >= 0).all())
-        if not good:
+        if not is_possible(name, tensor):
             raise unfit(path, f"{name!r:.100} holds impossible values")
+
+
+def _check_calibration(path: Path, model: Model) -> None:
+    """Refuses held-out images that are not of the model's kind."""
+    u, images = model.calibration.u, model.calibration.images
+    sizes = (model.latent_size, *model.image_shape)
+    if len(u) != len(images) or (len(u) and (*u.shape[1:], *images.shape[1:]) != sizes):
+        raise unfit(path, f"{CALIBRATION!r} has images of another kind")
+
+
+@torch.no_grad()
+def _try(path: Path, model: Model) -> None:
+    """Passes the plainest image and latent through the networks; weights alone do not tell.
+
+    Raises:
+        CheckpointError: something comes out that is no number.
+    """
+    grey = torch.full((1, *model.image_shape), 0.5)
+    values = [
+        model.autoencoder.encode(grey),
+        model.autoencoder.decode(model.sigma.new_zeros(1, model.latent_size)),
+    ]
+    if model.flow is not None:
+        u, log_determinant = model.flow.to_base(model.flow.mean[None])
+        values += [u, log_determinant, model.flow.from_base(torch.zeros_like(u))]
+    if not all(value.isfinite().all() for value in values):
+        raise unfit(path, "its networks give no numbers")
 
 
 def unfit(path: Path, reason: str) -> CheckpointError:

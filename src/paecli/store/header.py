@@ -17,6 +17,9 @@ LENGTH_BYTES = 8  # a safetensors file opens with its header's length, little-en
 # Nothing is allocated before the sizes are compared with the file's tensors, but even a network
 # without weights takes time.
 LARGEST_SIDE = 4_096
+DEEPEST = 20  # levels of JSON; real ones have 6
+STAGES = {"autoencoder", "flow"}  # of the settings
+LONGEST_NAME = 4_096  # of a data set, which may be a path
 
 Architecture = dict[str, Any]
 
@@ -75,7 +78,7 @@ class Header(BaseModel):
     @property
     def training_set(self) -> str:
         """Name or folder of the training data, empty when unknown."""
-        settings = self.config.get("autoencoder", {}).get("data", {})
+        settings = (self.config.get("autoencoder") or {}).get("data", {})
         return str(settings.get("dataset") or self.data.get("dataset", ""))
 
     @field_validator("autoencoder", "flow")
@@ -85,6 +88,22 @@ class Header(BaseModel):
             for number in value if isinstance(value, list | tuple) else [value]:
                 _check_number(name, number)
         return architecture
+
+    @field_validator("config")
+    @classmethod
+    def _has_stages(cls, config: dict[str, Any]) -> dict[str, Any]:
+        for name in STAGES & config.keys():
+            stage = {} if config[name] is None else config[name]
+            if not isinstance(stage, dict):
+                raise ValueError(f"the settings of the {name} have no fields")
+            _check_data(stage.get("data", {}))
+        return config
+
+    @field_validator("data")
+    @classmethod
+    def _is_a_data_set(cls, data: dict[str, Any]) -> dict[str, Any]:
+        _check_data(data)
+        return data
 
 
 def require_whole_images(path: Path, header: Header) -> None:
@@ -143,9 +162,28 @@ def parse_header(path: Path, metadata: dict[str, str] | None) -> Header:
             "upgrade with `pipx upgrade paecli`"
         )
     try:
+        if _is_deeper(fields, DEEPEST):
+            raise RecursionError("nested too deeply")
+        json.dumps(fields, ensure_ascii=False).encode()  # half a character cannot be printed
         return Header.model_validate(fields)
-    except (ValidationError, RecursionError) as error:
+    except (ValidationError, UnicodeEncodeError, RecursionError) as error:
         raise CheckpointError(f"{path} has a damaged header; download or train it again") from error
+
+
+def _check_data(data: object) -> None:
+    if not isinstance(data, dict):
+        raise ValueError("the data set has no fields")
+    name = data.get("dataset") or ""
+    if not isinstance(name, str) or len(name) > LONGEST_NAME or "\0" in name:
+        raise ValueError("the data set's name is none")
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Tells whether JSON is nested deeper than `levels`: what prints it takes it recursively."""
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(each, levels - 1) for each in inner)
 
 
 def _check_number(name: str, value: object) -> None:

@@ -5,7 +5,7 @@ import yaml
 from paecli.store.header import Header
 from paecli.store.index import Entry
 
-CARD = """# {name}, revision {revision}
+CARD = """{title}
 
 {description}
 
@@ -49,12 +49,17 @@ Versions:
 """
 
 
+def card_title(entry: Entry) -> str:
+    """Returns the first line of an entry's card."""
+    return f"# {entry.name}, revision {entry.revision}"
+
+
 def write_card(entry: Entry, header: Header) -> str:
     """Returns the model card of an entry with one file."""
     file = entry.files[0]
     return CARD.format(
+        title=card_title(entry),
         name=entry.name,
-        revision=entry.revision,
         description=entry.description or "No description.",
         licence=entry.licence or "not stated",
         data=f"{header.data.get('dataset', 'unknown')}, "

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from paecli.store.cache import cached_file, partial_file
+from paecli.store.cache import cached_file, keep_in_cache, partial_file
 from paecli.store.index import IndexFile
 from paecli.store.sources import BUNDLED, FolderSource, Source
 from paecli.system.errors import RegistryError
 from paecli.system.files import is_intact
-from paecli.system.folders import CACHE_VARIABLE
 from paecli.system.locks import only_process
 from paecli.system.progress import Progress
 
@@ -72,18 +71,7 @@ def _download(file: IndexFile, source: Source, progress: Progress) -> None:
             f"{without_secrets(url)} is not the file that the index describes (its SHA-256 "
             "differs); nothing was kept: try again later or tell the registry's owner"
         )
-    return _keep(part, cached_file(file))
-
-
-def _keep(part: Path, target: Path) -> None:
-    """Moves a verified file to its place in the cache; both are on one disk."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part.replace(target)
-    except OSError as error:
-        raise RegistryError(
-            f"cannot write {target}: {error.strerror}; free some space or set {CACHE_VARIABLE}"
-        ) from error
+    return keep_in_cache(part, cached_file(file))
 
 
 def _url(source: Source, file: IndexFile) -> str:

@@ -10,7 +10,6 @@ from paecli.model.flow import LatentFlow
 from paecli.model.patches.autoencoder import PatchAutoencoder
 from paecli.model.patches.model import PEAK, PIXEL, TOP, PatchPAE
 from paecli.store.checkpoint import (
-    NORMAL_SCORES,
     as_loaded,
     check_shapes,
     hash_tensors,
@@ -18,6 +17,7 @@ from paecli.store.checkpoint import (
     save_tensors,
     unfit,
 )
+from paecli.store.contents import NORMAL_SCORES
 from paecli.store.feature_weights import open_patch_features
 from paecli.store.header import HEADER_KEY, Header, parse_header
 from paecli.system.errors import CheckpointError

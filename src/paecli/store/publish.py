@@ -7,12 +7,14 @@ from pathlib import Path
 from paecli.model.model import Model
 from paecli.store.checkpoint import load_pae, read_header, save_pae
 from paecli.store.index import INDEX_FILE, Entry, Index, IndexFile, index_to_yaml
-from paecli.store.model_card import write_card
+from paecli.store.model_card import card_title, write_card
 from paecli.store.patch_checkpoint import load_patch_pae
 from paecli.store.publication_plan import plan_publication
-from paecli.system.files import hash_file, write_atomically
+from paecli.system.files import hash_file, is_intact, write_atomically
 from paecli.system.locks import only_process
 from paecli.system.progress import NullProgress, Progress
+
+LONGEST_TITLE = 200  # bytes of a card's first line, and more
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,26 @@ def _write_index(folder: Path, index: Index, entry: Entry, *, replace: bool) -> 
     kept = [other for other in index.entries if other not in old]
     text = index_to_yaml(Index(entries=(*kept, entry)))
     write_atomically(folder / INDEX_FILE, text.encode())
-    for file in (file for other in old for file in other.files):
-        (folder / file.path).unlink(missing_ok=True)
-        (folder / file.path).with_suffix(".md").unlink(missing_ok=True)
+    still_used = {file.path for other in (*kept, entry) for file in other.files}
+    for other in old:
+        _remove(folder, other, still_used)
+
+
+def _remove(folder: Path, entry: Entry, still_used: set[str]) -> None:
+    """Removes an earlier revision: the files that are as they were published, and its card."""
+    for file in entry.files:
+        path = folder / file.path
+        ours = not path.is_symlink() and is_intact(path, size=file.size, sha256=file.sha256)
+        if ours and file.path not in still_used:
+            path.unlink()
+    card = folder / f"{entry.name}-r{entry.revision}.md"
+    if card.is_file() and not card.is_symlink() and _is_card(card, entry):
+        card.unlink()
+
+
+def _is_card(path: Path, entry: Entry) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(LONGEST_TITLE).startswith(card_title(entry).encode())
+    except OSError:
+        return False

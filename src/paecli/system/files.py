@@ -1,14 +1,24 @@
 """Whole files: written atomically, hashed, compared with what they should be."""
 
+import errno
 import hashlib
 import os
 import stat
-import uuid
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from paecli.system.destination import Destination, follow
 from paecli.system.errors import WriteError
+from paecli.system.temporary import temporary_folder
+
+HINTS = {
+    errno.ENOSPC: "free some space or choose another folder",
+    errno.EDQUOT: "free some space or choose another folder",
+    errno.EISDIR: "give the name of a file",
+    errno.EBADF: "it is closed",
+}
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -25,34 +35,80 @@ def write_atomically(path: Path, content: bytes) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Gives a temporary file to write, and puts it in the place of `path` afterwards.
 
+    Links are followed. What is no regular file (a pipe, a device, `/dev/stdout`) stays, and the
+    content is written into it. A new file has the rights that the umask allows, a replaced one
+    keeps its own.
+
     Raises:
         WriteError: the folder cannot be written or the disk is full.
+        BrokenPipeError: what reads the output has gone away.
     """
-    temporary: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _new_file_beside(path)
-        yield temporary
-        _flush_to_disk(temporary)
-        temporary.replace(path)
+        destination = follow(path)
+        atomic = destination.replaceable and _may_replace(destination.path)
+        with _staging(destination, atomic=atomic) as folder:
+            temporary = folder / f"new{path.suffix}"
+            mode = _fresh_mode(temporary)
+            yield temporary
+            if atomic:
+                _replace(destination, temporary, mode)
+            else:
+                destination.write_from(temporary)
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        raise WriteError(
-            f"cannot write {path}: {error.strerror or error}; "
-            "free some space or choose another folder"
-        ) from error
+        hint = HINTS.get(error.errno or 0, "choose another place")
+        raise WriteError(f"cannot write {path}: {error.strerror or error}; {hint}") from error
+
+
+@contextmanager
+def _staging(destination: Destination, *, atomic: bool) -> Iterator[Path]:
+    """Gives a folder on the destination's disk, or any, if it is only written into."""
+    if atomic:
+        with temporary_folder(destination.path.parent) as folder:
+            yield folder
+    else:
+        with tempfile.TemporaryDirectory(prefix="pae-") as name:
+            yield Path(name)
+
+
+def _may_replace(path: Path) -> bool:
+    """Tells whether a new file may take the place of `path`; makes its folder.
+
+    Raises:
+        OSError: it may not even be written into, or the folder cannot be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        return True
+    if not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return os.access(path.parent, os.W_OK | os.X_OK)
+
+
+def _fresh_mode(path: Path) -> int:
+    """Makes an empty file and returns the rights that the system gives to new files."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        return stat.S_IMODE(os.fstat(handle).st_mode)
     finally:
-        # after a success the name is gone already; after Ctrl-C it is not
-        if temporary:
-            temporary.unlink(missing_ok=True)
+        os.close(handle)
 
 
-def _new_file_beside(path: Path) -> Path:
-    """Makes an empty file with the rights of the one it is to replace, or those of the umask."""
-    temporary = path.with_name(f".tmp-{uuid.uuid4().hex}{path.suffix}")
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
+def _replace(destination: Destination, temporary: Path, mode: int) -> None:
+    _flush_to_disk(temporary)
     with suppress(FileNotFoundError):
-        temporary.chmod(stat.S_IMODE(path.stat().st_mode))
-    return temporary
+        before = destination.path.stat()
+        mode = stat.S_IMODE(before.st_mode)
+        with suppress(OSError):  # only root may give files away
+            os.chown(temporary, before.st_uid, before.st_gid)
+    temporary.chmod(mode)
+    try:
+        temporary.replace(destination.path)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        destination.write_from(temporary)  # a file that is mounted by itself, as into a container
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from PIL.PngImagePlugin import PngInfo
+
 AUTOENCODER_FILE = "autoencoder.safetensors"  # stage 1
 MODEL_FILE = "model.safetensors"  # both stages; what is published
 CONFIG_FILE = "config.yaml"
@@ -27,3 +29,11 @@ def is_run_folder(files: frozenset[str]) -> bool:
     return CONFIG_FILE in files and bool(
         trained or any(name.endswith(STATE_ENDING) for name in files)
     )
+
+
+def own_mark() -> PngInfo:
+    """Returns what marks a PNG as written by this tool."""
+    info = PngInfo()
+    for key, text in SOFTWARE.items():
+        info.add_text(key, text)
+    return info

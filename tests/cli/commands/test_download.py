@@ -50,3 +50,30 @@ def test_verify_finds_and_removes_damage(registry: Path, tmp_path: Path) -> None
     assert json.loads(result.stdout) == {"checked": 1, "damaged": [str(damaged)]}
     assert isinstance(result.exception, RegistryError)
     assert not damaged.exists()
+
+
+def test_verify_leaves_what_pae_did_not_write(registry: Path, tmp_path: Path) -> None:
+    files = tmp_path / "cache" / "files"
+    elsewhere = tmp_path / "photos"
+    elsewhere.mkdir()
+    (elsewhere / "model.safetensors").write_text("somebody's")
+    foreign = [
+        files / "x" / "me.jpg",
+        files / ("a" * 64) / "me.jpg",
+        files / ("A" * 64) / "model.safetensors",
+        files / ("b" * 63) / "model.safetensors",
+        files / ("c" * 64) / "a.safetensors",
+        files / ("c" * 64) / "b.safetensors",
+    ]
+    for path in foreign:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("somebody's")
+    (files / ("d" * 64)).symlink_to(elsewhere)
+    (files / ("e" * 64)).mkdir()
+    (files / ("e" * 64) / "model.safetensors").symlink_to(foreign[0])
+    result = runner.invoke(app, ["download", "--verify", "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == {"checked": 0, "damaged": []}
+    assert all(path.read_text() == "somebody's" for path in foreign)
+    assert (files / ("d" * 64) / "model.safetensors").exists()
+    assert (files / ("e" * 64) / "model.safetensors").is_symlink()

@@ -14,6 +14,7 @@ from paecli.cli.commands.ood import split_arguments
 from paecli.data import write_image
 from paecli.outliers.scores import fit_normal_scores
 from paecli.store.checkpoint import Header, read_header, save_pae
+from paecli.system.errors import UsageError
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +183,18 @@ def test_the_first_argument_is_a_model_or_an_image(run_folder: Path, images: Pat
     for arguments, expected in cases.items():
         assert split_arguments(arguments, None) == expected
     assert split_arguments(["fmnist-32"], "m") == ("m", ["fmnist-32"])
+
+
+@pytest.mark.parametrize("option", ["--csv", "--jsonl"])
+def test_a_dash_is_standard_output(run_folder: Path, images: Path, option: str) -> None:
+    result = run(run_folder, images, "--fpr", 0.02, option, "-")
+    assert result.exit_code == 0, result.output
+    assert "p_value" in result.stdout.splitlines()[0]
+    assert not Path("-").exists()
+
+
+def test_one_output_only_on_standard_output(run_folder: Path, images: Path) -> None:
+    for other in (["--json"], ["--jsonl", "-"]):
+        result = run(run_folder, images, "--csv", "-", *other)
+        assert isinstance(result.exception, UsageError)
+        assert "takes one output" in str(result.exception)

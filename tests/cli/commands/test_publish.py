@@ -86,3 +86,14 @@ def test_a_full_disk_leaves_the_registry_as_it_was(
         publish(model_file, folder, "--name", "blobs")
     assert (folder / "index.yaml").read_bytes() == before
     assert len(list(folder.iterdir())) == 3
+
+
+def test_replacing_removes_only_what_was_published(model_file: Path, folder: Path) -> None:
+    publish(model_file, folder, "--name", "blobs")
+    publish(model_file, folder, "--name", "blobs")
+    (folder / "blobs-r1.safetensors").write_text("somebody's")
+    (folder / "blobs-r2.md").write_text("somebody's")
+    publish(model_file, folder, "--name", "blobs", "--replace")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "blobs-r1.safetensors", "blobs-r2.md", "blobs-r3.md", "blobs-r3.safetensors", "index.yaml",
+    ]  # fmt: skip

@@ -46,12 +46,12 @@ def test_draws_count_by_the_ancestors_they_share(images: Tensor) -> None:
     assert related.ancestors() == 5
 
 
-@pytest.mark.parametrize("name", ["disagreement", "evidence_gap", "ancestors"])
+@pytest.mark.parametrize("name", ["disagreement", "evidence_gap", "ancestors", "ess"])
 @pytest.mark.parametrize("value", [float("nan"), None])
 def test_what_is_bad_or_unknown_never_passes(name: str, value: float | None) -> None:
-    good = {"disagreement": 0.1, "evidence_gap": 0.1, "ancestors": 20.0}
+    good = {"disagreement": 0.1, "evidence_gap": 0.1, "ancestors": 20.0, "ess": 50.0}
     assert passed(good)
-    bad = -1.0 if name == "ancestors" else 1e3
+    bad = -1.0 if name in ("ancestors", "ess") else 1e3
     assert not passed(good | {name: bad if value is None else value})
 
 
@@ -74,7 +74,7 @@ def test_draws_without_their_diagnostic_do_not_pass(method: str) -> None:
 def passed(diagnostics: dict[str, float]) -> bool:
     points = torch.zeros(1, 1, 2)
     values = {name: torch.tensor([value]) for name, value in diagnostics.items()}
-    draws = make_draws(blank_target(), points, points, ess=torch.ones(1), **values)
+    draws = make_draws(blank_target(), points, points, **values)
     verdict = draws.passed("smc")
     return verdict is not None and bool(verdict)
 

@@ -132,12 +132,11 @@ def _row(entry: Entry) -> list[str]:
 
 
 def _verify(json: bool) -> None:
-    from paecli.store.cache import cached_files, damaged_files
+    from paecli.store.cache import cached_files, damaged_files, remove_damaged
     from paecli.system.folders import cache_folder
 
     count, damaged = len(cached_files()), damaged_files()
-    for path in damaged:
-        path.unlink(missing_ok=True)
+    remove_damaged(damaged)
     if json:
         print_json({"checked": count, "damaged": [str(path) for path in damaged]})
     if damaged:

@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from paecli.cli.checks import check_images, check_model, check_training_set
-from paecli.cli.options import DataDir, Json, ModelOption, Report, Seed, Threads, refuse_useless
+from paecli.cli.options import (
+    DataDir,
+    Json,
+    ModelOption,
+    Report,
+    Seed,
+    Threads,
+    one_on_standard_output,
+    output_file,
+    refuse_useless,
+)
 from paecli.data.sets.places import require_comparison
 from paecli.model.requirements import (
     DEFAULT_SCORE,
@@ -73,22 +83,37 @@ def ood(
         bool,
         typer.Option(
             "--fail-on-outlier",
-            help="Exit with code 3 if an image is flagged, and with 1 if one cannot be read.",
+            help="Exit with code 3 if an image is flagged, else with 1 if one cannot be read.",
         ),
     ] = False,
     csv_file: Annotated[
         Path | None,
-        typer.Option("--csv", help="Write a line an image to this file.", show_default=False),
+        typer.Option(
+            "--csv",
+            parser=output_file,
+            metavar="FILE",
+            help="Write a line an image to this file; - is standard output.",
+            show_default=False,
+        ),
     ] = None,
     json_lines: Annotated[
         Path | None,
         typer.Option(
-            "--jsonl", help="Write a JSON object an image to this file.", show_default=False
+            "--jsonl",
+            parser=output_file,
+            metavar="FILE",
+            help="Write a JSON object an image to this file; - is standard output.",
+            show_default=False,
         ),
     ] = None,
     picture: Annotated[
         Path | None,
-        typer.Option(help="Write a PNG of the most unusual images.", show_default=False),
+        typer.Option(
+            parser=output_file,
+            metavar="FILE",
+            help="Write a PNG of the most unusual images; - is standard output.",
+            show_default=False,
+        ),
     ] = None,
     maps: Annotated[
         Path | None,
@@ -135,6 +160,7 @@ def ood(
 
         pae ood fmnist-64 --against mnist --against hflip --report report/
     """
+    one_on_standard_output(csv_file, json_lines, picture, as_json=json)
     name, images = split_arguments(arguments or [], model)
     if images and against:
         raise UsageError("give images or --against, not both")

@@ -72,9 +72,8 @@ def decode_files(
     if cached.exists():
         images, kept = _read_cache(cached)
         if len(kept) < len(files):
-            progress.say(
-                f"{len(files) - len(kept)} of {len(files)} images cannot be read; left out"
-            )
+            lost = len(files) - len(kept)
+            progress.say(f"{lost} of {len(files)} images left out: they cannot be read")
         return images, kept
     try:
         _write_cache(cached, shape, files, recipe, progress)

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from paecli.data.images.opening import open_image, oriented_size
 from paecli.data.images.pixels import decode, to_bytes
 from paecli.system.errors import ImageError
 from paecli.system.files import replacing
-from paecli.system.outputs import SOFTWARE
+from paecli.system.outputs import own_mark
 from paecli.system.progress import NullProgress, Progress
 
 
@@ -109,11 +108,3 @@ def write_image(path: Path, pixels: Tensor, *, own: bool = False) -> None:
         Image.fromarray(array.contiguous().numpy()).save(
             temporary, format="PNG", pnginfo=own_mark() if own else None
         )
-
-
-def own_mark() -> PngInfo:
-    """Returns what marks a PNG as written by this tool."""
-    info = PngInfo()
-    for key, text in SOFTWARE.items():
-        info.add_text(key, text)
-    return info

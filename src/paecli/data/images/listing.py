@@ -117,7 +117,8 @@ class _Walk:
         pending = [folder]
         while pending:
             here = pending.pop()
-            self._seen.add(os.path.realpath(here))
+            real = os.path.realpath(here)
+            self._seen.add(real)
             try:
                 with os.scandir(here) as found:
                     entries = sorted(found, key=lambda entry: entry.name)
@@ -128,10 +129,10 @@ class _Walk:
             if here != self.folder and is_run_folder(frozenset(e.name for e in entries)):
                 self.listing.folders_left_out.append(here)
                 continue
-            pending += [path for entry in entries if (path := self._sort_entry(here, entry))]
+            pending += [path for entry in entries if (path := self._sort_entry(here, real, entry))]
 
-    def _sort_entry(self, here: Path, entry: os.DirEntry[str]) -> Path | None:
-        """Deals with an entry; returns it if it is a folder to go into."""
+    def _sort_entry(self, here: Path, real: str, entry: os.DirEntry[str]) -> Path | None:
+        """Deals with an entry of `here`, which really is `real`; returns a folder to go into."""
         path = here / entry.name
         if entry.name.startswith("."):
             self.listing.passed_over[HIDDEN] += 1
@@ -140,7 +141,7 @@ class _Walk:
         elif entry.is_dir(follow_symlinks=False):
             return self._enter(path)
         elif entry.is_file(follow_symlinks=False):
-            self._seen.add(os.path.realpath(path))
+            self._seen.add(f"{real}{os.sep}{entry.name}")
             self._take(path)
         else:
             self.listing.passed_over[NO_FILE] += 1

@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from paecli.data.images.files import find_images
-from paecli.data.images.pixels import decode, has_colour, open_image
+from paecli.data.images.listing import find_images
+from paecli.data.images.opening import has_colour, open_image
+from paecli.data.images.pixels import decode
 from paecli.data.split_folders import find_parts
 from paecli.system.errors import DataError
 from paecli.system.progress import NullProgress, Progress

@@ -6,8 +6,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from paecli.data.images.files import images_below
-from paecli.data.images.pixels import decode, open_image
+from paecli.data.images.listing import images_below
+from paecli.data.images.opening import open_image
+from paecli.data.images.pixels import decode
 from paecli.system.errors import DataError, ImageError
 
 ENDINGS = ("", "_mask", "_gt", "-mask")  # of a mask's name after that of its image

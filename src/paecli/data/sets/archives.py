@@ -5,7 +5,6 @@ import lzma
 import shutil
 import struct
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from paecli.data.sets.places import dataset_cache, find_place, search_folders
 from paecli.system.errors import DataError
 from paecli.system.locks import only_process
 from paecli.system.progress import Progress
+from paecli.system.temporary import temporary_folder
 
 # An archive of pictures hardly shrinks them; one that unpacks into far more than it takes up
 # is none, or is made to fill the disk.
@@ -38,8 +38,7 @@ def staging_folder(root: Path) -> Iterator[Path]:
     A set that was only half written never gets a name under which it would be found.
     """
     root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root, prefix=".staging-") as name:
-        staging = Path(name)
+    with temporary_folder(root) as staging:
         yield staging
         for entry in list(staging.iterdir()):
             target = root / entry.name

@@ -67,7 +67,8 @@ class Halves:
         error = families.square().sum()
         if error.isnan():
             return 0.0
-        return float(variance.sum() / error) if error > 0 else float(weights.numel())
+        size = float(variance.sum() / error) if error > 0 else torch.inf
+        return min(size, float(weights.numel()))
 
     def _weights(self) -> Tensor:
         """Returns the weights of all particles, `(2, s)`, summing to 1 over both halves."""

@@ -24,6 +24,8 @@ PARETO_LIMIT = 0.7  # arXiv:1507.02646, section 3
 DISAGREEMENT_LIMIT = 0.35  # of the mean images of two halves, in posterior standard deviations
 EVIDENCE_LIMIT = 1.5  # nats
 FEWEST_ANCESTORS = 3
+# independent draws with which halves of as many differ by the limit in the mean
+FEWEST_DRAWS = 4 / DISAGREEMENT_LIMIT**2
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ class Draws:
         """`(n,)`: whether two independent halves of the run tell the same."""
         same_mean = self.disagreement <= DISAGREEMENT_LIMIT
         same_evidence = self.evidence_gap <= EVIDENCE_LIMIT
-        return same_mean & same_evidence & (self.ancestors >= FEWEST_ANCESTORS)
+        enough = (self.ancestors >= FEWEST_ANCESTORS) & (self.ess >= FEWEST_DRAWS)
+        return same_mean & same_evidence & enough
 
 
 def draw_modes(target: Target, mixture: Mixture) -> Draws:

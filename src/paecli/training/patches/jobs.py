@@ -15,7 +15,7 @@ from paecli.system.files import write_atomically
 from paecli.system.outputs import AUTOENCODER_FILE, MODEL_FILE
 from paecli.system.progress import NullProgress, Progress
 from paecli.training.build_networks import build_flow
-from paecli.training.flow import STAGE, FlowStage
+from paecli.training.flow import FlowStage
 from paecli.training.images import USUAL_PART
 from paecli.training.patches.latents import (
     fit_autoencoder,
@@ -24,18 +24,21 @@ from paecli.training.patches.latents import (
     patch_latents,
 )
 from paecli.training.run import (
-    CONFIG_FILE,
     TrainingReport,
     begin,
     library_versions,
     on_main_process,
     open_accelerator,
     run_loop,
+)
+from paecli.training.run_folder import (
+    AUTOENCODER_STAGE,
+    CONFIG_FILE,
+    FLOW_STAGE,
     state_file,
 )
 from paecli.training.settings import AutoencoderSettings, FlowSettings, RunSettings, check, to_yaml
 
-AUTOENCODER_STAGE = "autoencoder"
 SIDE = 448  # of the square that images are scaled to the area of, unless --image-size
 
 
@@ -63,7 +66,7 @@ def train_patch_autoencoder(
         TrainingError: the folder holds another run.
     """
     result_file = run_dir / AUTOENCODER_FILE
-    begin(run_dir, AUTOENCODER_STAGE, result_file, resume=False, overwrite=overwrite)
+    begin(run_dir, AUTOENCODER_STAGE, resume=False, overwrite=overwrite)
     own = settings.autoencoder
     features = open_patch_features(own.features)
     if own.features == "pixels":
@@ -109,7 +112,7 @@ def train_patch_flow(
         TrainingError: the folder holds another run, or the loss is no longer finite.
     """
     result_file = run_dir / MODEL_FILE
-    resumed = begin(run_dir, STAGE, result_file, resume=resume, overwrite=overwrite)
+    resumed = begin(run_dir, FLOW_STAGE, resume=resume, overwrite=overwrite)
     model, header = load_patch_pae(run_dir / AUTOENCODER_FILE)
     run_settings = check(header.config | {"flow": settings.model_dump()}, where=str(run_dir))
     photographs = _same_photographs(run_settings.autoencoder, header, run_dir)
@@ -122,7 +125,7 @@ def train_patch_flow(
     accelerator = open_accelerator(device)
     loop = run_loop(
         FlowStage(flow, settings.latent_noise, latents, held_out),
-        name=STAGE,
+        name=FLOW_STAGE,
         run_dir=run_dir,
         settings=settings.optimiser,
         seed=settings.seed,
@@ -147,11 +150,11 @@ def train_patch_flow(
     def write() -> None:
         save_patch_pae(result_file, model, header)
         write_atomically(run_dir / CONFIG_FILE, to_yaml(run_settings).encode())
-        state_file(run_dir, STAGE).unlink(missing_ok=True)
+        state_file(run_dir, FLOW_STAGE).unlink(missing_ok=True)
 
     on_main_process(accelerator, write)
     return TrainingReport.of(
-        loop, run_dir=run_dir, stage=STAGE, metrics=header.metrics, accelerator=accelerator
+        loop, run_dir=run_dir, stage=FLOW_STAGE, metrics=header.metrics, accelerator=accelerator
     )
 
 
