@@ -14,6 +14,7 @@ from paecli.data.sets.places import parse_place
 from paecli.model.model import Model
 from paecli.model.requirements import require_temperature
 from paecli.store.checkpoint import Header
+from paecli.store.origin import origin_of
 from paecli.system.errors import DataError, UsageError
 from paecli.system.progress import NullProgress, Progress
 
@@ -132,12 +133,9 @@ def read_ends(
             ends.append(read_image(Path(text), image_shape=model.image_shape).pixels)
             continue
         if data is None:
-            data, _ = load_for_model(
-                header.training_set,
-                image_shape=model.image_shape,
-                data_dir=data_dir,
-                progress=progress,
-            )
+            data = load_for_model(
+                origin_of(model, header), data_dir=data_dir, progress=progress
+            ).dataset
         ends.append(_image_at(place, data))
     return ends
 

@@ -48,7 +48,7 @@ def write_images() -> Callable[..., list[Path]]:
 
     def write(folder: Path, names: list[str], *, size: tuple[int, int] = (6, 4)) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
-        rng = np.random.default_rng(len(names))
+        rng = np.random.default_rng([*"".join(names).encode()])
         for name in names:
             grey = int(rng.integers(256))
             Image.new("L", (size[1], size[0]), grey).save(folder / name)

@@ -1,13 +1,9 @@
 import hashlib
 
-import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from paecli.data import ImageSplit, hold_out
+from paecli.data import ImageSplit
 from paecli.data.dataset import hash_images, make_dataset
-from paecli.system.errors import DataError
 
 
 def numbered(count: int) -> ImageSplit:
@@ -20,24 +16,6 @@ def numbers(split: ImageSplit) -> list[int]:
     assert split.labels is not None
     assert split.images.flatten().tolist() == split.labels.tolist()
     return split.labels.tolist()
-
-
-@given(count=st.integers(2, 200), fraction=st.floats(0.01, 0.99), seed=st.integers(0, 2**31))
-def test_hold_out_divides_every_image(count: int, fraction: float, seed: int) -> None:
-    kept, held_out = hold_out(numbered(count), fraction=fraction, seed=seed)
-    assert sorted(numbers(kept) + numbers(held_out)) == list(range(count))
-    assert len(held_out) == min(max(round(fraction * count), 1), count - 1)
-
-
-def test_hold_out_depends_on_the_seed_alone() -> None:
-    parts = [numbers(hold_out(numbered(100), fraction=0.2, seed=seed)[1]) for seed in (3, 3, 4)]
-    assert parts[0] == parts[1] != parts[2]
-
-
-@pytest.mark.parametrize("count", [0, 1])
-def test_hold_out_needs_two_images(count: int) -> None:
-    with pytest.raises(DataError, match="at least 2"):
-        hold_out(numbered(count), fraction=0.5, seed=0)
 
 
 def test_take_and_select_keep_images_and_labels_together() -> None:

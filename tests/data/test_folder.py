@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from paecli.data import load_dataset
+from paecli.data import content_keys, load_dataset
 from paecli.system.errors import DataError
 
 Writer = Callable[..., list[Path]]
@@ -46,7 +47,7 @@ def test_without_them_the_seed_chooses_the_test_images(
 ) -> None:
     write_images(tmp_path, NAMES)
     loaded = [load_dataset(str(tmp_path), split_seed=seed) for seed in (0, 0, 1)]
-    assert [(len(dataset.train), len(dataset.test)) for dataset in loaded] == [(18, 2)] * 3
+    assert {len(dataset.train) + len(dataset.test) for dataset in loaded} == {20}
     assert loaded[0].content_hash == loaded[1].content_hash != loaded[2].content_hash
     assert loaded[0].train.labels is None
 
@@ -95,3 +96,25 @@ def test_empty_folders_and_too_few_images(tmp_path: Path, write_images: Writer) 
     write_images(tmp_path, ["a.png"])
     with pytest.raises(DataError, match="at least 2"):
         load_dataset(str(tmp_path))
+
+
+def test_renamed_and_added_images_leave_the_others_on_their_side(
+    tmp_path: Path, write_images: Writer
+) -> None:
+    files = write_images(tmp_path, NAMES)
+    before = content_keys(load_dataset(str(tmp_path)).train.images)
+    files[0].rename(tmp_path / "zz.png")
+    Image.new("L", (4, 6), 77).save(tmp_path / "a new one.png")
+    after = content_keys(load_dataset(str(tmp_path)).test.images)
+    assert not torch.isin(after, before).any()
+
+
+def test_names_that_are_not_utf_8_become_classes_that_can_be_written(tmp_path: Path) -> None:
+    for number, name in enumerate((b"caf\xe9", b"plain")):
+        folder = tmp_path / os.fsdecode(name)
+        folder.mkdir()
+        for step in range(3):
+            Image.new("L", (4, 4), 60 * number + step).save(folder / f"{step}.png")
+    dataset = load_dataset(str(tmp_path))
+    assert dataset.train.classes == ("caf\\xe9", "plain")
+    assert dataset.train.labels is not None

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from paecli.api import PAE
-from paecli.data import load_dataset
+from paecli.data import content_keys, load_dataset
 from paecli.evaluation import evaluate as module
 from paecli.evaluation.evaluate import SampleQualityOptions, evaluate
 from paecli.store.checkpoint import load_pae, save_pae
@@ -52,8 +52,10 @@ def model(model_file: Path, tmp_path: Path) -> Path:
     return trained_on("fmnist", model_file, tmp_path)
 
 
-def trained_on(dataset: str, model_file: Path, folder: Path) -> Path:
+def trained_on(dataset: str, model_file: Path, folder: Path, *, keys: bool = False) -> Path:
     pae, header = load_pae(model_file)
+    if keys:
+        pae.trained_on.remember(content_keys(load_dataset(dataset).train.images))
     path = folder / "model.safetensors"
     save_pae(path, pae, header.model_copy(update={"data": {"dataset": dataset}}))
     return path
@@ -65,11 +67,15 @@ def test_the_bundled_sample_stands_in_and_is_named(model: Path) -> None:
     assert report["dataset"] == "fmnist-mini"
     assert report["substitute_for"] == "fmnist"
     assert report["images"] == 1000
-    assert len(listener.lines) == 1
     assert "fmnist is not on this machine" in listener.lines[0]
+    assert report["memorisation"] is None
+    assert "copy training images cannot be told" in listener.lines[1]
 
 
-def test_the_report_is_plain_json_with_the_contract_s_keys(model: Path) -> None:
+def test_the_report_is_plain_json_with_the_contract_s_keys(
+    model_file: Path, tmp_path: Path
+) -> None:
+    model = trained_on("fmnist-mini", model_file, tmp_path, keys=True)
     report = json.loads(json.dumps(evaluate(model).as_dict(), allow_nan=False))
     pae, _ = load_pae(model)
     test = load_dataset("fmnist-mini").test.images
@@ -79,6 +85,7 @@ def test_the_report_is_plain_json_with_the_contract_s_keys(model: Path) -> None:
     assert report["flow"]["nll"] == pytest.approx(nll, rel=1e-5)
     assert 0.5 < report["flow"]["two_sample"]["auroc"] <= 1
     assert report["memorisation"]["training_images"] == 6000
+    assert report["seen_images"] == 0
     assert "fid" not in report
     assert len(report["reconstruction"]["per_class"]) == 10
 

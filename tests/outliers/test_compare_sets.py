@@ -7,6 +7,7 @@ from torch import Tensor
 from paecli.api import PAE
 from paecli.data import write_image
 from paecli.data.model_data import fit_images
+from paecli.model.origin import Origin
 from paecli.outliers.compare_sets import compare_sets
 from paecli.outliers.comparison_sets import default_sets, normal_set
 from paecli.outliers.scores import FAST_SCORES
@@ -51,10 +52,10 @@ def test_a_bundled_sample_stands_in_for_a_set_that_is_not_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("paecli.data.datasets.find_place", lambda *_: None)
-    normal = normal_set(header_of("fmnist"), image_shape=(1, 28, 28), data_dir=tmp_path)
+    normal = normal_set(Origin("fmnist", "", (1, 28, 28)), data_dir=tmp_path)
     assert (normal.name, normal.substitute_for) == ("fmnist-mini", "fmnist")
     with pytest.raises(DataError):
-        normal_set(header_of("kmnist"), image_shape=(1, 28, 28), data_dir=tmp_path)
+        normal_set(Origin("kmnist", "", (1, 28, 28)), data_dir=tmp_path)
 
 
 def test_unknown_sets_and_scores_are_named(trained_pae: PAE) -> None:
@@ -62,7 +63,7 @@ def test_unknown_sets_and_scores_are_named(trained_pae: PAE) -> None:
         compare_sets(trained_pae, header_of("mnist-mini"), ["nothing-here"], scores=["log_prob"])
     with pytest.raises(UsageError, match="no score 'x'"):
         compare_sets(trained_pae, header_of("mnist-mini"), ["noise"], scores=["x"])
-    with pytest.raises(DataError, match="does not say what it was trained on"):
+    with pytest.raises(DataError, match="does not say which images it was trained on"):
         compare_sets(trained_pae, header_of(""), ["noise"], scores=FAST_SCORES)
 
 

@@ -41,3 +41,22 @@ def test_bins_of_large_sets_change_little() -> None:
     assert np.mean(found.auroc_ci) == pytest.approx(found.auroc, abs=0.002)
     assert found.auroc_ci[1] - found.auroc_ci[0] == pytest.approx(2 * 1.96 * 0.0043, rel=0.3)
     assert found.fpr95_ci[0] <= found.fpr95 <= found.fpr95_ci[1]
+
+
+@pytest.mark.parametrize("levels", [2, 3, 5, 20])
+@pytest.mark.parametrize("seed", range(4))
+def test_figures_of_tied_scores_lie_inside_their_intervals(levels: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    normal = random.integers(0, levels, 300).astype(float)
+    outliers = random.integers(0, levels, 200) + random.integers(0, 2, 200).astype(float)
+    found = separate(normal, outliers, replicates=200)
+    for name in ("auroc", "aupr", "fpr95"):
+        low, high = getattr(found, f"{name}_ci")
+        assert low <= getattr(found, name) <= high
+
+
+def test_every_threshold_counts_where_the_curve_is_straight() -> None:
+    same = np.repeat(np.arange(40.0), 5)
+    found = separate(same, same)
+    assert found.fpr95 == pytest.approx(0.95)
+    assert found.fpr95_ci[1] < 1

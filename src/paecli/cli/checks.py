@@ -64,18 +64,21 @@ def check_image(path: Path) -> None:
         pass
 
 
-def check_training_set(header: Header, *, instead: str | None = None) -> None:
+def check_training_set(
+    header: Header, *, instead: str | None = None, data_dir: Path | None = None
+) -> None:
     """Refuses a model whose data set is a folder that is gone, where that set is needed.
 
     Args:
         header: of the model.
         instead: another data set, if the user named one.
+        data_dir: where the folder may be by now, which only its images tell.
 
     Raises:
         DataError: neither a folder nor a data set.
     """
     name = instead or header.training_set
-    if name:
+    if name and data_dir is None:
         require_dataset(name)
 
 

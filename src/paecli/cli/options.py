@@ -1,5 +1,6 @@
 """Options that several commands share, each written once."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,26 @@ def _no_file(out: Path | None) -> Path | None:
     if out is not None and out.exists() and not out.is_dir():
         raise typer.BadParameter(f"{out} is a file; give a folder")
     return out
+
+
+def refuse_useless(context: typer.Context, options: Sequence[str], reason: str) -> None:
+    """Refuses options that would do nothing; those set in the environment may be meant for others.
+
+    Args:
+        context: of the command.
+        options: names of its parameters.
+        reason: what they need, as the end of a sentence.
+
+    Raises:
+        UsageError: names those that were typed.
+    """
+    typed = [
+        f"--{name.replace('_', '-')}"
+        for name in options
+        if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
+    ]
+    if typed:
+        raise UsageError(f"{', '.join(typed)} would do nothing here: {reason}")
 
 
 def output_file(text: str | Path) -> Path:

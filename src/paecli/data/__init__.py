@@ -4,16 +4,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from paecli.data.dataset import ImageDataset, ImageSplit, hold_out
+    from paecli.data.dataset import ImageDataset, ImageSplit
     from paecli.data.datasets import load_dataset
     from paecli.data.images.files import ImageFile, read_image, read_images, write_image
     from paecli.data.images.listing import find_images
     from paecli.data.sets.downloads import download_dataset
+    from paecli.data.splitting import SplitRule, content_keys, hold_out
 
 __all__ = [
     "ImageDataset",
     "ImageFile",
     "ImageSplit",
+    "SplitRule",
+    "content_keys",
     "download_dataset",
     "find_images",
     "hold_out",
@@ -27,9 +30,11 @@ _HOMES = {
     "ImageDataset": "dataset",
     "ImageFile": "images.files",
     "ImageSplit": "dataset",
+    "SplitRule": "splitting",
+    "content_keys": "splitting",
     "download_dataset": "sets.downloads",
     "find_images": "images.listing",
-    "hold_out": "dataset",
+    "hold_out": "splitting",
     "load_dataset": "datasets",
     "read_image": "images.files",
     "read_images": "images.files",

@@ -3,11 +3,9 @@
 import hashlib
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from paecli.data.memory import gather
-from paecli.system.errors import DataError
 
 HASH_CHUNK = 1 << 24  # bytes hashed at once, so that a mapped file never fills the memory
 
@@ -91,28 +89,3 @@ def make_dataset(
     splits = (train, test) if validation is None else (train, test, validation)
     content_hash = hash_images(*(split.images for split in splits))
     return ImageDataset(name, train, test, source, content_hash, validation)
-
-
-def hold_out(split: ImageSplit, *, fraction: float, seed: int) -> tuple[ImageSplit, ImageSplit]:
-    """Splits images at random into those kept and those held out.
-
-    Args:
-        split: at least two images.
-        fraction: part to hold out, between 0 and 1; at least one image is on each side.
-        seed: the same seed gives the same parts.
-
-    Returns:
-        The kept and the held-out images, each in their old order.
-
-    Raises:
-        DataError: fewer than two images.
-    """
-    total = len(split)
-    if total < 2:
-        raise DataError(
-            f"{total} image(s) cannot be divided into a training and a held-out part; "
-            "give at least 2"
-        )
-    held = min(max(round(fraction * total), 1), total - 1)
-    order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
-    return split.select(order[held:].sort().values), split.select(order[:held].sort().values)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from paecli.data.dataset import ImageDataset, ImageSplit, make_dataset
+from paecli.data.dataset_names import find_folder
 from paecli.data.folder import load_folder
 from paecli.data.images.pixels import resize, set_channels, to_bytes
 from paecli.data.sets.archives import unpack_archives
@@ -13,6 +14,7 @@ from paecli.data.sets.downloads import download_dataset
 from paecli.data.sets.named_sets import BUNDLED, NAMED_SETS
 from paecli.data.sets.places import DATA_VARIABLE, find_place, require_dataset, search_folders
 from paecli.data.sets.readers import Splits, load_bundled, read_named
+from paecli.data.splitting import SplitRule
 from paecli.system.errors import DataError
 from paecli.system.progress import NullProgress, Progress
 
@@ -27,6 +29,7 @@ def load_dataset(
     channels: int | None = None,
     download: bool = True,
     split_seed: int = 0,
+    split_by: SplitRule = "content",
     leave_out: Path | None = None,
     progress: Progress = NullProgress(),
 ) -> ImageDataset:
@@ -35,12 +38,14 @@ def load_dataset(
     Args:
         name: a key of `NAMED_SETS` or `BUNDLED`, or a folder of images.
         data_dir: where to look for named sets first; then the variable `PAE_DATA`, the user's
-            cache and /usr/share/datasets.
+            cache and /usr/share/datasets. Folders that are not there as named are looked for
+            in it, too.
         image_size: side of a square in pixels; by default that of the set, or the one that all
             images of the folder share.
         channels: 1 grey or 3 RGB; by default that of the set, or of the folder's first image.
         download: whether a named set that is not on this machine may be downloaded.
         split_seed: chooses the test images of a folder without a `test` sub-folder.
+        split_by: the rule by which they are drawn.
         leave_out: a folder inside a folder of images that is about to be written to.
         progress: told while decoding and downloading.
 
@@ -55,12 +60,14 @@ def load_dataset(
     if name in BUNDLED:
         splits = load_bundled(name)
         return _fit_dataset(name, splits, "bundled with the package", image_size, channels)
-    require_dataset(name)
+    folder = find_folder(name, None if data_dir is None else Path(data_dir)) or Path(name)
+    require_dataset(str(folder))
     return load_folder(
-        Path(name),
+        folder,
         image_size=image_size,
         channels=channels,
         split_seed=split_seed,
+        split_by=split_by,
         leave_out=leave_out,
         progress=progress,
     )

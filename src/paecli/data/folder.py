@@ -6,12 +6,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from paecli.data.dataset import ImageDataset, ImageSplit, hold_out, make_dataset
+from paecli.data.dataset import ImageDataset, ImageSplit, make_dataset
 from paecli.data.images.decoded import Recipe, decode_files
 from paecli.data.images.listing import find_images
 from paecli.data.images.opening import has_colour, open_image, oriented_size
 from paecli.data.split_folders import Part, find_parts
+from paecli.data.splitting import SplitRule, hold_out
 from paecli.system.errors import DataError
+from paecli.system.names import escape_name
 from paecli.system.progress import Progress
 
 TEST_FRACTION = 0.1  # of a folder without a test sub-folder
@@ -24,20 +26,22 @@ def load_folder(
     image_size: int | None,
     channels: int | None,
     split_seed: int,
+    split_by: SplitRule,
     leave_out: Path | None = None,
     progress: Progress,
 ) -> ImageDataset:
     """Loads a folder of images.
 
     Sub-folders called `train`, `test`, `val` and the like are the splits, see `find_parts`;
-    without test images a tenth of the images, drawn by `split_seed`, is the test split. When all
-    images of a split lie in sub-folders, those are the classes.
+    without test images about a tenth of the images is the test split. When all images of a split
+    lie in sub-folders, those are the classes.
 
     Args:
         folder: with images at any depth, found as `list_images` does.
         image_size: side of a square in pixels; by default the size that all images share.
         channels: 1 grey or 3 RGB; by default that of the first image.
         split_seed: chooses the test images.
+        split_by: the rule by which they are drawn.
         leave_out: a folder that is about to be written to.
         progress: told while decoding, and what was passed over and why.
 
@@ -53,8 +57,8 @@ def load_folder(
     splits = [_load_split(part, classes, recipe, progress) for part in given]
     validation = splits.pop() if parts.validation else None
     if parts.test is None:
-        splits = list(hold_out(splits[0], fraction=TEST_FRACTION, seed=split_seed))
-    name = folder.resolve().name
+        splits = list(hold_out(splits[0], fraction=TEST_FRACTION, seed=split_seed, by=split_by))
+    name = escape_name(folder.resolve().name)
     return make_dataset(name, *splits, validation=validation, source=str(folder))
 
 
@@ -78,7 +82,7 @@ def _all_classes(parts: Sequence[Part]) -> tuple[str, ...]:
     below = [file.relative_to(part.root).parts for part in parts for file in part.files]
     if any(len(path) < 2 for path in below):
         return ()
-    return tuple(sorted({path[0] for path in below}))
+    return tuple(sorted({escape_name(path[0]) for path in below}))
 
 
 def _load_split(
@@ -93,5 +97,8 @@ def _labels(part: Part, classes: tuple[str, ...], kept: Tensor) -> Tensor | None
         return None
     number = {name: index for index, name in enumerate(classes)}
     return torch.tensor(
-        [number[part.files[index].relative_to(part.root).parts[0]] for index in kept.tolist()]
+        [
+            number[escape_name(part.files[index].relative_to(part.root).parts[0])]
+            for index in kept.tolist()
+        ]
     )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from paecli.data import ImageDataset
-from paecli.data.model_data import load_for_model
+from paecli.data.model_data import ModelData, load_for_model
 from paecli.evaluation.features.network import FeatureNetwork, to_8_bit
 from paecli.evaluation.features.opening import FeatureName, open_feature_network
 from paecli.evaluation.flow_fit import base_normality, two_sample_test
@@ -18,6 +18,7 @@ from paecli.evaluation.sample_quality import SampleQuality, sample_quality
 from paecli.evaluation.smoothness import interpolation, lines_between
 from paecli.model.flow import LatentFlow
 from paecli.model.model import Model
+from paecli.store.origin import origin_of
 from paecli.store.runs import load_with_header
 from paecli.system.errors import DataError
 from paecli.system.progress import NullProgress, Progress
@@ -75,13 +76,10 @@ def evaluate(
         RegistryError: a feature network cannot be had.
     """
     model, header = load_with_header(model_name)
-    data, substitute_for = load_for_model(
-        header.training_set,
-        image_shape=model.image_shape,
-        dataset=dataset,
-        data_dir=data_dir,
-        progress=progress,
+    loaded = load_for_model(
+        origin_of(model, header), dataset=dataset, data_dir=data_dir, progress=progress
     )
+    data = loaded.dataset
     if len(data.test) < FEWEST:
         raise DataError(
             f"{data.name} has {len(data.test)} test images, too few to compare distributions; "
@@ -98,14 +96,15 @@ def evaluate(
         model=str(model_name or "bundled"),
         dataset=data.name,
         content_hash=data.content_hash,
-        substitute_for=substitute_for,
+        substitute_for=loaded.substitute_for,
+        seen_images=loaded.seen,
         images=len(x),
         seed=seed,
         reconstruction=reconstruction_quality(
             x, x_hat, labels=data.test.labels, classes=data.test.classes
         ),
         flow=_flow_quality(model.require_flow(), z, seed=seed) if has_flow else None,
-        memorisation=_memorisation(model, data, seed=seed) if has_flow else None,
+        memorisation=_memorisation(model, loaded, seed=seed, progress=progress),
         interpolation=None if examples.lines is None else interpolation(examples.lines),
         sample_quality=None
         if compare is None or network is None
@@ -139,10 +138,21 @@ def _flow_quality(flow: LatentFlow, z: Tensor, *, seed: int) -> FlowQuality:
     )
 
 
-def _memorisation(model: Model, data: ImageDataset, *, seed: int) -> Memorisation:
+def _memorisation(
+    model: Model, loaded: ModelData, *, seed: int, progress: Progress
+) -> Memorisation | None:
+    """Compares samples with the very images that the model was trained on, if they are here."""
+    if model.flow is None:
+        return None
+    if loaded.trained_on is None:
+        progress.say(
+            "whether samples copy training images cannot be told: not all of the images that the "
+            "model was trained on are here"
+        )
+        return None
     samples = model.sample(COMPARED, generator=_generator(seed))
-    fresh = model.reconstruct(data.test.images[:COMPARED])
-    return memorisation(samples, fresh, model.as_images(data.train.images))
+    fresh = model.reconstruct(loaded.dataset.test.images[:COMPARED])
+    return memorisation(samples, fresh, model.as_images(loaded.trained_on))
 
 
 def _sample_quality(

@@ -57,11 +57,12 @@ class Evaluation:
         dataset: name of the data set.
         content_hash: SHA-256 of its images.
         substitute_for: the full data set in whose place a bundled sample stands, or None.
+        seen_images: how many test images are left out because the model was trained on them.
         images: how many test images.
         seed: seed of everything random.
         reconstruction: how well test images are reconstructed.
         flow: how well the flow fits.
-        memorisation: whether samples copy training images.
+        memorisation: whether samples copy training images; None also where these are not here.
         interpolation: how evenly images change between test images.
         sample_quality: feature distances, when asked for.
         examples: images for pictures.
@@ -71,6 +72,7 @@ class Evaluation:
     dataset: str
     content_hash: str
     substitute_for: str | None
+    seen_images: int
     images: int
     seed: int
     reconstruction: ReconstructionQuality

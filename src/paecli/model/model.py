@@ -11,6 +11,7 @@ from paecli.model.autoencoder import Autoencoder
 from paecli.model.calibration import Calibration, fit_calibration, fitting_part
 from paecli.model.flow import LatentFlow
 from paecli.model.normal_reference import NormalReference
+from paecli.model.origin import TrainingKeys
 from paecli.model.requirements import require_flow, require_normal_scores
 from paecli.system.errors import UsageError
 from paecli.system.threads import fitting
@@ -32,6 +33,7 @@ class Model(nn.Module):
             reconstruction, measured on held-out images.
         calibration: what restorations know of the model's errors; empty until `calibrate`.
         normal_reference: training images that others are compared with.
+        trained_on: which images it was trained on, so that it never calls them unseen.
         normal_scores: for each score, its values on held-out images, `(n,)` ascending;
             what p-values are measured against.
     """
@@ -46,6 +48,7 @@ class Model(nn.Module):
         self.register_buffer("sigma", torch.ones(autoencoder.image_shape))
         self.calibration = Calibration()
         self.normal_reference = NormalReference(autoencoder.latent_size)
+        self.trained_on = TrainingKeys()
         self.normal_scores: dict[str, Tensor] = {}
 
     @property

@@ -17,6 +17,7 @@ from paecli.outliers.comparison_sets import (
 from paecli.outliers.detection_metrics import Separation, separate
 from paecli.outliers.scores import measure_scores
 from paecli.store.header import Header
+from paecli.store.origin import origin_of
 from paecli.system.progress import NullProgress, Progress
 
 
@@ -89,7 +90,7 @@ def compare_sets(
         UsageError: no such set or score.
     """
     start = time.perf_counter()
-    normal = normal_set(header, image_shape=model.image_shape, data_dir=data_dir, progress=progress)
+    normal = normal_set(origin_of(model, header), data_dir=data_dir, progress=progress)
     names = against or default_sets(header.training_set)
     outliers = outlier_sets(names, normal, data_dir=data_dir, seed=seed, progress=progress)
     measured = {

@@ -10,13 +10,12 @@ from torch import Tensor
 from paecli.data.images.files import read_images
 from paecli.data.images.listing import find_images
 from paecli.data.images.pixels import to_bytes
-from paecli.data.model_data import Shape, fit_images, square_side
+from paecli.data.model_data import Shape, fit_images, load_for_model, square_side
 from paecli.data.sets.named_sets import BUNDLED, NAMED_SETS
 from paecli.data.sets.places import require_comparison
 from paecli.data.stand_in import load_or_stand_in
 from paecli.data.transforms import TRANSFORMS, transform_images
-from paecli.store.header import Header
-from paecli.system.errors import DataError
+from paecli.model.origin import Origin
 from paecli.system.progress import NullProgress, Progress
 
 
@@ -43,21 +42,16 @@ def default_sets(dataset: str) -> list[str]:
 
 
 def normal_set(
-    header: Header,
-    *,
-    image_shape: Shape,
-    data_dir: Path | None,
-    progress: Progress = NullProgress(),
+    origin: Origin, *, data_dir: Path | None, progress: Progress = NullProgress()
 ) -> ComparisonSet:
-    """Returns the test images of the data set that the model was trained on.
+    """Returns test images of the data set that the model was trained on, none of those it saw.
 
     Raises:
-        DataError: the set is not on this machine and no sample of it is bundled.
+        DataError: as `load_for_model`.
     """
-    name = header.training_set
-    if not name:
-        raise DataError("the model does not say what it was trained on; train it again")
-    return _named_set(name, image_shape=image_shape, data_dir=data_dir, progress=progress)
+    loaded = load_for_model(origin, data_dir=data_dir, progress=progress)
+    data = loaded.dataset
+    return ComparisonSet(data.name, data.test.images, loaded.substitute_for or "")
 
 
 def outlier_sets(

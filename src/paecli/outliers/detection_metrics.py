@@ -49,17 +49,31 @@ def separate(
     """
     labels = np.concatenate((np.zeros(len(normal)), np.ones(len(outliers))))
     scores = np.concatenate((normal, outliers))
-    false_positive, true_positive, _ = roc_curve(labels, scores)
+    # every threshold: points on a straight line are those of tied scores
+    false_positive, true_positive, _ = roc_curve(labels, scores, drop_intermediate=False)
+    auroc = float(roc_auc_score(labels, scores))
+    aupr = float(average_precision_score(labels, scores))
+    fpr95 = float(false_positive[_first_enough(true_positive)])
     intervals = _bootstrap(normal, outliers, replicates, np.random.default_rng(seed))
     return Separation(
-        auroc=float(roc_auc_score(labels, scores)),
-        aupr=float(average_precision_score(labels, scores)),
-        fpr95=float(false_positive[np.argmax(true_positive >= TRUE_POSITIVE_RATE)]),
-        auroc_ci=intervals[0],
-        aupr_ci=intervals[1],
-        fpr95_ci=intervals[2],
+        auroc=auroc,
+        aupr=aupr,
+        fpr95=fpr95,
+        auroc_ci=_around(auroc, intervals[0]),
+        aupr_ci=_around(aupr, intervals[1]),
+        fpr95_ci=_around(fpr95, intervals[2]),
         curve=(false_positive, true_positive),
     )
+
+
+def _first_enough(true_positive: Array) -> NDArray[np.intp]:
+    """Returns along the last axis the first index that flags enough, but for rounding."""
+    return np.asarray(np.argmax(true_positive >= TRUE_POSITIVE_RATE - 1e-9, axis=-1))
+
+
+def _around(value: float, interval: Interval) -> Interval:
+    """Widens an interval by what the bins of its replicates left out."""
+    return min(value, interval[0]), max(value, interval[1])
 
 
 def _bootstrap(
@@ -79,7 +93,7 @@ def _bootstrap(
     flagged = true_positive * len(outliers)
     all_flagged = flagged + false_positive * len(normal)
     aupr = (gained * flagged / np.maximum(all_flagged, 1)).sum(1)
-    first = (true_positive >= TRUE_POSITIVE_RATE - 1e-9).argmax(1)
+    first = _first_enough(true_positive)
     fpr95 = np.take_along_axis(false_positive, first[:, None], axis=1)[:, 0]
     return [_central(values) for values in (auroc, aupr, fpr95)]
 

@@ -1,7 +1,8 @@
-"""Keeps two processes from doing the same thing to the cache at the same time."""
+"""Keeps two processes from doing the same thing at the same time: to the cache, or to a folder."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import filelock
 
@@ -9,6 +10,7 @@ from paecli.system.errors import WriteError
 from paecli.system.folders import CACHE_VARIABLE, cache_folder
 from paecli.system.progress import Progress
 
+LOCK_FILE = ".lock"  # in a folder that one process writes to
 LONGEST_WAIT = 3600.0  # seconds for another process's download
 
 
@@ -47,4 +49,41 @@ def only_process(key: str, what: str, progress: Progress) -> Iterator[None]:
     try:
         yield
     finally:
+        lock.release()
+
+
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[bool]:
+    """Makes this the only process that writes to a folder, which is made if it is not there.
+
+    The operating system releases the lock when its process dies. A folder that was made for
+    the lock and into which nothing was written goes again.
+
+    Yields:
+        Whether the folder is this process's; False while another one has it.
+
+    Raises:
+        WriteError: the folder cannot be written.
+    """
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    path = folder / LOCK_FILE
+    lock = filelock.FileLock(path, mode=0o666)  # less the umask
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        yield False
+        return
+    except OSError as error:
+        raise WriteError(
+            f"cannot write to {folder}: {error.strerror}; choose another folder"
+        ) from error
+    try:
+        yield True
+    finally:
+        if made and [file.name for file in folder.iterdir()] == [LOCK_FILE]:
+            path.unlink()
+            with suppress(OSError):  # another process may use a folder above it
+                for each in made:
+                    each.rmdir()
         lock.release()

@@ -1,5 +1,6 @@
 """Reading YAML that somebody else may have written: bounded, without aliases or tags."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,10 @@ MAX_CONFIG_BYTES = 1_000_000
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """Safe YAML without aliases, so that no file can expand into more than it says."""
+    """Safe YAML that means what it shows.
+
+    Without aliases, so that no file can expand into more than it says, and with every key once.
+    """
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -18,12 +22,20 @@ class _PlainLoader(yaml.SafeLoader):
             raise yaml.YAMLError("tags are not allowed")
         return super().compose_node(parent, index)
 
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        mapping = super().construct_mapping(node, deep=deep)
+        twice = [key for key, count in Counter(keys).items() if count > 1]
+        if twice:
+            raise yaml.YAMLError(f"the key {twice[0]!r:.100} is given more than once")
+        return mapping
+
 
 def parse_yaml(text: str) -> object:
     """Reads YAML text without aliases or tags.
 
     Raises:
-        yaml.YAMLError: not YAML, nested too deeply, or it uses aliases or tags.
+        yaml.YAMLError: not YAML, nested too deeply, it uses aliases or tags, or a key twice.
     """
     try:
         return yaml.load(text, Loader=_PlainLoader)

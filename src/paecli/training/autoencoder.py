@@ -6,19 +6,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from paecli.data import ImageDataset, ImageSplit, hold_out, load_dataset
+from paecli.data import ImageDataset, content_keys
 from paecli.model.autoencoder import Autoencoder
+from paecli.model.calibration import fitting_part
 from paecli.model.flow import LatentFlow
 from paecli.model.model import BATCH, Model
 from paecli.store.checkpoint import Header, hash_tensors, save_pae
 from paecli.store.header import Architecture
-from paecli.system.errors import DataError
 from paecli.system.files import write_atomically
 from paecli.system.outputs import AUTOENCODER_FILE
 from paecli.system.progress import NullProgress, Progress
 from paecli.system.threads import fitting
 from paecli.training.augmentation import augment
 from paecli.training.build_networks import build_autoencoder, build_flow
+from paecli.training.images import (
+    describe_split,
+    held_out_part,
+    read_data,
+    refuse_other_data,
+    split_data,
+)
 from paecli.training.objectives import AutoencoderObjective
 from paecli.training.run import (
     Measure,
@@ -26,11 +33,12 @@ from paecli.training.run import (
     begin,
     library_versions,
     on_main_process,
+    only_training,
     open_accelerator,
     run_loop,
 )
 from paecli.training.run_folder import AUTOENCODER_STAGE as STAGE
-from paecli.training.run_folder import CONFIG_FILE, state_file
+from paecli.training.run_folder import CONFIG_FILE, state_file, with_absolute_folder
 from paecli.training.settings import AutoencoderSettings, RunSettings, to_yaml
 
 
@@ -62,91 +70,48 @@ def train_autoencoder(
     Raises:
         DataError: the data set is missing or damaged.
         ConfigError: an option does not fit the network.
-        TrainingError: the folder holds another run, or the loss is no longer finite.
+        TrainingError: the folder holds another run, another process trains into it, the images
+            of an interrupted run have changed, or the loss is no longer finite.
     """
     progress = progress or NullProgress()
     result_file = run_dir / AUTOENCODER_FILE
-    resumed = begin(run_dir, STAGE, resume=resume, overwrite=overwrite)
-    own = settings.autoencoder
-    data = read_data(own, data_dir=data_dir, leave_out=run_dir, progress=progress)
-    kept, held_out = split_data(own, data)
-    progress.say(describe_split(data, kept, held_out))
-    autoencoder, arguments = build_autoencoder(own, kept)
-    prior, flow_arguments = _build_prior(settings)
     accelerator = open_accelerator(device)
-    config = to_yaml(settings).encode()
-    on_main_process(accelerator, lambda: write_atomically(run_dir / CONFIG_FILE, config))
-    loop = run_loop(
-        AutoencoderStage(autoencoder, own, kept.images, held_out.images, prior=prior),
-        name=STAGE,
-        run_dir=run_dir,
-        settings=own.optimiser,
-        seed=own.seed,
-        described=settings.model_dump(mode="json"),
-        accelerator=accelerator,
-        resumed=resumed,
-        progress=progress,
-    )
-    model = Model(autoencoder.cpu(), None if prior is None else prior.cpu()).eval()
-    metrics = _measure(
-        model, measure, training=kept.images, held_out=held_out.images, test=data.test.images
-    )
-    header = _describe(model, settings, data, metrics, autoencoder=arguments, flow=flow_arguments)
-    on_main_process(accelerator, lambda: _write(result_file, model, header))
+    with only_training(run_dir, accelerator):
+        resumed = begin(run_dir, STAGE, resume=resume, overwrite=overwrite)
+        settings = with_absolute_folder(settings, data_dir)
+        own = settings.autoencoder
+        data = read_data(own.data, data_dir=data_dir, leave_out=run_dir, progress=progress)
+        refuse_other_data(resumed, data, run_dir)
+        kept, held_out = split_data(own.data, data)
+        progress.say(describe_split(data, kept, held_out))
+        autoencoder, arguments = build_autoencoder(own, kept)
+        prior, flow_arguments = _build_prior(settings)
+        config = to_yaml(settings).encode()
+        on_main_process(accelerator, lambda: write_atomically(run_dir / CONFIG_FILE, config))
+        tuning = fitting_part(held_out.images)  # the others must not choose: they judge p-values
+        loop = run_loop(
+            AutoencoderStage(autoencoder, own, kept.images, tuning, prior=prior),
+            name=STAGE,
+            run_dir=run_dir,
+            settings=own.optimiser,
+            seed=own.seed,
+            described=settings.model_dump(mode="json"),
+            content_hash=data.content_hash,
+            accelerator=accelerator,
+            resumed=resumed,
+            progress=progress,
+        )
+        model = Model(autoencoder.cpu(), None if prior is None else prior.cpu()).eval()
+        model.trained_on.remember(content_keys(kept.images))
+        metrics = _measure(
+            model, measure, training=kept.images, held_out=held_out.images, test=data.test.images
+        )
+        header = _describe(
+            model, settings, data, metrics, autoencoder=arguments, flow=flow_arguments
+        )
+        on_main_process(accelerator, lambda: _write(result_file, model, header))
     return TrainingReport.of(
         loop, run_dir=run_dir, stage=STAGE, metrics=metrics, accelerator=accelerator
-    )
-
-
-def read_data(
-    settings: AutoencoderSettings,
-    *,
-    data_dir: Path | None,
-    leave_out: Path | None = None,
-    progress: Progress,
-) -> ImageDataset:
-    """Loads the data set that the settings name."""
-    data = settings.data
-    return load_dataset(
-        data.dataset,
-        data_dir=data_dir,
-        image_size=data.image_size,
-        channels=data.channels,
-        split_seed=data.split_seed,
-        leave_out=leave_out,
-        progress=progress,
-    )
-
-
-def split_data(settings: AutoencoderSettings, data: ImageDataset) -> tuple[ImageSplit, ImageSplit]:
-    """Returns the images trained on and those held out for tuning: the user's own, or drawn.
-
-    Raises:
-        DataError: too few images.
-    """
-    if data.validation is not None:
-        kept, held_out = data.train, data.validation
-    elif len(data.train) < 2:
-        total = len(data.train) + len(data.test)
-        raise DataError(
-            f"{data.name} has {total} images; give at least 3: one to train on, one to hold out "
-            "for tuning, one to test on"
-        )
-    else:
-        kept, held_out = hold_out(
-            data.train, fraction=settings.data.held_out, seed=settings.data.split_seed
-        )
-    return (kept.take(settings.data.limit) if settings.data.limit else kept), held_out
-
-
-def describe_split(data: ImageDataset, kept: ImageSplit, held_out: ImageSplit) -> str:
-    """Says in one line how many images are used for what."""
-    channels, height, width = kept.image_shape
-    kind = "grey" if channels == 1 else "colour"
-    classes = f", {len(data.train.classes)} classes" if data.train.classes else ""
-    return (
-        f"{data.name}: {len(kept):,} images to train on, {len(held_out):,} held out, "
-        f"{len(data.test):,} test; {kind}, {width} x {height} pixels{classes}"
     )
 
 
@@ -196,7 +161,7 @@ def _describe(
             "dataset": data.name,
             "content_hash": data.content_hash,
             "split_seed": own.data.split_seed,
-            "held_out": own.data.held_out,
+            "held_out": held_out_part(own.data, len(data.train)),
             "classes": list(data.train.classes),
         },
         versions=library_versions(),

@@ -6,17 +6,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from paecli.data import ImageDataset
+from paecli.data import ImageSplit, content_keys
 from paecli.model.base_distribution import GaussianMixture
+from paecli.model.calibration import fitting_part
 from paecli.model.flow import LatentFlow
 from paecli.model.model import Model
 from paecli.store.checkpoint import Header, load_pae, save_pae
-from paecli.system.errors import DataError
 from paecli.system.files import write_atomically
 from paecli.system.outputs import MODEL_FILE
 from paecli.system.progress import NullProgress, Progress
-from paecli.training.autoencoder import read_data, split_data
 from paecli.training.build_networks import build_flow
+from paecli.training.images import describe_split, read_same_data, split_data
 from paecli.training.mixture_fit import fit_mixture
 from paecli.training.objectives import FlowObjective
 from paecli.training.run import (
@@ -25,6 +25,7 @@ from paecli.training.run import (
     begin,
     library_versions,
     on_main_process,
+    only_training,
     open_accelerator,
     run_loop,
 )
@@ -35,7 +36,7 @@ from paecli.training.run_folder import (
     state_file,
 )
 from paecli.training.run_folder import FLOW_STAGE as STAGE
-from paecli.training.settings import FlowSettings, RunSettings, check, to_yaml
+from paecli.training.settings import FlowSettings, RunSettings, as_recorded, check, to_yaml
 
 
 def train_flow(
@@ -68,46 +69,52 @@ def train_flow(
     Raises:
         CheckpointError: the folder holds no autoencoder.
         DataError: the data set is missing, or not the one the autoencoder was trained on.
-        TrainingError: the folder holds another run, or the loss is no longer finite.
+        TrainingError: the folder holds another run, another process trains into it, or the loss
+            is no longer finite.
     """
     progress = progress or NullProgress()
     result_file = run_dir / MODEL_FILE
-    resumed = begin(run_dir, STAGE, resume=resume, overwrite=overwrite)
-    model, header = load_pae(require_trained_autoencoder(run_dir))
-    run_settings = check(header.config | {"flow": settings.model_dump()}, where=str(run_dir))
-    data = _same_data(run_settings, header, run_dir, data_dir=data_dir, progress=progress)
-    kept, held_out = split_data(run_settings.autoencoder, data)
-    latents = model.encode(kept.images)
-    flow, arguments = _first_flow(settings, model, header, latents, progress)
-    if resumed is None:  # else the state of the interrupted run holds the base
-        _fit_base(flow, latents, seed=settings.seed, progress=progress)
+    autoencoder_file = require_trained_autoencoder(run_dir)
     accelerator = open_accelerator(device)
-    loop = run_loop(
-        FlowStage(flow, settings.latent_noise, latents, model.encode(held_out.images)),
-        name=STAGE,
-        run_dir=run_dir,
-        settings=settings.optimiser,
-        seed=settings.seed,
-        described=settings.model_dump(mode="json"),
-        accelerator=accelerator,
-        resumed=resumed,
-        progress=progress,
-    )
-    model.flow = flow.cpu().eval()
-    measure(model, training=kept.images, held_out=held_out.images)
-    metrics = header.metrics | {
-        "held_out_nll": loop.best_metric,
-        "test_nll": -model.log_prob(data.test.images).mean().item(),
-    }
-    changes = {
-        "kind": "pae",
-        "flow": arguments,
-        "versions": library_versions(),
-        "metrics": metrics,
-        "config": run_settings.model_dump(mode="json"),
-    }
-    header = header.model_copy(update=changes)
-    on_main_process(accelerator, lambda: _write(result_file, model, header, run_settings))
+    with only_training(run_dir, accelerator):
+        resumed = begin(run_dir, STAGE, resume=resume, overwrite=overwrite)
+        model, header = load_pae(autoencoder_file)
+        config = as_recorded(header.config) | {"flow": settings.model_dump()}
+        run_settings = check(config, where=str(run_dir))
+        kept, held_out, test = _split(run_settings, header, run_dir, data_dir, progress)
+        latents = model.encode(kept.images)
+        flow, arguments = _first_flow(settings, model, header, latents, progress)
+        if resumed is None:  # else the state of the interrupted run holds the base
+            _fit_base(flow, latents, seed=settings.seed, progress=progress)
+        tuning = fitting_part(held_out.images)  # the others must not choose: they judge p-values
+        loop = run_loop(
+            FlowStage(flow, settings.latent_noise, latents, model.encode(tuning)),
+            name=STAGE,
+            run_dir=run_dir,
+            settings=settings.optimiser,
+            seed=settings.seed,
+            described=settings.model_dump(mode="json"),
+            content_hash=str(header.data.get("content_hash", "")),
+            accelerator=accelerator,
+            resumed=resumed,
+            progress=progress,
+        )
+        model.flow = flow.cpu().eval()
+        model.trained_on.remember(content_keys(kept.images))
+        measure(model, training=kept.images, held_out=held_out.images)
+        metrics = header.metrics | {
+            "held_out_nll": -model.log_prob(held_out.images).mean().item(),
+            "test_nll": -model.log_prob(test.images).mean().item(),
+        }
+        changes = {
+            "kind": "pae",
+            "flow": arguments,
+            "versions": library_versions(),
+            "metrics": metrics,
+            "config": run_settings.model_dump(mode="json"),
+        }
+        header = header.model_copy(update=changes)
+        on_main_process(accelerator, lambda: _write(result_file, model, header, run_settings))
     return TrainingReport.of(
         loop, run_dir=run_dir, stage=STAGE, metrics=metrics, accelerator=accelerator
     )
@@ -138,14 +145,30 @@ def measure_again(
         DataError: the data set is missing, or not the one the autoencoder was trained on.
     """
     path = require_trained_flow(run_dir)
-    model, header = load_pae(path)
-    settings = check(header.config, where=str(path))
-    progress = progress or NullProgress()
-    data = _same_data(settings, header, run_dir, data_dir=data_dir, progress=progress)
-    kept, held_out = split_data(settings.autoencoder, data)
-    measure(model, training=kept.images, held_out=held_out.images)
-    save_pae(path, model, header)
+    with only_training(run_dir, open_accelerator("cpu")):
+        model, header = load_pae(path)
+        settings = check(as_recorded(header.config), where=str(path))
+        kept, held_out, _ = _split(settings, header, run_dir, data_dir, progress or NullProgress())
+        measure(model, training=kept.images, held_out=held_out.images)
+        model.trained_on.remember(content_keys(kept.images))
+        save_pae(path, model, header)
     return path
+
+
+def _split(
+    settings: RunSettings,
+    header: Header,
+    run_dir: Path,
+    data_dir: Path | None,
+    progress: Progress,
+) -> tuple[ImageSplit, ImageSplit, ImageSplit]:
+    """Returns the images that stage 1 was trained on, those held out and the test images."""
+    own = settings.autoencoder.data
+    expected = str(header.data.get("content_hash", ""))
+    data = read_same_data(own, expected, run_dir=run_dir, data_dir=data_dir, progress=progress)
+    kept, held_out = split_data(own, data)
+    progress.say(describe_split(data, kept, held_out))
+    return kept, held_out, data.test
 
 
 def _first_flow(
@@ -168,23 +191,6 @@ def _fit_base(flow: LatentFlow, latents: Tensor, *, seed: int, progress: Progres
     if isinstance(flow.base, GaussianMixture):
         progress.say(f"fitting {len(flow.base.means)} Gaussians to {len(latents)} latents")
         fit_mixture(flow.base, flow.to_base(latents)[0], seed=seed)
-
-
-def _same_data(
-    settings: RunSettings,
-    header: Header,
-    run_dir: Path,
-    *,
-    data_dir: Path | None,
-    progress: Progress,
-) -> ImageDataset:
-    data = read_data(settings.autoencoder, data_dir=data_dir, progress=progress)
-    if data.content_hash != header.data.get("content_hash"):
-        raise DataError(
-            f"{data.source} is not what the autoencoder in {run_dir} was trained on; "
-            "point --data-dir to the same files, or train it again"
-        )
-    return data
 
 
 def _write(result_file: Path, model: Model, header: Header, settings: RunSettings) -> None:

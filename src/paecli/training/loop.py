@@ -71,6 +71,7 @@ class TrainingLoop:
         seed: int,
         state_file: Path,
         described: dict[str, Any],
+        content_hash: str,
         accelerator: Accelerator,
         use_bfloat16: bool,
         progress: Progress,
@@ -84,6 +85,7 @@ class TrainingLoop:
             seed: of everything random.
             state_file: where to keep the state for `--resume`.
             described: the run's settings, stored with the state.
+            content_hash: of the data set, stored with the state.
             accelerator: devices and processes.
             use_bfloat16: whether to multiply in bfloat16 (weights stay float32).
             progress: told of every step.
@@ -99,7 +101,7 @@ class TrainingLoop:
         self.accelerator = accelerator
         self.use_bfloat16 = use_bfloat16
         self.progress = progress
-        self.state = TrainingState(settings=described)
+        self.state = TrainingState(settings=described, content_hash=content_hash)
         self.batch_size = min(settings.batch_size, stage.examples)
         if self.batch_size % accelerator.num_processes:
             raise TrainingError(
@@ -142,6 +144,7 @@ class TrainingLoop:
             ) from error
 
     def _restore(self, state: TrainingState) -> None:
+        state.content_hash = self.state.content_hash  # version 0.1 did not record it
         self.state = state
         if state.threads is not None:
             keep_threads(state.threads)

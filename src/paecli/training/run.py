@@ -2,7 +2,8 @@
 
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -12,8 +13,10 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from paecli.model.model import Model
+from paecli.system.errors import TrainingError
 from paecli.system.files import write_atomically
 from paecli.system.heap import keep_freed_memory
+from paecli.system.locks import locked_folder
 from paecli.system.progress import NullProgress, Progress
 from paecli.training.loop import LoopResult, Stage, TrainingLoop, choose_bfloat16
 from paecli.training.run_folder import CONFIG_FILE as CONFIG_FILE
@@ -111,6 +114,7 @@ def run_loop(
     settings: OptimiserSettings,
     seed: int,
     described: dict[str, Any],
+    content_hash: str,
     accelerator: Accelerator,
     resumed: TrainingState | None,
     progress: Progress,
@@ -130,6 +134,7 @@ def run_loop(
         seed=seed,
         state_file=state_file(run_dir, name),
         described=described,
+        content_hash=content_hash,
         accelerator=accelerator,
         use_bfloat16=choose_bfloat16(settings.precision, accelerator.device),
         progress=progress,
@@ -142,6 +147,25 @@ def run_loop(
         lines = "".join(json.dumps(row) + "\n" for row in result.history)
         write_atomically(history_file(run_dir, name), lines.encode())
     return result
+
+
+@contextmanager
+def only_training(run_dir: Path, accelerator: Accelerator) -> Iterator[None]:
+    """Keeps other trainings out of a run folder until the block ends or the process dies.
+
+    Raises:
+        TrainingError: another process trains into it.
+        WriteError: the folder cannot be written.
+    """
+    if not accelerator.is_main_process:  # one lock for all processes of a training
+        yield
+        return
+    with locked_folder(run_dir) as free:
+        if not free:
+            raise TrainingError(
+                f"another pae is training into {run_dir}; wait for it, or choose another folder"
+            )
+        yield
 
 
 def on_main_process(accelerator: Accelerator, write: Callable[[], None]) -> None:

@@ -6,12 +6,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from paecli.data.dataset_names import absolute_name
 from paecli.store.contents import read_table
 from paecli.system.errors import CheckpointError, TrainingError, UsageError
 from paecli.system.outputs import AUTOENCODER_FILE, MODEL_FILE
 from paecli.training.settings import (
     FlowSettings,
     RunSettings,
+    as_recorded,
     check,
     merge,
     read_yaml,
@@ -41,6 +43,7 @@ class StateFields(BaseModel):
     averaged_steps: int = Field(ge=0)
     history: list[dict[str, int | float]]
     threads: int | None = Field(None, ge=1)  # 0.1.0 did not record it
+    content_hash: str | None = None  # nor this
 
 
 def state_file(run_dir: Path, stage: str) -> Path:
@@ -62,14 +65,27 @@ def read_state_fields(path: Path) -> StateFields:
         raise TrainingError(f"{path} is damaged; start again with --overwrite") from error
 
 
-def settings_of_interrupted_run(run_dir: Path) -> RunSettings:
+def settings_of_interrupted_run(run_dir: Path, *, data_dir: Path | None = None) -> RunSettings:
     """Returns the settings an interrupted run of stage 1 was started with.
 
     Raises:
         TrainingError: nothing to resume.
     """
     path = state_file(run_dir, AUTOENCODER_STAGE)
-    return check(read_state_fields(path).settings, where=str(path))
+    recorded = check(as_recorded(read_state_fields(path).settings), where=str(path))
+    return with_absolute_folder(recorded, data_dir)
+
+
+def with_absolute_folder(settings: RunSettings, data_dir: Path | None) -> RunSettings:
+    """Returns settings that mean the same folder of images from every working directory.
+
+    Raises:
+        DataError: its path is not UTF-8.
+    """
+    own = settings.autoencoder
+    dataset = absolute_name(own.data.dataset, data_dir)
+    data = own.data.model_copy(update={"dataset": dataset})
+    return settings.model_copy(update={"autoencoder": own.model_copy(update={"data": data})})
 
 
 def settings_of_interrupted_flow(run_dir: Path) -> FlowSettings:
@@ -142,9 +158,14 @@ def refuse_other_run(run_dir: Path, stage: str, *, resume: bool, overwrite: bool
     """Keeps old runs from being destroyed.
 
     Raises:
+        UsageError: both `resume` and `overwrite`.
         TrainingError: the folder holds a run of this stage, finished or not, and neither
             `resume` nor `overwrite` was asked for; or there is nothing to resume.
     """
+    if resume and overwrite:
+        raise UsageError(
+            "--resume goes on with a run and --overwrite replaces it; give one of them"
+        )
     unfinished, result = state_file(run_dir, stage), run_dir / RESULTS[stage]
     if resume:
         read_state_fields(unfinished)

@@ -50,8 +50,10 @@ class DataSettings(_Section):
     # that of a square of the same area
     channels: Literal[1, 3] | None = None  # folders: 1 grey, 3 RGB
     limit: int | None = Field(None, ge=1)  # use only so many training images
-    held_out: float = Field(1 / 12, gt=0, lt=1)  # fraction of train kept for tuning
+    # part of train kept for tuning and p-values; None: a twelfth, and more of few images
+    held_out: float | None = Field(None, gt=0, lt=1)
     split_seed: Seed = 0
+    split_by: Literal["content", "position"] = "content"  # folders: what decides on the sides
 
 
 class AugmentSettings(_Section):
@@ -158,6 +160,25 @@ def resolve(
     """
     if preset is None and fallback is not None:
         preset = fallback if fallback in preset_names() else ANY_FOLDER
+    return _checked(preset, file, flags)
+
+
+def requested(*, preset: str | None, file: Path | None, flags: Mapping[str, Any]) -> Settings:
+    """Returns the settings that preset, file and flags name themselves, without defaults.
+
+    Args:
+        preset: as in `resolve`, like the others.
+        file: a YAML file, or None.
+        flags: nested settings from the command line.
+
+    Raises:
+        ConfigError: as `resolve`.
+    """
+    checked = _checked(preset, file, flags)
+    return checked.model_dump(mode="json", exclude_unset=True, exclude={"description"})
+
+
+def _checked(preset: str | None, file: Path | None, flags: Mapping[str, Any]) -> RunSettings:
     merged: Settings = {}
     if preset is not None:
         merged = _put_over(merged, read_preset(preset))
@@ -196,6 +217,19 @@ def check(settings: Settings, *, where: str) -> RunSettings:
             else f"{shown}: {first['msg'].lower()}, got {first['input']!r:.100}"
         )
         raise ConfigError(f"{where}: {problem}; see `pae train-ae --help`") from error
+
+
+def as_recorded(settings: Settings) -> Settings:
+    """Returns settings that a run stored, with what those of version 0.1 did not name.
+
+    Args:
+        settings: of a model file or a training state.
+    """
+    own = settings.get("autoencoder")
+    data = own.get("data", {}) if isinstance(own, Mapping) else None
+    if not isinstance(data, Mapping) or "split_by" in data:
+        return settings
+    return merge(settings, {"autoencoder": {"data": {**data, "split_by": "position"}}})
 
 
 def preset_names() -> list[str]:

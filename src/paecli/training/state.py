@@ -29,6 +29,7 @@ class TrainingState:
     averaged_steps: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     threads: int | None = None  # that computed the last step
+    content_hash: str | None = None  # of the images it is trained on
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from paecli.cli.console import RichProgress, print_json, print_table, say
-from paecli.cli.options import Json, RegistryAddress
+from paecli.cli.options import Json, RegistryAddress, refuse_useless
 from paecli.system.errors import RegistryError, UsageError
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ MEGABYTE = 1e6
 
 
 def download(
+    context: typer.Context,
     name: Annotated[
         str | None,
         typer.Argument(
@@ -55,8 +56,10 @@ def download(
         pae download my-model --registry https://example.org/models
     """
     if verify and not name:
+        refuse_useless(context, ("registry", "revision", "offline"), "--verify checks the cache")
         return _verify(json)
     if list_:
+        refuse_useless(context, ("revision", "verify"), "--list shows what the registry has")
         return _list(registry, offline, json)
     return _fetch(name, registry, revision, offline, json)
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from paecli.cli.console import RichProgress, print_json, print_table, say
-from paecli.cli.options import DataDir, Json, Model, Report, Seed, Threads
+from paecli.cli.options import DataDir, Json, Model, Report, Seed, Threads, refuse_useless
 from paecli.model.requirements import require_features
-from paecli.system.errors import UsageError
 
 if TYPE_CHECKING:
     from paecli.evaluation.result import Evaluation
@@ -27,6 +26,7 @@ class Features(StrEnum):
 
 
 def evaluate(
+    context: typer.Context,
     model: Model = None,
     fid: Annotated[
         bool,
@@ -78,15 +78,16 @@ def evaluate(
 
         pae eval runs/fmnist --fid --samples 10000 --json
     """
+    if not (fid or kid):
+        unused = ("features", "inception_weights", "samples")
+        refuse_useless(context, unused, "they need --fid or --kid")
     from paecli.cli.checks import check_model, check_readable, check_training_set
 
-    if inception_weights and not (fid or kid):
-        raise UsageError("--inception-weights needs --fid or --kid")
     contents = check_model(model, flow=fid or kid)
     if fid or kid:
         require_features(features.value, contents.image_shape)
         check_readable(inception_weights)
-    check_training_set(contents.header, instead=dataset)
+    check_training_set(contents.header, instead=dataset, data_dir=data_dir)
     from paecli.evaluation.evaluate import SampleQualityOptions, evaluate
 
     compare = SampleQualityOptions(

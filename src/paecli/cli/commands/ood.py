@@ -16,6 +16,7 @@ from paecli.cli.options import (
     Threads,
     one_on_standard_output,
     output_file,
+    refuse_useless,
 )
 from paecli.data.sets.places import require_comparison
 from paecli.model.requirements import (
@@ -31,6 +32,7 @@ FOUND_OUTLIER = 3  # exit code of --fail-on-outlier
 
 
 def ood(
+    context: typer.Context,
     arguments: Annotated[
         list[str] | None,
         typer.Argument(
@@ -163,6 +165,7 @@ def ood(
     if images and against:
         raise UsageError("give images or --against, not both")
     if images:
+        refuse_useless(context, ("limit", "data_dir", "seed"), "they are for --against")
         _one_score_only(score)
         chosen = score[0] if score else None
         file = _check_flagging(name, images, chosen, fpr if fdr is None else fdr)
@@ -194,7 +197,8 @@ def ood(
             "--fail-on-outlier, --csv, --jsonl, --picture, --maps, --truth-masks and --fdr need "
             "images; give image files or folders"
         )
-    file = _check_comparison(name, against or [], score or [])
+    refuse_useless(context, ("fpr",), "it needs image files or folders")
+    file = _check_comparison(name, against or [], score or [], data_dir)
     from paecli.cli.outlier_sets import compare
 
     compare(
@@ -250,10 +254,12 @@ def _check_flagging(
     return contents.path
 
 
-def _check_comparison(name: str | None, against: Sequence[str], scores: Sequence[str]) -> Path:
+def _check_comparison(
+    name: str | None, against: Sequence[str], scores: Sequence[str], data_dir: Path | None
+) -> Path:
     """Refuses what cannot work, before torch is imported; returns the model's file."""
     contents = check_model(name)
-    check_training_set(contents.header)
+    check_training_set(contents.header, data_dir=data_dir)
     require_scores(scores)
     for each in against:
         require_comparison(each)

@@ -118,14 +118,16 @@ def train_ae(
         pae train-ae fmnist --resume
     """
     del list_presets
+    from paecli.data.dataset_names import absolute_name
     from paecli.training.run_folder import (
         AUTOENCODER_STAGE,
         refuse_other_run,
         require_device,
         settings_of_interrupted_run,
     )
-    from paecli.training.settings import PATCHES, resolve
+    from paecli.training.settings import PATCHES, requested, resolve
 
+    dataset = absolute_name(dataset, data_dir)
     name = Path(dataset).name if Path(dataset).is_dir() else dataset
     run_dir = out or Path("runs") / name
     flags: dict[str, dict[str, Any]] = {
@@ -155,8 +157,9 @@ def train_ae(
         refuse_options_of_images(flags["autoencoder"], channels=channels)
         preset = preset or PATCHES
     if resume:
-        settings = settings_of_interrupted_run(run_dir)
-        options.refuse_other_settings(settings, flags, run_dir=run_dir, stage=AUTOENCODER_STAGE)
+        settings = settings_of_interrupted_run(run_dir, data_dir=data_dir)
+        asked = requested(preset=preset, file=config, flags=flags)
+        options.refuse_other_settings(settings, asked, run_dir=run_dir, stage=AUTOENCODER_STAGE)
     else:
         settings = resolve(preset=preset, file=config, flags=flags, fallback=name)
     require_device(device)

@@ -7,10 +7,16 @@ import typer
 
 from paecli.cli import training_options as options
 from paecli.cli.console import RichProgress, print_json, say
-from paecli.cli.options import DataDir, Json, Threads
+from paecli.cli.options import DataDir, Json, Threads, refuse_useless
+
+TRAINING_OPTIONS = (
+    "preset", "config", "flow", "blocks", "latent_noise", "from_scratch", "epochs", "batch_size",
+    "learning_rate", "optimiser", "precision", "resume", "overwrite", "seed", "device",
+)  # fmt: skip
 
 
 def train_flow(
+    context: typer.Context,
     model: Annotated[
         Path, typer.Argument(metavar="MODEL", help="A run folder that `pae train-ae` wrote.")
     ],
@@ -51,7 +57,7 @@ def train_flow(
         typer.Option(
             "--measure-only",
             help="Train nothing: measure again what the model stores about normal images. "
-            "For models of an older version; other options but --data-dir are not used.",
+            "For models of an older version.",
         ),
     ] = False,
     seed: options.Seed = None,
@@ -73,6 +79,7 @@ def train_flow(
     """
     patches = _holds_patches(model)
     if measure_only:
+        refuse_useless(context, TRAINING_OPTIONS, "--measure-only trains nothing")
         _measure(model, data_dir, patches=patches, as_json=json)
         return
     from paecli.cli.checks import check_training_set
@@ -85,6 +92,7 @@ def train_flow(
         resolve_flow_settings,
         settings_of_interrupted_flow,
     )
+    from paecli.training.settings import requested
 
     header = read_header(require_trained_autoencoder(model))
     flags = {
@@ -103,7 +111,8 @@ def train_flow(
     }
     if resume:
         settings = settings_of_interrupted_flow(model)
-        options.refuse_other_settings(settings, flags, run_dir=model, stage=FLOW_STAGE)
+        asked = requested(preset=preset, file=config, flags={"flow": flags}).get("flow", {})
+        options.refuse_other_settings(settings, asked, run_dir=model, stage=FLOW_STAGE)
     else:
         settings = resolve_flow_settings(model, preset=preset, file=config, flags=flags)
     require_device(device)
@@ -122,7 +131,7 @@ def train_flow(
         following = f"pae ood {model} IMAGES --maps maps/"
         options.show_training_report(report, next_command=following, as_json=json)
         return
-    check_training_set(header)
+    check_training_set(header, data_dir=data_dir)
     from paecli.train import train_flow
 
     report = train_flow(
@@ -157,7 +166,7 @@ def _measure(run_dir: Path, data_dir: Path | None, *, patches: bool, as_json: bo
 
         path = measure_patches_again(run_dir, progress=RichProgress())
     else:
-        check_training_set(header)
+        check_training_set(header, data_dir=data_dir)
         from paecli.train import measure_again
 
         path = measure_again(run_dir, data_dir=data_dir, progress=RichProgress())

@@ -16,6 +16,7 @@ from paecli.system.outputs import AUTOENCODER_FILE, MODEL_FILE
 from paecli.system.progress import NullProgress, Progress
 from paecli.training.build_networks import build_flow
 from paecli.training.flow import FlowStage
+from paecli.training.images import USUAL_PART
 from paecli.training.patches.latents import (
     fit_autoencoder,
     measure_normal_maps,
@@ -129,6 +130,7 @@ def train_patch_flow(
         settings=settings.optimiser,
         seed=settings.seed,
         described=settings.model_dump(mode="json"),
+        content_hash=photographs.content_hash,
         accelerator=accelerator,
         resumed=resumed,
         progress=progress,
@@ -184,7 +186,7 @@ def _photographs(settings: AutoencoderSettings, progress: Progress = NullProgres
     data = settings.data
     return list_photographs(
         Path(data.dataset),
-        held_out=data.held_out,
+        held_out=USUAL_PART if data.held_out is None else data.held_out,
         seed=data.split_seed,
         limit=data.limit,
         progress=progress,

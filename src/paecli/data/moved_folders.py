@@ -1,0 +1,54 @@
+"""Folders of images that were trained on, found again where they are now."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from paecli.data.dataset import ImageDataset
+from paecli.system.errors import DataError
+
+
+def load_moved(
+    folder: str,
+    data_dir: Path | None,
+    *,
+    content_hash: str,
+    load: Callable[[str], ImageDataset],
+) -> ImageDataset:
+    """Loads a folder from where it is now.
+
+    It is looked for in `data_dir` under its own name, where it was, and as `data_dir` itself.
+
+    Args:
+        folder: its path at the time of the training.
+        data_dir: what the user gave with `--data-dir`.
+        content_hash: of the images at that time.
+        load: loads a folder.
+
+    Returns:
+        The first that holds the same images; without one, the first that has its name.
+
+    Raises:
+        DataError: there is none.
+    """
+    before = Path(folder)
+    places = [before] if data_dir is None else [data_dir / before.name, before, data_dir]
+    changed: list[ImageDataset] = []
+    problems: list[DataError] = []
+    for place in (place for place in dict.fromkeys(places) if place.is_dir()):
+        try:
+            data = load(str(place))
+        except DataError as error:
+            problems.append(error)
+            continue
+        if data.content_hash == content_hash:
+            return data
+        if place.name == before.name:
+            changed.append(data)
+    if changed:
+        return changed[0]
+    if problems:
+        raise problems[0]
+    raise DataError(
+        f"the folder {folder}, on which the model was trained, is not there; "
+        "tell with --data-dir where it is now, or name other images with --dataset"
+    )

@@ -1,0 +1,131 @@
+"""The images of a run: those it trains on, tunes on and tests on, the same ones in both stages."""
+
+from pathlib import Path
+
+from paecli.data import ImageDataset, ImageSplit, hold_out, load_dataset
+from paecli.data.dataset_names import is_named
+from paecli.data.moved_folders import load_moved
+from paecli.model.calibration import calibration_part
+from paecli.system.errors import DataError, TrainingError
+from paecli.system.progress import Progress
+from paecli.training.settings import DataSettings
+from paecli.training.state import TrainingState
+
+# p-values are no finer than one in the half of the held-out images that they are measured
+# against, so of few images a larger part is held out
+USUAL_PART, LARGEST_PART = 1 / 12, 1 / 4
+WANTED = 100  # held-out images
+
+
+def read_data(
+    settings: DataSettings,
+    *,
+    data_dir: Path | None,
+    leave_out: Path | None = None,
+    progress: Progress,
+) -> ImageDataset:
+    """Loads the data set that the settings name."""
+    return load_dataset(
+        settings.dataset,
+        data_dir=data_dir,
+        image_size=settings.image_size,
+        channels=settings.channels,
+        split_seed=settings.split_seed,
+        split_by=settings.split_by,
+        leave_out=leave_out,
+        progress=progress,
+    )
+
+
+def read_same_data(
+    settings: DataSettings,
+    content_hash: str,
+    *,
+    run_dir: Path,
+    data_dir: Path | None,
+    progress: Progress,
+) -> ImageDataset:
+    """Loads the data set that stage 1 was trained on, from where it is now.
+
+    Raises:
+        DataError: it is missing, or its images are other ones.
+    """
+
+    def load(dataset: str) -> ImageDataset:
+        there = settings.model_copy(update={"dataset": dataset})
+        return read_data(there, data_dir=data_dir, progress=progress)
+
+    if is_named(settings.dataset):
+        data = load(settings.dataset)
+    else:
+        data = load_moved(settings.dataset, data_dir, content_hash=content_hash, load=load)
+    if data.content_hash != content_hash:
+        raise DataError(
+            f"{data.source} is not what the autoencoder in {run_dir} was trained on; "
+            "point --data-dir to the same images, or train it again"
+        )
+    return data
+
+
+def refuse_other_data(state: TrainingState | None, data: ImageDataset, run_dir: Path) -> None:
+    """Keeps `--resume` from going on with other images than the run was started with.
+
+    Raises:
+        TrainingError: they are others. States of version 0.1 do not tell.
+    """
+    if state is not None and state.content_hash not in (None, data.content_hash):
+        raise TrainingError(
+            f"{data.source} is not as it was when the run in {run_dir} was started (images added, "
+            "removed, replaced or renamed); put it back, or start anew with --overwrite"
+        )
+
+
+def split_data(settings: DataSettings, data: ImageDataset) -> tuple[ImageSplit, ImageSplit]:
+    """Returns the images trained on and those held out for tuning: the user's own, or drawn.
+
+    The files of a named set do not change, so there the images are drawn by position, which
+    gives the same ones as in every version before.
+
+    Raises:
+        DataError: too few images.
+    """
+    if data.validation is not None:
+        kept, held_out = data.train, data.validation
+    elif len(data.train) < 2:
+        total = len(data.train) + len(data.test)
+        raise DataError(
+            f"{data.name} has {total} images; give at least 3: one to train on, one to hold out "
+            "for tuning, one to test on"
+        )
+    else:
+        kept, held_out = hold_out(
+            data.train,
+            fraction=held_out_part(settings, len(data.train)),
+            seed=settings.split_seed,
+            by="position" if is_named(settings.dataset) else settings.split_by,
+            purpose="held out",
+        )
+    return (kept.take(settings.limit) if settings.limit else kept), held_out
+
+
+def held_out_part(settings: DataSettings, count: int) -> float:
+    """Returns the part of `count` training images to hold out: the user's, or a twelfth.
+
+    Of fewer than 1,200 images it is more: enough for 100, but at most a fourth.
+    """
+    if settings.held_out is not None:
+        return settings.held_out
+    return min(max(USUAL_PART, WANTED / count), LARGEST_PART)
+
+
+def describe_split(data: ImageDataset, kept: ImageSplit, held_out: ImageSplit) -> str:
+    """Says in one line how many images are used for what, and how fine p-values will be."""
+    channels, height, width = kept.image_shape
+    kind = "grey" if channels == 1 else "colour"
+    classes = f", {len(data.train.classes)} classes" if data.train.classes else ""
+    finest = 1 / (len(calibration_part(held_out.images)) + 1)
+    return (
+        f"{data.name}: {len(kept):,} images to train on, {len(held_out):,} held out, "
+        f"{len(data.test):,} test; {kind}, {width} x {height} pixels{classes}; "
+        f"p-values from {finest:.2g} up"
+    )

@@ -1,0 +1,38 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from paecli.system.locks import locked_folder
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from paecli.system.locks import locked_folder
+with locked_folder(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_folder_is_one_process_s_until_it_dies(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / "run")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with locked_folder(tmp_path / "run") as free:
+            assert not free
+        os.kill(holder.pid, signal.SIGKILL)
+        holder.wait()
+        with locked_folder(tmp_path / "run") as free:
+            assert free
+
+
+def test_folders_made_for_nothing_go_again(tmp_path: Path) -> None:
+    with locked_folder(tmp_path / "runs" / "new"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    with locked_folder(tmp_path / "runs" / "new"):
+        (tmp_path / "runs" / "new" / "model").touch()
+    assert (tmp_path / "runs" / "new" / "model").exists()
