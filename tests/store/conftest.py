@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from paecli.store import web
-from paecli.store.publish import publish
+from paecli.store.publishing.publish import publish
 
 from .faulty_server import Site
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from paecli.api import load
 from paecli.data import write_image
-from paecli.store.publish import publish
+from paecli.store.publishing.publish import publish
 from paecli.store.registry import fetch
 from paecli.system.errors import PaeError
 from paecli.train import train_autoencoder, train_flow

@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from paecli.cli.app import app
-from paecli.store.publish import publish
+from paecli.store.publishing.publish import publish
 from paecli.system.errors import RegistryError
 
 runner = CliRunner()

@@ -47,13 +47,13 @@ def publish(
     """
     from paecli.store.contents import read_header
     from paecli.store.find_model import find_model
-    from paecli.store.publication_plan import plan_publication
+    from paecli.store.publishing.publication_plan import plan_publication
 
     path = find_model(model)
     plan_publication(
         read_header(path), folder=to, name=name, licence=licence, description=description
     )
-    from paecli.store import publish as workflow
+    from paecli.store.publishing import publish as workflow
 
     published = workflow.publish(
         path,

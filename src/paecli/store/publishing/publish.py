@@ -7,9 +7,9 @@ from pathlib import Path
 from paecli.model.model import Model
 from paecli.store.checkpoint import load_pae, read_header, save_pae
 from paecli.store.index import INDEX_FILE, Entry, Index, IndexFile, index_to_yaml
-from paecli.store.model_card import card_title, write_card
 from paecli.store.patch_checkpoint import load_patch_pae
-from paecli.store.publication_plan import plan_publication
+from paecli.store.publishing.model_card import card_title, write_card
+from paecli.store.publishing.publication_plan import plan_publication
 from paecli.system.files import hash_file, is_intact, write_atomically
 from paecli.system.locks import only_process
 from paecli.system.progress import NullProgress, Progress

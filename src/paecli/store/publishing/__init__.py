@@ -1,0 +1,1 @@
+"""Models into a registry folder: checked, written with a card, listed in the index."""
