@@ -138,14 +138,16 @@ def run(name: str, folder: Path) -> float:
     code = PYTHON.get(name, "from paecli.__main__ import main\nmain()")
     script = RUN.format(heavy=HEAVY, beginning=BEGINNINGS.get(name), arguments=arguments, code=code)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-c", script],
         cwd=folder,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         check=False,
     )
+    if b"Traceback" in ended.stderr:  # a command that crashes would look quick
+        raise RuntimeError(f"{name}: {ended.stderr.decode()[-500:]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
