@@ -14,7 +14,7 @@ from paecli.data.sets.places import parse_place
 from paecli.model.model import Model
 from paecli.model.requirements import require_temperature
 from paecli.store.checkpoint import Header
-from paecli.store.origin import origin_of
+from paecli.store.runs import origin_of
 from paecli.system.errors import DataError, UsageError
 from paecli.system.progress import NullProgress, Progress
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paecli.data import ImageSplit, SplitRule, content_keys, hold_out
@@ -23,6 +23,7 @@ def numbers(split: ImageSplit) -> list[int]:
     return split.labels.tolist()
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(
     count=st.integers(2, 200),
     fraction=st.floats(0.01, 0.99),

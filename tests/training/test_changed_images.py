@@ -14,8 +14,7 @@ from PIL import Image
 
 from paecli.data import content_keys, load_dataset
 from paecli.data.model_data import load_for_model
-from paecli.store.origin import origin_of
-from paecli.store.runs import load_with_header
+from paecli.store.runs import load_with_header, origin_of
 from paecli.system.errors import DataError, TrainingError, UsageError
 from paecli.system.locks import locked_folder
 from paecli.system.progress import NullProgress, NullTask

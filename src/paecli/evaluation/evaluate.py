@@ -18,8 +18,7 @@ from paecli.evaluation.sample_quality import SampleQuality, sample_quality
 from paecli.evaluation.smoothness import interpolation, lines_between
 from paecli.model.flow import LatentFlow
 from paecli.model.model import Model
-from paecli.store.origin import origin_of
-from paecli.store.runs import load_with_header
+from paecli.store.runs import load_with_header, origin_of
 from paecli.system.errors import DataError
 from paecli.system.progress import NullProgress, Progress
 

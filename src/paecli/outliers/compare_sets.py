@@ -17,7 +17,7 @@ from paecli.outliers.comparison_sets import (
 from paecli.outliers.detection_metrics import Separation, separate
 from paecli.outliers.scores import measure_scores
 from paecli.store.header import Header
-from paecli.store.origin import origin_of
+from paecli.store.runs import origin_of
 from paecli.system.progress import NullProgress, Progress
 
 
