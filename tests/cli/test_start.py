@@ -93,7 +93,7 @@ MISTAKES = {
     "eval empty": (1, "empty holds no trained model"),
     "eval --dataset nosuchset": (1, "'nosuchset' is neither a folder"),
     "eval moved.safetensors": (1, "'/gone' is neither a folder"),
-    "eval --inception-weights words.png": (2, "needs --fid or --kid"),
+    "eval --inception-weights words.png": (2, "need --fid or --kid"),
     "eval --fid --inception-weights nowhere.pth": (1, "cannot read nowhere.pth"),
     "eval --fid --inception-weights /dev/zero": (1, "/dev/zero is not a regular file"),
     "eval --fid --features eyes": (2, "--features"),

@@ -16,7 +16,8 @@ def test_memory_that_is_freed_is_used_again_without_page_faults() -> None:
         assert platform.libc_ver()[0] != "glibc"
         return
     size = 64 * 2**20  # above the 32 MiB from which glibc always asks the system
-    torch.ones(size, dtype=torch.uint8)
+    for _ in range(20):  # until the heap has grown to what this needs
+        torch.ones(size, dtype=torch.uint8)
     before = faults()
     for _ in range(10):
         torch.ones(size, dtype=torch.uint8)

@@ -39,17 +39,27 @@ def train(small_run: RunSettings, tmp_path: Path) -> Train:
 
 
 @pytest.mark.parametrize("grey", [0.0, 0.5])
-def test_constant_images_train_and_evaluate(train: Train, grey: float) -> None:
-    run_dir = train(torch.full((40, 1, 8, 8), grey))
+def test_nearly_constant_images_train_and_evaluate(train: Train, grey: float) -> None:
+    images = torch.full((40, 1, 8, 8), grey)
+    images[:, 0, 0, 0] = torch.arange(40) / 255
+    run_dir = train(images)
     model = load(run_dir)
     assert model.sample(4, generator=torch.Generator()).isfinite().all()
     assert model.log_prob(torch.full((2, 1, 8, 8), grey)).isfinite().all()
     assert evaluate(str(run_dir)).reconstruction.mse < 0.3
 
 
+def test_copies_of_one_image_are_refused(train: Train) -> None:
+    """None of them could be held out: all would have been trained on."""
+    with pytest.raises(DataError, match="all 30 images are the same"):
+        train(torch.full((40, 1, 8, 8), 0.5))
+
+
 @pytest.mark.parametrize("shape", [(3, 7, 13), (1, 17, 5), (1, 1, 1), (1, 2, 3)])
 def test_odd_shapes_train_and_evaluate(train: Train, shape: tuple[int, int, int]) -> None:
-    run_dir = train(torch.rand(40, *shape))
+    images = torch.rand(40, *shape)
+    images[:, 0, 0, 0] = torch.randperm(256)[:40] / 255  # no two are alike, however small
+    run_dir = train(images)
     assert load(run_dir).image_shape == shape
     evaluation = evaluate(str(run_dir))
     assert evaluation.images == 10

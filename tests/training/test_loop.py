@@ -39,6 +39,7 @@ def test_the_average_is_where_the_module_is(tmp_path: Path, averaging: float) ->
         seed=0,
         state_file=tmp_path / "state",
         described={},
+        content_hash="",
         accelerator=OnMeta(),  # type: ignore[arg-type]
         use_bfloat16=False,
         progress=NullProgress(),
