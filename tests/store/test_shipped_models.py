@@ -72,3 +72,11 @@ def test_shipped_model_restores_with_calibration() -> None:
     assert torch.allclose(restored.map[..., 14:], image[..., 14:])
     assert (restored.std[..., 14:] == 0).all()
     assert restored.std[..., :14].max() > 0.05
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_no_images_give_no_results(name: str) -> None:
+    model, none = load(name), torch.zeros(0, 1, 28, 28)
+    assert model.encode(none).shape == (0, model.latent_size)
+    assert model.log_prob(none).shape == (0,)
+    assert model.decode(torch.zeros(0, model.latent_size)).shape == none.shape

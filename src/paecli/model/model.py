@@ -94,7 +94,7 @@ class Model(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         """Maps images `(b, c, h, w)`, uint8 or float in [0, 1], to latents `(b, latent_size)`."""
         parts = []
-        for part in x.split(BATCH):
+        for part in x.split(BATCH) if len(x) else ():
             with fitting("encoding", len(part)):
                 parts.append(self.autoencoder.encode(self.as_images(part)))
         return torch.cat(parts) if parts else self.sigma.new_zeros(0, self.latent_size)
@@ -103,7 +103,7 @@ class Model(nn.Module):
     def decode(self, z: Tensor) -> Tensor:
         """Maps latents `(b, latent_size)` to images `(b, c, h, w)` in [0, 1]."""
         parts = []
-        for part in z.split(BATCH):
+        for part in z.split(BATCH) if len(z) else ():
             with fitting("decoding", len(part)):
                 parts.append(self.autoencoder.decode(part))
         return torch.cat(parts) if parts else self.sigma.new_zeros(0, *self.image_shape)
@@ -136,7 +136,9 @@ class Model(nn.Module):
     @torch.no_grad()
     def log_prob(self, x: Tensor) -> Tensor:
         """Returns the log density of the images' latents, `(b,)` in nats."""
-        parts = [self.require_flow().log_prob(z) for z in self.encode(x).split(10 * BATCH)]
+        parts = [
+            self.require_flow().log_prob(z) for z in self.encode(x).split(10 * BATCH) if len(z)
+        ]
         return torch.cat(parts) if parts else self.sigma.new_zeros(0)
 
     def require_normal_scores(self, score: str) -> Tensor:

@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from paecli.api import load
 from paecli.cli.app import app
+from paecli.store.checkpoint import load_pae, read_header, save_pae
 from paecli.store.registry import fetch_model, list_entries
 from paecli.system.errors import CheckpointError, UsageError, WriteError
 
@@ -97,3 +98,20 @@ def test_replacing_removes_only_what_was_published(model_file: Path, folder: Pat
     assert sorted(path.name for path in folder.iterdir()) == [
         "blobs-r1.safetensors", "blobs-r2.md", "blobs-r3.md", "blobs-r3.safetensors", "index.yaml",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_the_publishers_own_folders_are_not_published(
+    model_file: Path, folder: Path, tmp_path: Path, half: bool
+) -> None:
+    model, header = load_pae(model_file)
+    config = {"autoencoder": {"data": {"dataset": "/home/somebody/holiday"}}}
+    own = tmp_path / "own.safetensors"
+    save_pae(own, model, header.model_copy(update={"config": config}))
+    publish(own, folder, "--name", "blobs", *(["--half"] if half else []))
+    published = folder / "blobs-r1.safetensors"
+    for file in folder.iterdir():
+        assert b"somebody" not in file.read_bytes(), file
+    assert read_header(published).training_set == "holiday"
+    first, second = model.state_dict(), load_pae(published)[0].state_dict()
+    assert all(torch.equal(first[name], second[name]) or half for name in first)

@@ -1,11 +1,14 @@
 """`pae publish`: adds a model to a registry folder that any static host can serve."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from paecli.model.model import Model
 from paecli.store.checkpoint import load_pae, read_header, save_pae
+from paecli.store.header import HEADER_KEY, LENGTH_BYTES
 from paecli.store.index import INDEX_FILE, Entry, Index, IndexFile, index_to_yaml
 from paecli.store.patch_checkpoint import load_patch_pae
 from paecli.store.publishing.model_card import card_title, write_card
@@ -14,6 +17,7 @@ from paecli.system.files import hash_file, is_intact, write_atomically
 from paecli.system.locks import only_process
 from paecli.system.progress import NullProgress, Progress
 
+ALIGNMENT = 8  # bytes; where the tensors of a safetensors file begin
 LONGEST_TITLE = 200  # bytes of a card's first line, and more
 
 
@@ -69,6 +73,7 @@ def publish(
     """
     patches = read_header(model_file).patches is not None
     model, header = load_patch_pae(model_file) if patches else load_pae(model_file)
+    header = header.model_copy(update={"config": _without_folder(header.config)})
     key = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()
     with only_process(key, f"publishing to {folder}", progress):
         plan = plan_publication(
@@ -79,13 +84,38 @@ def publish(
         if half and isinstance(model, Model):
             save_pae(target, model, header, half=True)
         else:
-            write_atomically(target, model_file.read_bytes())
+            write_atomically(target, _publishable(model_file))
         stored = IndexFile(path=target.name, size=target.stat().st_size, sha256=hash_file(target))
         entry = plan.entry.model_copy(update={"files": (stored,)})
         card = folder / f"{stem}.md"
         write_atomically(card, write_card(entry, header).encode())
         _write_index(folder, plan.index, entry, replace=replace)
     return Publication(entry, target, card, folder / INDEX_FILE)
+
+
+def _publishable(model_file: Path) -> bytes:
+    """Returns the file's bytes, less the publisher's own folders in its header."""
+    content = model_file.read_bytes()
+    end = LENGTH_BYTES + int.from_bytes(content[:LENGTH_BYTES], "little")
+    table = json.loads(content[LENGTH_BYTES:end])
+    fields = json.loads(table["__metadata__"][HEADER_KEY])
+    config = _without_folder(fields.get("config", {}))
+    if config == fields.get("config", {}):
+        return content
+    table["__metadata__"][HEADER_KEY] = json.dumps(fields | {"config": config})
+    text = json.dumps(table).encode()
+    text += b" " * (-len(text) % ALIGNMENT)
+    return len(text).to_bytes(LENGTH_BYTES, "little") + text + content[end:]
+
+
+def _without_folder(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns settings that name a folder of images without the path to it."""
+    stage = config.get("autoencoder", {})
+    dataset = str(stage.get("data", {}).get("dataset", ""))
+    if not Path(dataset).is_absolute():
+        return config
+    data = stage["data"] | {"dataset": Path(dataset).name}
+    return config | {"autoencoder": stage | {"data": data}}
 
 
 def _write_index(folder: Path, index: Index, entry: Entry, *, replace: bool) -> None:
