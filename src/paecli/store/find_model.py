@@ -5,9 +5,7 @@ from pathlib import Path
 from paecli.store.contents import read_header
 from paecli.store.registry import fetch_model
 from paecli.system.errors import CheckpointError
-
-AUTOENCODER_FILE = "autoencoder.safetensors"  # stage 1
-MODEL_FILE = "model.safetensors"  # both stages; what is published
+from paecli.system.outputs import AUTOENCODER_FILE, MODEL_FILE
 
 
 def find_model(model: str | Path | None) -> Path:

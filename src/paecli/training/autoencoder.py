@@ -14,7 +14,7 @@ from paecli.model.model import BATCH, Model
 from paecli.store.checkpoint import Header, hash_tensors, save_pae
 from paecli.store.header import Architecture
 from paecli.system.files import write_atomically
-from paecli.system.outputs import AUTOENCODER_FILE
+from paecli.system.outputs import AUTOENCODER_FILE, CONFIG_FILE
 from paecli.system.progress import NullProgress, Progress
 from paecli.system.threads import fitting
 from paecli.training.augmentation import augment
@@ -38,7 +38,7 @@ from paecli.training.run import (
     run_loop,
 )
 from paecli.training.run_folder import AUTOENCODER_STAGE as STAGE
-from paecli.training.run_folder import CONFIG_FILE, state_file, with_absolute_folder
+from paecli.training.run_folder import state_file, with_absolute_folder
 from paecli.training.settings import AutoencoderSettings, RunSettings, to_yaml
 
 

@@ -13,7 +13,7 @@ from paecli.model.flow import LatentFlow
 from paecli.model.model import Model
 from paecli.store.checkpoint import Header, load_pae, save_pae
 from paecli.system.files import write_atomically
-from paecli.system.outputs import MODEL_FILE
+from paecli.system.outputs import CONFIG_FILE, MODEL_FILE
 from paecli.system.progress import NullProgress, Progress
 from paecli.training.build_networks import build_flow
 from paecli.training.images import describe_split, read_same_data, split_data
@@ -29,13 +29,8 @@ from paecli.training.run import (
     open_accelerator,
     run_loop,
 )
-from paecli.training.run_folder import (
-    CONFIG_FILE,
-    require_trained_autoencoder,
-    require_trained_flow,
-    state_file,
-)
 from paecli.training.run_folder import FLOW_STAGE as STAGE
+from paecli.training.run_folder import require_trained_autoencoder, require_trained_flow, state_file
 from paecli.training.settings import FlowSettings, RunSettings, as_recorded, check, to_yaml
 
 

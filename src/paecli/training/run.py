@@ -17,9 +17,9 @@ from paecli.system.errors import TrainingError
 from paecli.system.files import write_atomically
 from paecli.system.heap import keep_freed_memory
 from paecli.system.locks import locked_folder
+from paecli.system.outputs import CONFIG_FILE as CONFIG_FILE
 from paecli.system.progress import NullProgress, Progress
 from paecli.training.loop import LoopResult, Stage, TrainingLoop, choose_bfloat16
-from paecli.training.run_folder import CONFIG_FILE as CONFIG_FILE
 from paecli.training.run_folder import refuse_other_run, require_device, state_file
 from paecli.training.settings import OptimiserSettings
 from paecli.training.state import TrainingState

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from paecli.data.dataset_names import absolute_name
 from paecli.store.contents import read_table
 from paecli.system.errors import CheckpointError, TrainingError, UsageError
-from paecli.system.outputs import AUTOENCODER_FILE, MODEL_FILE
+from paecli.system.outputs import AUTOENCODER_FILE, CONFIG_FILE, MODEL_FILE, STATE_ENDING
 from paecli.training.settings import (
     FlowSettings,
     RunSettings,
@@ -21,7 +21,6 @@ from paecli.training.settings import (
     without_none,
 )
 
-CONFIG_FILE = "config.yaml"
 AUTOENCODER_STAGE, FLOW_STAGE = "autoencoder", "flow"
 RESULTS = {AUTOENCODER_STAGE: AUTOENCODER_FILE, FLOW_STAGE: MODEL_FILE}
 DEVICES = ("auto", "cpu")
@@ -48,7 +47,7 @@ class StateFields(BaseModel):
 
 def state_file(run_dir: Path, stage: str) -> Path:
     """Returns where the state of an unfinished stage is kept."""
-    return run_dir / f"{stage}-state.safetensors"
+    return run_dir / f"{stage}{STATE_ENDING}"
 
 
 def read_state_fields(path: Path) -> StateFields:

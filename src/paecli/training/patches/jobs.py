@@ -12,7 +12,7 @@ from paecli.store.header import Header, PatchSettings
 from paecli.store.patch_checkpoint import load_patch_pae, save_patch_pae
 from paecli.system.errors import CheckpointError, ConfigError, DataError
 from paecli.system.files import write_atomically
-from paecli.system.outputs import AUTOENCODER_FILE, MODEL_FILE
+from paecli.system.outputs import AUTOENCODER_FILE, CONFIG_FILE, MODEL_FILE
 from paecli.system.progress import NullProgress, Progress
 from paecli.training.build_networks import build_flow
 from paecli.training.flow import FlowStage
@@ -31,12 +31,7 @@ from paecli.training.run import (
     open_accelerator,
     run_loop,
 )
-from paecli.training.run_folder import (
-    AUTOENCODER_STAGE,
-    CONFIG_FILE,
-    FLOW_STAGE,
-    state_file,
-)
+from paecli.training.run_folder import AUTOENCODER_STAGE, FLOW_STAGE, state_file
 from paecli.training.settings import AutoencoderSettings, FlowSettings, RunSettings, check, to_yaml
 
 SIDE = 448  # of the square that images are scaled to the area of, unless --image-size
