@@ -16,6 +16,7 @@ from paecli.cli.commands import (
     doctor,
     download,
     eval,
+    export,
     info,
     inpaint,
     interpolate,
@@ -71,6 +72,7 @@ app.command("sample")(sample.sample)
 app.command("interpolate")(interpolate.interpolate)
 app.command("download")(download.download)
 app.command("publish")(publish.publish)
+app.command("export")(export.export)
 app.command("info")(info.info)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)

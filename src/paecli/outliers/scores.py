@@ -51,15 +51,15 @@ def measure_scores(
             with fitting(f"scores {names}", len(batch)):
                 evidence = Evidence(model, model.as_images(batch))
                 for name in names:
-                    parts[name].append(_finite(getattr(evidence, name)))
+                    parts[name].append(as_finite(getattr(evidence, name)).cpu())
             task.advance(len(batch))
     return {name: torch.cat(values) for name, values in parts.items()}
 
 
-def _finite(values: Tensor) -> Tensor:
+def as_finite(values: Tensor) -> Tensor:
     """Takes overflow and NaN, which only images far from all normal ones cause, as highest."""
     highest = torch.finfo(torch.float32).max
-    return values.detach().float().cpu().nan_to_num(highest, highest, -highest)
+    return values.detach().float().nan_to_num(highest, highest, -highest)
 
 
 def _one_score(name: str) -> Score:
