@@ -9,7 +9,7 @@ from paecli.data import write_image
 from paecli.data.model_data import fit_images
 from paecli.model.origin import Origin
 from paecli.outliers.compare_sets import compare_sets
-from paecli.outliers.comparison_sets import default_sets, normal_set
+from paecli.outliers.comparison_sets import default_sets, reference_set
 from paecli.outliers.scores import FAST_SCORES
 from paecli.store.checkpoint import Header
 from paecli.system.errors import DataError, UsageError
@@ -27,10 +27,10 @@ def test_every_set_is_compared_under_every_score(trained_pae: PAE) -> None:
         scores=["log_prob", "reconstruction_error"],
         limit=100,
     )
-    results = {(each.dataset, each.score): each.separation for each in found.results}
-    assert found.normal_count == 100
-    normal, noise = (found.scores[name]["log_prob"] for name in ("fmnist-mini", "noise"))
-    higher = (noise[:, None] > normal).double().mean().item()
+    results = {(each.dataset, each.score): each.metrics for each in found.results}
+    assert found.reference_count == 100
+    reference, noise = (found.scores[name]["log_prob"] for name in ("fmnist-mini", "noise"))
+    higher = (noise[:, None] > reference).double().mean().item()
     assert results["noise", "log_prob"].auroc == pytest.approx(higher, abs=1e-9)
     assert results["fmnist-mini", "log_prob"].auroc == 0.5
     assert set(found.scores["noise"]) == {"log_prob", "reconstruction_error"}
@@ -51,11 +51,11 @@ def test_folders_of_any_size_are_brought_to_the_models_shape(
 def test_a_bundled_sample_stands_in_for_a_set_that_is_not_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("paecli.data.datasets.find_place", lambda *_: None)
-    normal = normal_set(Origin("fmnist", "", (1, 28, 28)), data_dir=tmp_path)
-    assert (normal.name, normal.substitute_for) == ("fmnist-mini", "fmnist")
+    monkeypatch.setattr("paecli.data.datasets.find_location", lambda *_: None)
+    reference = reference_set(Origin("fmnist", "", (1, 28, 28)), data_dir=tmp_path)
+    assert (reference.name, reference.substitute_for) == ("fmnist-mini", "fmnist")
     with pytest.raises(DataError):
-        normal_set(Origin("kmnist", "", (1, 28, 28)), data_dir=tmp_path)
+        reference_set(Origin("kmnist", "", (1, 28, 28)), data_dir=tmp_path)
 
 
 def test_unknown_sets_and_scores_are_named(trained_pae: PAE) -> None:
