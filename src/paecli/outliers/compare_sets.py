@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 
 from torch import Tensor
@@ -49,7 +50,8 @@ class SetComparison:
         reference_count: how many of them were scored.
         outliers: the sets compared with it.
         results: one a set and score.
-        scores: by set name, then by score, `(n,)` values, higher = more unusual.
+        scores: by set, the reference one first, then by score, `(n,)` values, higher = more unusual.
+            A set is called as in `results`; of sets of one name the later ones are numbered.
         seconds: how long it took.
     """
 
@@ -93,24 +95,36 @@ def compare_sets(
     reference = reference_set(origin_of(model, header), data_dir=data_dir, progress=progress)
     names = against or default_sets(header.training_set)
     outliers = outlier_sets(names, reference, data_dir=data_dir, seed=seed, progress=progress)
-    measured = {
-        each.name: measure_scores(
+    compared = (reference, *outliers)
+    # in order, not by name: a folder may be called like the one that the model was trained on
+    measured = [
+        measure_scores(
             model,
             each.images[:limit],
             scores,
             description=f"scoring {each.name}",
             progress=progress,
         )
-        for each in (reference, *outliers)
-    }
+        for each in compared
+    ]
     results = tuple(
-        _result(each, score, measured[reference.name][score], measured[each.name][score], seed)
-        for each in outliers
+        _result(each, score, measured[0][score], own[score], seed)
+        for each, own in zip(outliers, measured[1:], strict=True)
         for score in scores
     )
     seconds = time.perf_counter() - start
-    count = len(reference.images[:limit])
-    return SetComparison(reference, count, tuple(outliers), results, measured, seconds)
+    images = len(reference.images[:limit])
+    by_name = dict(zip(_distinct([each.name for each in compared]), measured, strict=True))
+    return SetComparison(reference, images, tuple(outliers), results, by_name, seconds)
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Numbers names that were there before, so that none stands twice."""
+    found: list[str] = []
+    for name in names:
+        numbered = (f"{name} ({number})" for number in count(2))
+        found.append(next(each for each in chain([name], numbered) if each not in found))
+    return found
 
 
 def _result(
