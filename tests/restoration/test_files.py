@@ -225,7 +225,7 @@ def test_bytes_in_memory_give_the_pictures_of_files(
     hole = read_mask_file(MemoryFile("mask.png", mask.read_bytes()), image)
     assert pictures(restore_image(trained_pae, image, hole, QUICK)) == pictures(from_file)
     with pytest.raises(UsageError, match="nothing to restore"):
-        restore_image(trained_pae, image, replace(hole, missing=hole.missing & False), QUICK)
+        restore_image(trained_pae, image, replace(hole, observed=hole.observed | True), QUICK)
 
 
 def test_no_name_of_bytes_in_memory_is_looked_up_on_the_disk(folder: Path) -> None:
