@@ -29,6 +29,7 @@ LAYERS: tuple[set[str], ...] = (
 )
 # What may be imported inside a function of the library, and why.
 LATE = {
+    "torch.utils.tensorboard": "only `--log tensorboard` needs it",
     "torchvision": "takes a second, and only downloads and CIFAR-10 need it",
     "torchvision.datasets": "as torchvision",
     "torch": "`pae doctor` asks it only where there may be a GPU",
@@ -61,7 +62,8 @@ MAY_TOUCH_THE_DISK = {
     "store/registry.py", "store/runs.py", "store/sources.py", "store/web.py", "system/cores.py",
     "system/destination.py", "system/temporary.py",
     "system/files.py", "system/folders.py", "system/locks.py", "system/threads.py",
-    "system/yaml_text.py", "training/autoencoder.py", "training/flow.py", "training/loop.py",
+    "system/yaml_text.py", "training/autoencoder.py", "training/flow.py",
+    "training/history.py", "training/loop.py",
     "training/patches/jobs.py", "training/patches/latents.py", "training/run.py",
     "training/run_folder.py", "training/settings.py", "training/state.py",
 }  # fmt: skip

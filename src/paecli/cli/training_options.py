@@ -22,6 +22,12 @@ def _tuning(name: str, text: str, *, least: float | None = None) -> Any:
     )
 
 
+def _checked_log(log: str) -> str:
+    from paecli.training.history import require_log
+
+    return require_log(log)
+
+
 Preset = Annotated[
     str | None,
     typer.Option(
@@ -60,6 +66,15 @@ Seed = Annotated[
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run.")]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace what the run folder already holds.")
+]
+Log = Annotated[
+    str,
+    typer.Option(
+        "--log",
+        callback=_checked_log,
+        help="csv (always: RUN/STAGE-history.csv grows by a row an epoch) or tensorboard "
+        "(beside it; needs the extra `tensorboard`).",
+    ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto (a GPU if there is one) or cpu.")]
 
