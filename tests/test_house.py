@@ -46,7 +46,8 @@ MAY_TOUCH_THE_DISK = {
     "data/dataset_names.py", "data/moved_folders.py", "training/images.py",
     "data/images/decoded.py", "data/images/deep_pixels.py", "data/images/files.py",
     "data/images/listing.py", "data/images/opening.py", "data/images/photographs.py",
-    "data/images/pixels.py", "data/images/truth_masks.py", "data/sets/archives.py",
+    "data/images/pixels.py", "data/sample_files.py", "data/images/truth_masks.py",
+    "data/sets/archives.py",
     "data/sets/downloads.py", "data/split_folders.py", "data/stand_in.py",
     "restoration/masks/files.py", "system/outputs.py",
     "data/sets/idx.py", "data/sets/places.py", "data/sets/readers.py",
@@ -187,7 +188,8 @@ def test_leaves_do_without_torch() -> None:
 
 
 def test_folders_hold_few_files() -> None:
-    for folder in {file.parent for file in FILES}:
+    # a file for each command: their number is that of the lines in the README's table
+    for folder in {file.parent for file in FILES} - {PACKAGE / "cli" / "commands"}:
         assert len([file for file in folder.glob("*.py") if file.stem != "__init__"]) <= MOST_FILES
 
 

@@ -1,6 +1,5 @@
 """What all commands share: help, version, errors, exit codes, completion."""
 
-import os
 import re
 import subprocess
 import sys
@@ -25,7 +24,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], int]:
     monkeypatch.delenv(application.DEBUG, raising=False)
 
     def run(error: BaseException) -> int:
-        def fail() -> None:
+        def fail(**options: str) -> None:
             raise error
 
         monkeypatch.setattr(application, "app", fail)

@@ -12,9 +12,10 @@ COMPLETE = {
     # what a user of each shell gets for `pae tra` and the tabulator
     "bash": 'source "$1"; COMP_WORDS=(pae tra); COMP_CWORD=1; _pae_completion pae; '
     'printf "%s\\n" "${COMPREPLY[@]}"',
-    "zsh": 'autoload -U compinit; compinit -D; source "$1"; [[ ${_comps[pae]} == _pae_completion ]]; '
-    "_arguments() { print -l ${(Q)@} }; _describe() { print -l ${(Q)@} }; words=(pae tra); CURRENT=2; "
-    "_pae_completion",
+    # zsh completes in an editor only: what the script hands to it is printed instead
+    "zsh": 'autoload -U compinit; compinit -D; source "$1"; '
+    "_arguments() { print -l ${(Q)@} }; _describe() { print -l ${(Q)@} }; "
+    "words=(pae tra); CURRENT=2; ${_comps[pae]}",
     "fish": 'source "$argv[1]"; complete -C "pae tra"',
 }
 RUN = {

@@ -22,6 +22,7 @@ from paecli.cli.commands import (
     ood,
     publish,
     sample,
+    samples,
     train_ae,
     train_flow,
 )
@@ -83,6 +84,7 @@ app.command("interpolate")(interpolate.interpolate)
 app.command("download")(download.download)
 app.command("publish")(publish.publish)
 app.command("info")(info.info)
+app.command("samples")(samples.samples)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 
