@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -22,10 +22,14 @@ def _tuning(name: str, text: str, *, least: float | None = None) -> Any:
     )
 
 
-def _checked_log(log: str) -> str:
+LogName = Literal["csv", "tensorboard"]
+
+
+def _checked_log(log: LogName) -> LogName:
     from paecli.training.history import require_log
 
-    return require_log(log)
+    require_log(log)
+    return log
 
 
 Preset = Annotated[
@@ -68,7 +72,7 @@ Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace what the run folder already holds.")
 ]
 Log = Annotated[
-    str,
+    LogName,
     typer.Option(
         "--log",
         callback=_checked_log,

@@ -23,19 +23,14 @@ def history_file(run_dir: Path, stage: str, *, ending: str = "jsonl") -> Path:
     return run_dir / f"{stage}-history.{ending}"
 
 
-def require_log(log: str) -> Log:
-    """Checks how a training is to be logged.
+def require_log(log: Log) -> None:
+    """Checks that what a log needs is installed.
 
     Raises:
-        UsageError: no such log, or what it needs is not installed.
+        UsageError: it is not.
     """
-    if log == "csv":
-        return "csv"
-    if log != TENSORBOARD:
-        raise UsageError(f"no log {log!r}; choose csv or tensorboard")
-    if find_spec(TENSORBOARD) is None:
+    if log == TENSORBOARD and find_spec(TENSORBOARD) is None:
         raise UsageError("TensorBoard is not installed: pip install 'paecli[tensorboard]'")
-    return "tensorboard"
 
 
 class History:
@@ -92,4 +87,4 @@ def _open_events(folder: Path) -> Any:
 
     for old in folder.glob(EVENTS):
         old.unlink()
-    return SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder))
