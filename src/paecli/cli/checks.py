@@ -6,11 +6,12 @@ The library checks the same again, by the same functions where they need no torc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from paecli.data.images.listing import find_images
 from paecli.data.images.opening import open_image, oriented_size
-from paecli.data.sets.places import require_dataset
+from paecli.data.sets.locations import require_dataset
 from paecli.model.requirements import require_flow
 from paecli.restoration.masks.shapes import parse_mask
 from paecli.store.contents import ModelContents, read_contents
@@ -18,6 +19,7 @@ from paecli.store.find_model import find_model
 from paecli.store.header import Header, require_whole_images
 from paecli.system.errors import CheckpointError
 
+EXTRAS = {"onnx": ("onnx", "onnxruntime"), "watch": ("watchfiles",)}  # what each brings
 ANY_SIZE = 2**31  # pixels a side
 
 
@@ -135,3 +137,20 @@ def check_truth(truth: Path | None) -> None:
     """
     if truth is not None and not truth.is_dir():
         check_image(truth)
+
+
+def require_extra(extra: str) -> None:
+    """Refuses a command whose extra is not installed.
+
+    Args:
+        extra: a key of `EXTRAS`.
+
+    Raises:
+        UsageError: names the first package that is missing, and how to install it.
+    """
+    for package in EXTRAS[extra]:
+        if find_spec(package) is None:
+            raise UsageError(
+                f"this needs {package}, which is not installed; install it with "
+                f"`pipx inject paecli 'paecli[{extra}]'`"
+            )

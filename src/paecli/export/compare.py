@@ -30,8 +30,8 @@ class ScoreComparison:
 
     Attributes:
         score: its name.
-        difference: largest difference, as a share of the score's size or of the spread of normal
-            scores, whichever is larger; a score may be 0.
+        difference: largest difference, as a share of the score's size or of the spread of the
+            reference scores, whichever is larger; a score may be 0.
         flags: how many flags differ, over all rates.
         first: number of the first image with another flag, or None.
     """
@@ -85,9 +85,7 @@ def compare(
         progress: told of every batch.
     """
     theirs = [_run(file, images, level, progress) for level in LEVELS]
-    ours = measure_scores(
-        model, images, names, description="scoring with torch", progress=progress
-    )
+    ours = measure_scores(model, images, names, description="scoring with torch", progress=progress)
     latents = model.encode(images)
     spread = model.require_flow().cholesky.norm(dim=1)
     rebuilt = model.decode(latents)
@@ -99,7 +97,7 @@ def compare(
                 name,
                 ours[name],
                 [(out["scores"][:, column], out["p_values"][:, column]) for out in theirs],
-                normal=model.require_normal_scores(name),
+                reference=model.require_reference_scores(name),
             )
             for column, name in enumerate(names)
         ),
@@ -142,13 +140,13 @@ def _run(
 
 
 def _compare_score(
-    name: str, ours: Tensor, theirs: Sequence[tuple[Tensor, Tensor]], *, normal: Tensor
+    name: str, ours: Tensor, theirs: Sequence[tuple[Tensor, Tensor]], *, reference: Tensor
 ) -> ScoreComparison:
     rates = torch.tensor(RATES, dtype=torch.float64)
-    flagged = p_values(ours, normal).unsqueeze(1) <= rates
+    flagged = p_values(ours, reference).unsqueeze(1) <= rates
     differs = torch.stack([flagged != (p.unsqueeze(1) <= rates) for _, p in theirs]).sum(0)
     where = differs.any(1).nonzero()
-    spread = normal.std(correction=0)
+    spread = reference.std(correction=0)
     return ScoreComparison(
         score=name,
         difference=max(_relative(scores, ours, spread) for scores, _ in theirs),

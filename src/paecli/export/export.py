@@ -16,7 +16,7 @@ from paecli.export.graph import INPUT, ScoringGraph
 from paecli.export.onnx_file import finish, trace, work_out
 from paecli.export.resolved import resolved
 from paecli.model.model import Model
-from paecli.model.requirements import DEFAULT_SCORE, FAST_SCORES, require_normal_scores
+from paecli.model.requirements import DEFAULT_SCORE, FAST_SCORES, require_reference_scores
 from paecli.store.header import Header
 from paecli.store.runs import origin_of
 from paecli.system.errors import CheckpointError, DataError
@@ -55,17 +55,17 @@ def choose_scores(wanted: Sequence[str], measured: Sequence[str]) -> tuple[str, 
     """Returns the scores to export, the main one first.
 
     Args:
-        wanted: names of fast scores; empty stands for all that have normal scores.
-        measured: the scores that the model has normal scores of.
+        wanted: names of fast scores; empty stands for all that have reference scores.
+        measured: the scores that the model has reference scores of.
 
     Raises:
         CheckpointError: one has none.
     """
     for name in wanted:
-        require_normal_scores(name, measured)
+        require_reference_scores(name, measured)
     names = tuple(dict.fromkeys(wanted)) or tuple(n for n in FAST_SCORES if n in measured)
     if not names:
-        require_normal_scores(DEFAULT_SCORE, measured)
+        require_reference_scores(DEFAULT_SCORE, measured)
     return tuple(sorted(names, key=lambda name: name != DEFAULT_SCORE)) if not wanted else names
 
 
@@ -85,7 +85,7 @@ def export_model(
     """Writes a model as an ONNX file, unless a flag of the file differs from the model's.
 
     Args:
-        model: both stages, with normal scores.
+        model: both stages, with reference scores.
         header: what its file says.
         out: the file to write.
         source_hash: SHA-256 of the model's file, which the ONNX file names.
@@ -97,11 +97,11 @@ def export_model(
         progress: told of every step.
 
     Raises:
-        CheckpointError: no flow, no normal scores, or a flag differs.
+        CheckpointError: no flow, no reference scores, or a flag differs.
         WriteError: the file cannot be written.
     """
     start = time.perf_counter()
-    names = choose_scores(scores, list(model.normal_scores))
+    names = choose_scores(scores, list(model.reference_scores))
     held_out, source = _held_out(model, header, check, data_dir=data_dir, progress=progress)
     images = torch.cat((held_out, perturbed(held_out, seed=seed)))
     images = images if pixels == "uint8" else images.float() / 255
@@ -138,7 +138,7 @@ def _held_out(
         data = load_for_model(origin_of(model, header), data_dir=data_dir, progress=progress)
         images, source = data.dataset.test.images, f"test images of {data.dataset.source}"
     except DataError:  # a folder that stayed on another machine
-        images, source = model.calibration.images, "held-out images in the model's file"
+        images, source = model.held_out_errors.images, "held-out images in the model's file"
         if not len(images):
             drawn = model.sample(min(count, 500), generator=torch.Generator().manual_seed(0))
             images, source = (drawn * 255).round().to(torch.uint8), "samples of the model"
@@ -165,7 +165,7 @@ def _facts(
         "training_set": Path(header.training_set).name,  # folders of the maker stay private
         INPUT: f"{pixels}, {'0 to 255' if pixels == 'uint8' else '0 to 1'}",
         "scores": list(names),
-        "normal_images": {name: len(model.normal_scores[name]) for name in names},
+        "reference_images": {name: len(model.reference_scores[name]) for name in names},
     }
 
 

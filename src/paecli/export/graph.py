@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from paecli.model.model import Model
-from paecli.outliers.evidence import Evidence
-from paecli.outliers.scores import as_finite
+from paecli.outliers.ingredients import Ingredients
+from paecli.outliers.scores import as_finite, score_of
 
 INPUT = "image"
 OUTPUTS = ("reconstruction", "latent", "score", "p_value", "scores", "p_values")
@@ -18,21 +18,21 @@ OUTPUTS = ("reconstruction", "latent", "score", "p_value", "scores", "p_values")
 class ScoringGraph(nn.Module):
     """Everything that is told of images, as one function of tensors.
 
-    The scores are those of `paecli.outliers.evidence`, not written a second time.
+    The scores are those of `paecli.outliers.ingredients`, not written a second time.
     """
 
     def __init__(self, model: Model, names: Sequence[str]) -> None:
         """Takes what is exported.
 
         Args:
-            model: from `paecli.export.resolved`, with normal scores of each name.
+            model: from `paecli.export.resolved`, with reference scores of each name.
             names: the scores; the first one is the model's main one.
         """
         super().__init__()
         self.model = model
         self.names = tuple(names)
         for name in names:
-            self.register_buffer(f"normal_{name}", model.require_normal_scores(name).float())
+            self.register_buffer(f"reference_{name}", model.require_reference_scores(name).float())
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Scores images.
@@ -47,19 +47,19 @@ class ScoringGraph(nn.Module):
         """
         x = image.float() / 255 if image.dtype == torch.uint8 else image
         with PortableOperators():
-            evidence = Evidence(self.model, x)
-            parts = [getattr(evidence, name).float() for name in self.names]
+            ingredients = Ingredients(self.model, x)
+            parts = [score_of(ingredients, name).float() for name in self.names]
             scores = as_finite(torch.stack(parts, dim=1))
             columns = zip(self.names, scores.unbind(1), strict=True)
             p = torch.stack([self._p_values(name, column) for name, column in columns], dim=1)
-            reconstruction = self.model.autoencoder.decode(evidence.z)
-        return reconstruction, evidence.z, scores[:, 0], p[:, 0], scores, p
+            reconstruction = self.model.autoencoder.decode(ingredients.z)
+        return reconstruction, ingredients.z, scores[:, 0], p[:, 0], scores, p
 
     def _p_values(self, name: str, scores: Tensor) -> Tensor:
-        """As `paecli.outliers.conformal.p_values`, by comparing with every normal score."""
-        normal: Tensor = self.get_buffer(f"normal_{name}")
-        reached = (normal >= scores.unsqueeze(1)).sum(1)
-        return (1 + reached).double() / (len(normal) + 1)
+        """As `paecli.outliers.conformal.p_values`, by comparing with every reference score."""
+        reference: Tensor = self.get_buffer(f"reference_{name}")
+        reached = (reference >= scores.unsqueeze(1)).sum(1)
+        return (1 + reached).double() / (len(reference) + 1)
 
 
 class PortableOperators(TorchFunctionMode):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from paecli.model.autoencoder import Autoencoder
 from paecli.model.couplings import LinearLU
 from paecli.model.flow import LatentFlow
 from paecli.model.model import Model
@@ -82,13 +83,36 @@ def resolved(model: Model) -> Model:
     Raises:
         CheckpointError: only stage 1 is trained.
     """
-    autoencoder = copy.deepcopy(model.autoencoder)
-    for module in autoencoder.modules():
-        if parametrize.is_parametrized(module):
-            for name in list(module.parametrizations):  # type: ignore[arg-type]
-                parametrize.remove_parametrizations(module, name, leave_parametrized=True)
-    copied = Model(autoencoder, ResolvedFlow(model.require_flow()))
+    copied = Model(_with_plain_weights(model.autoencoder), ResolvedFlow(model.require_flow()))
     copied.sigma = model.sigma
-    copied.normal_reference = model.normal_reference
-    copied.normal_scores = model.normal_scores
+    copied.reference_images = model.reference_images
+    copied.reference_scores = model.reference_scores
     return copied.eval()
+
+
+def _with_plain_weights(autoencoder: Autoencoder) -> Autoencoder:
+    """Copies an autoencoder; what its parametrisations compute becomes its weights."""
+    copied = copy.deepcopy(autoencoder)
+    for parent in list(copied.modules()):
+        for name, module in list(parent.named_children()):
+            if parametrize.is_parametrized(module):
+                setattr(parent, name, _plain(module))
+    return copied
+
+
+def _plain(module: nn.Module) -> nn.Module:
+    """Returns a module of the class that was parametrised.
+
+    `remove_parametrizations` would strip the original, too, whose class a copy shares.
+    """
+    kind = type(module).__mro__[1]
+    plain: nn.Module = object.__new__(kind)
+    plain.__dict__ = module.__dict__ | {
+        "_modules": {},
+        "_parameters": module._parameters
+        | {
+            name: nn.Parameter(getattr(module, name).detach())
+            for name in module.get_submodule("parametrizations")._modules
+        },
+    }
+    return plain

@@ -79,7 +79,7 @@ def _find_bin(at: Tensor, parameters: Tensor, *, bound: float, inverse: bool) ->
     """Builds the knots and picks, for each value inside the bounds, the bin around it."""
     bins = (parameters.shape[-1] + 1) // 3
     # bins first: everything below then runs over long rows, twice as fast as over rows of K
-    raw = parameters.movedim(-1, 0).contiguous()
+    raw = parameters.movedim(parameters.ndim - 1, 0).contiguous()
     knots = _inner_knots(raw[: 2 * bins].unflatten(0, (2, bins)), bound)
     slopes = (raw[2 * bins :] + IDENTITY_SLOPE).unsqueeze(0)
     ends = knots.new_tensor([[-bound, -bound, IDENTITY_SLOPE], [bound, bound, IDENTITY_SLOPE]])

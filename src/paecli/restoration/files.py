@@ -11,7 +11,7 @@ from torch import Tensor
 from paecli.data.images.files import ImageFile, read_image
 from paecli.data.images.listing import find_images
 from paecli.model.model import Model
-from paecli.restoration.masks.drawing import missing_pixels
+from paecli.restoration.masks.drawing import draw_mask
 from paecli.restoration.masks.files import NOTHING, Mask, read_mask
 from paecli.restoration.restore import restore_with
 from paecli.restoration.result import Restoration
@@ -126,6 +126,26 @@ def restore_files(
     reader.refuse_if_all_failed()
 
 
+def restore_image(
+    model: Model, image: ImageFile, mask: Mask, settings: RestoreSettings
+) -> RestoredFile:
+    """Restores an image that was read already, as `restore_files` does; its folder is empty.
+
+    Args:
+        model: with both stages trained.
+        image: the image.
+        mask: what is missing; the one of the settings is not looked at.
+        settings: how to restore.
+
+    Raises:
+        UsageError: there is nothing to restore.
+    """
+    model.require_flow()
+    _require_damage(image.path, mask, settings.noise)
+    job = _Job(image, mask, truth=None)
+    return next(_restore_chunk(model, [job], settings, {image.path: Path()}))
+
+
 @dataclass(frozen=True, eq=False)
 class _Job:
     image: ImageFile
@@ -155,7 +175,7 @@ class _Reader:
         """Refuses a misspelt shape once, and not for every image."""
         mask = self._settings.mask
         if mask != NOTHING and not mask.startswith("box:") and not Path(mask).is_file():
-            missing_pixels(mask, height=self._shape[1], width=self._shape[2])
+            draw_mask(mask, height=self._shape[1], width=self._shape[2])
 
     def read(self, path: Path) -> _Job | None:
         """Returns what is needed to restore an image, None if a folder's image has to be skipped.
@@ -171,7 +191,7 @@ class _Reader:
                 invert=self._settings.invert_mask,
                 seed=self._settings.seed,
             )
-            self._require_damage(path, mask)
+            _require_damage(path, mask, self._settings.noise)
         except (ImageError, UsageError) as error:
             if self._alone:
                 raise
@@ -186,13 +206,6 @@ class _Reader:
         """Raises what was wrong with the first image if none could be restored."""
         if self._failures and not self._done:
             raise self._failures[0]
-
-    def _require_damage(self, path: Path, mask: Mask) -> None:
-        if self._settings.noise == 0 and not mask.missing.any():
-            why = f" ({mask.notes[-1]})" if mask.notes else ""
-            raise UsageError(
-                f"{path}: no pixel is missing and there is no noise: nothing to restore{why}"
-            )
 
     def _explain(self, image: ImageFile, mask: Mask) -> None:
         if image.resized:
@@ -221,6 +234,14 @@ class _Reader:
             return None
 
 
+def _require_damage(path: Path, mask: Mask, noise: float) -> None:
+    if noise == 0 and mask.observed.all():
+        why = f" ({mask.notes[-1]})" if mask.notes else ""
+        raise UsageError(
+            f"{path}: no pixel is missing and there is no noise: nothing to restore{why}"
+        )
+
+
 def _folders(paths: Sequence[Path], source: Path, out: Path) -> dict[Path, Path]:
     """Returns where the pictures of each image go: `a` for `a.png`, if there is no `a.jpg` too."""
     if not source.is_dir():
@@ -241,7 +262,7 @@ def _restore_chunk(
     restorations = restore_with(
         model,
         torch.stack([job.image.pixels for job in jobs]),
-        mask=~torch.stack([job.mask.missing for job in jobs]),
+        mask=torch.stack([job.mask.observed for job in jobs]),
         noise=settings.noise,
         method=settings.method,
         samples=settings.samples,
@@ -249,7 +270,7 @@ def _restore_chunk(
         seed=settings.seed,
     )
     for job, restoration in zip(jobs, restorations, strict=True):
-        hole = job.mask.missing
+        hole = ~job.mask.observed
         among = hole if hole.any() else torch.ones_like(hole)
         true = job.truth
         yield RestoredFile(

@@ -7,7 +7,7 @@ import typer
 
 from paecli.cli.console import RichProgress, print_json, print_table, say
 from paecli.cli.options import DataDir, Json, Seed, Threads, output_file
-from paecli.model.requirements import DEFAULT_SCORE, FAST_SCORES, require_normal_scores
+from paecli.model.requirements import DEFAULT_SCORE, FAST_SCORES, require_reference_scores
 from paecli.system.errors import UsageError
 
 
@@ -59,8 +59,7 @@ def export(
 
         pae export runs/parts parts.onnx --score weighted_error --pixels float32
     """
-    from paecli.cli.checks import check_model
-    from paecli.system.extras import require_extra
+    from paecli.cli.checks import check_model, require_extra
 
     for name in score or []:
         if name not in FAST_SCORES:
@@ -71,8 +70,8 @@ def export(
         raise UsageError(f"{out} is a folder; give the name of a file, such as {out}/model.onnx")
     contents = check_model(model)
     for name in score or [DEFAULT_SCORE]:
-        if score or not set(FAST_SCORES) & contents.normal_scores.keys():
-            require_normal_scores(name, contents.normal_scores)
+        if score or not set(FAST_SCORES) & contents.reference_scores.keys():
+            require_reference_scores(name, contents.reference_scores)
     require_extra("onnx")
     from paecli.export.export import export_model
     from paecli.store.runs import load_with_header
