@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from paecli.model.base_distribution import Base
-from paecli.model.calibration import Calibration
+from paecli.model.held_out_errors import HeldOutErrors
 from paecli.restoration.operators import Operator
 from paecli.restoration.target import Generate, Target
 
@@ -22,7 +22,7 @@ HALVINGS = 20  # of the interval in which the factor is searched; leaves it to 1
 
 
 def measure_inflation(
-    calibration: Calibration,
+    errors: HeldOutErrors,
     generate: Generate,
     *,
     base: Base,
@@ -36,7 +36,7 @@ def measure_inflation(
     images, is as wide in the missing pixels (in all, if none is missing) as its mean is wrong.
 
     Args:
-        calibration: with held-out images.
+        errors: with held-out images.
         generate: maps base vectors `(b, k)` to images.
         base: distribution of base vectors.
         sigma: `(c, h, w)` standard deviation of a pixel.
@@ -46,10 +46,10 @@ def measure_inflation(
     Returns:
         A factor from 1 to `LARGEST`; 1 without held-out images or observed pixels.
     """
-    if not calibration.fitted or not observed.any():
+    if not errors.fitted or not observed.any():
         return 1.0
     posterior = _linearise(
-        calibration,
+        errors,
         generate,
         base=base,
         sigma=sigma,
@@ -69,27 +69,27 @@ class _LinearPosterior:
 
     Attributes:
         prior_precision: `(n, k, k)` of the base at the true base vectors.
-        prior_score: `(n, k, 1)` gradient of the base's log density there.
+        prior_gradient: `(n, k, 1)` gradient of the base's log density there.
         precision: `(n, k, k)` of the likelihood without inflation.
-        score: `(n, k, 1)` gradient of its logarithm.
+        likelihood_gradient: `(n, k, 1)` gradient of its logarithm.
         metric: `(n, k, k)`; `v' metric v` is the squared change of the wanted pixels by `v`.
     """
 
     prior_precision: Tensor
-    prior_score: Tensor
+    prior_gradient: Tensor
     precision: Tensor
-    score: Tensor
+    likelihood_gradient: Tensor
     metric: Tensor
 
     def is_too_narrow(self, factor: float) -> bool:
         """Tells whether the means are further off than the spread says, over all images."""
         covariance = torch.linalg.inv(self.precision / factor + self.prior_precision)
-        error = covariance @ (self.score / factor + self.prior_score)
+        error = covariance @ (self.likelihood_gradient / factor + self.prior_gradient)
         return bool((error.mT @ self.metric @ error).sum() > (covariance * self.metric).sum())
 
 
 def _linearise(
-    calibration: Calibration,
+    errors: HeldOutErrors,
     generate: Generate,
     *,
     base: Base,
@@ -98,7 +98,7 @@ def _linearise(
     operator: Operator | None,
 ) -> _LinearPosterior:
     """Linearises; `seen` is `(q,)`."""
-    u, data = calibration.u.to(sigma), calibration.images.to(sigma) / 255
+    u, data = errors.u.to(sigma), errors.images.to(sigma) / 255
     variance = sigma.square()
     if operator is not None:
         data, variance = operator(data), operator.variance(variance)
@@ -114,8 +114,8 @@ def _linearise(
     misfit = data.double() - target.observe(images)
     return _LinearPosterior(
         prior_precision=base.precision(u).double(),
-        prior_score=base.score(u).unsqueeze(-1).double(),
+        prior_gradient=base.gradient(u).unsqueeze(-1).double(),
         precision=weighted @ informing.mT,
-        score=weighted @ misfit[:, seen, None],
+        likelihood_gradient=weighted @ misfit[:, seen, None],
         metric=wanted @ wanted.mT,
     )

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from paecli.data import ImageDataset, content_keys
 from paecli.model.autoencoder import Autoencoder
-from paecli.model.calibration import fitting_part
 from paecli.model.flow import LatentFlow
+from paecli.model.held_out_errors import fitting_part
 from paecli.model.model import BATCH, Model
 from paecli.store.checkpoint import Header, hash_tensors, save_pae
 from paecli.store.header import Architecture
@@ -19,6 +19,7 @@ from paecli.system.progress import NullProgress, Progress
 from paecli.system.threads import fitting
 from paecli.training.augmentation import augment
 from paecli.training.build_networks import build_autoencoder, build_flow
+from paecli.training.history import Log
 from paecli.training.images import (
     describe_split,
     held_out_part,
@@ -51,6 +52,7 @@ def train_autoencoder(
     resume: bool = False,
     overwrite: bool = False,
     device: str = "auto",
+    log: Log = "csv",
     progress: Progress | None = None,
 ) -> TrainingReport:
     """Trains an autoencoder and writes it to a run folder.
@@ -65,6 +67,7 @@ def train_autoencoder(
         resume: go on with the interrupted run in `run_dir`.
         overwrite: replace what `run_dir` holds.
         device: `auto` or `cpu`.
+        log: `csv`, or `tensorboard` beside it; see `History`.
         progress: told of every step.
 
     Raises:
@@ -99,6 +102,7 @@ def train_autoencoder(
             content_hash=data.content_hash,
             accelerator=accelerator,
             resumed=resumed,
+            log=log,
             progress=progress,
         )
         model = Model(autoencoder.cpu(), None if prior is None else prior.cpu()).eval()
@@ -217,7 +221,7 @@ class AutoencoderStage:
         """Returns what the encoder sees and what should come back, `(b, c, h, w)` in [0, 1]."""
         x = self.images[index].float() / 255
         options = self.settings.augment
-        if fraction >= 1 - options.clean_epochs:
+        if fraction >= 1 - options.clean_fraction:
             return x, x
         x = augment(
             x,

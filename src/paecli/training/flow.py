@@ -8,14 +8,15 @@ from torch import Tensor, nn
 
 from paecli.data import ImageSplit, content_keys
 from paecli.model.base_distribution import GaussianMixture
-from paecli.model.calibration import fitting_part
 from paecli.model.flow import LatentFlow
+from paecli.model.held_out_errors import fitting_part
 from paecli.model.model import Model
 from paecli.store.checkpoint import Header, load_pae, save_pae
 from paecli.system.files import write_atomically
 from paecli.system.outputs import CONFIG_FILE, MODEL_FILE
 from paecli.system.progress import NullProgress, Progress
 from paecli.training.build_networks import build_flow
+from paecli.training.history import Log
 from paecli.training.images import describe_split, read_same_data, split_data
 from paecli.training.mixture_fit import fit_mixture
 from paecli.training.objectives import FlowObjective
@@ -43,13 +44,14 @@ def train_flow(
     resume: bool = False,
     overwrite: bool = False,
     device: str = "auto",
+    log: Log = "csv",
     progress: Progress | None = None,
 ) -> TrainingReport:
     """Trains a flow on the latents of the autoencoder in a run folder.
 
     Goes on with the flow that stage 1 trained along (`flow-vae`), if there is one and the
     settings describe the same; else starts a new one. Then measures on held-out images what
-    later jobs need: the pixel noise sigma and the scores of normal images.
+    later jobs need: the pixel noise sigma and the scores of reference images.
 
     Args:
         settings: the flow; with `resume` they must be the ones it was started with.
@@ -59,6 +61,7 @@ def train_flow(
         resume: go on with the interrupted run.
         overwrite: replace a flow that is already there.
         device: `auto` or `cpu`.
+        log: `csv`, or `tensorboard` beside it; see `History`.
         progress: told of every step.
 
     Raises:
@@ -92,6 +95,7 @@ def train_flow(
             content_hash=str(header.data.get("content_hash", "")),
             accelerator=accelerator,
             resumed=resumed,
+            log=log,
             progress=progress,
         )
         model.flow = flow.cpu().eval()
@@ -122,7 +126,7 @@ def measure_again(
     data_dir: Path | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Measures anew what a trained model stores about normal images, with the same weights.
+    """Measures anew what a trained model stores about reference images, with the same weights.
 
     For models that an older version trained, whose scores were other ones.
 

@@ -9,7 +9,7 @@ import typer
 from paecli.cli import training_options as options
 from paecli.cli.console import RichProgress
 from paecli.cli.options import DataDir, Json, Threads
-from paecli.data.sets.places import require_dataset
+from paecli.data.sets.locations import require_dataset
 from paecli.system.errors import UsageError
 
 
@@ -89,6 +89,7 @@ def train_ae(
     overwrite: options.Overwrite = False,
     seed: options.Seed = None,
     device: options.Device = "auto",
+    log: options.Log = "csv",
     threads: Threads = "auto",
     json: Json = False,
     list_presets: Annotated[
@@ -183,6 +184,7 @@ def train_ae(
         resume=resume,
         overwrite=overwrite,
         device=device,
+        log=log,
         progress=RichProgress(),
     )
     whole = settings.autoencoder.objective.loss == "flow-vae"  # its flow is trained already

@@ -11,7 +11,7 @@ from paecli.cli.options import DataDir, Json, Threads, refuse_useless
 
 TRAINING_OPTIONS = (
     "preset", "config", "flow", "blocks", "latent_noise", "from_scratch", "epochs", "batch_size",
-    "learning_rate", "optimiser", "precision", "resume", "overwrite", "seed", "device",
+    "learning_rate", "optimiser", "precision", "resume", "overwrite", "seed", "device", "log",
 )  # fmt: skip
 
 
@@ -56,12 +56,13 @@ def train_flow(
         bool,
         typer.Option(
             "--measure-only",
-            help="Train nothing: measure again what the model stores about normal images. "
+            help="Train nothing: measure again what the model stores about reference images. "
             "For models of an older version.",
         ),
     ] = False,
     seed: options.Seed = None,
     device: options.Device = "auto",
+    log: options.Log = "csv",
     threads: Threads = "auto",
     json: Json = False,
 ) -> None:
@@ -126,6 +127,7 @@ def train_flow(
             resume=resume,
             overwrite=overwrite,
             device=device,
+            log=log,
             progress=RichProgress(),
         )
         following = f"pae ood {model} IMAGES --maps maps/"
@@ -141,6 +143,7 @@ def train_flow(
         resume=resume,
         overwrite=overwrite,
         device=device,
+        log=log,
         progress=RichProgress(),
     )
     options.show_training_report(report, next_command=f"pae eval {model}", as_json=json)
@@ -170,6 +173,6 @@ def _measure(run_dir: Path, data_dir: Path | None, *, patches: bool, as_json: bo
         from paecli.train import measure_again
 
         path = measure_again(run_dir, data_dir=data_dir, progress=RichProgress())
-    say(f"measured normal images again: {path}")
+    say(f"measured held-out images again: {path}")
     if as_json:
         print_json({"model_file": str(path)})
