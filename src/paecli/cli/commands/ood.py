@@ -264,7 +264,9 @@ def _count_reference_scores(contents: ModelContents, chosen: str | None) -> int:
     return contents.reference_scores[score]
 
 
-def _flagging_rate(context: typer.Context, contents: ModelContents, rate: float, count: int) -> float:
+def _flagging_rate(
+    context: typer.Context, contents: ModelContents, rate: float, count: int
+) -> float:
     """Returns the rate of flags: the usual one may be finer than few images can tell.
 
     Raises:
