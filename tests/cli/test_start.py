@@ -62,7 +62,7 @@ MISTAKES = {
     "inpaint image.png --mask box:1,2": (2, "needs four whole numbers"),
     "inpaint image.png --mask box:9,9,3,3": (2, "does not fit"),
     "inpaint image.png --mask words.png": (1, "words.png is not an image"),
-    "inpaint image.png --mask box --noise nan": (2, "--noise"),
+    "inpaint image.png --mask box --noise nan": (2, "noise is nan"),
     "inpaint image.png --mask box --method magic": (2, "--method"),
     "inpaint image.png --mask box --samples 0": (2, "--samples"),
     "inpaint image.png --mask box --truth nowhere.png": (1, "nowhere.png does not exist"),
