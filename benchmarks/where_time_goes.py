@@ -5,8 +5,8 @@
     python benchmarks/where_time_goes.py ood fmnist-64 --data-dir DATA
 
 The command runs in this process under Python's profiler, which counts processor time of one thread
-and adds a few per cent. A part holds what it calls: a part within another is counted in both. Largest
-parts come first. `train-flow` trains again what the run folder holds.
+and adds a few per cent. A part holds what it calls: a part within another is counted in both.
+`train-flow` trains again what the run folder holds.
 """
 
 import argparse
