@@ -1,4 +1,4 @@
-"""What mkdocs does beside its plugins: formulas as MathML, links to the code, pages as notebooks."""
+"""What mkdocs does beside its plugins: formulas, links to the code, pages as notebooks."""
 
 import html
 import re
@@ -13,9 +13,11 @@ FORMULA = re.compile(
 )
 OUTSIDE = re.compile(r"\[(?P<text>[^\]]+)\]\((?:\.\./)+(?P<path>[^)]+)\)")
 NOTEBOOKS = ("first-steps.md", "python.md")  # pages that are offered as notebooks, too
-KERNEL = (
-    "---\njupyter:\n  kernelspec: {name: python3, language: python, display_name: Python 3}\n---\n"
-)
+KERNEL = """---
+jupyter:
+  kernelspec: {name: python3, language: python, display_name: Python 3}
+---
+"""
 
 
 def as_notebook(markdown: str) -> Any:
@@ -30,9 +32,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     markdown = OUTSIDE.sub(lambda found: f"{found['text']} (`{found['path']}`)", markdown)
     if page.file.src_path in NOTEBOOKS:
         name = Path(page.file.src_path).stem
-        markdown += (
-            f'\n\n<a href="../notebooks/{name}.ipynb" download>This page as a notebook</a>\n'
-        )
+        address = f"../notebooks/{name}.ipynb"
+        markdown += f'\n\n<a href="{address}" download>This page as a notebook</a>\n'
     return markdown
 
 

@@ -24,10 +24,9 @@ def pages(part: str | None = None) -> list[Path]:
     found: list[str] = []
     for entry in yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]:
         for name, content in entry.items():
-            below = (
-                [content] if isinstance(content, str) else [next(iter(e.values())) for e in content]
-            )
-            found += below if part in (None, name) else []
+            below = [{name: content}] if isinstance(content, str) else content
+            if part in (None, name):
+                found += [page for each in below for page in each.values()]
     return [DOCS / page for page in found]
 
 
@@ -89,6 +88,7 @@ QUICKER = {  # the draws of a restoration take a minute on a busy machine
 }
 
 
+@pytest.mark.timeout(1500)  # half a minute of one core, which may be shared by many
 @pytest.mark.parametrize("name", ["first-steps", "python"])
 def test_a_page_runs_as_a_notebook(name: str, site: Path, tmp_path: Path) -> None:
     notebook = nbformat.read(site / "notebooks" / f"{name}.ipynb", as_version=4)
@@ -104,4 +104,4 @@ def test_a_page_runs_as_a_notebook(name: str, site: Path, tmp_path: Path) -> Non
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(tmp_path), prepend=":")
         where = {"metadata": {"path": str(tmp_path)}}
-        NotebookClient(notebook, timeout=240, kernel_name="python3", resources=where).execute()
+        NotebookClient(notebook, timeout=700, kernel_name="python3", resources=where).execute()
