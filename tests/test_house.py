@@ -21,7 +21,7 @@ LAYERS: tuple[set[str], ...] = (
     {"cli"},
     {"report"},
     {"demo", "diagnosis"},
-    {"api", "train", "export"},
+    {"api", "train", "export", "watching"},
     {"training", "outliers", "restoration", "evaluation", "sampling"},  # the subjects
     {"data", "store"},
     {"model"},
@@ -52,7 +52,7 @@ MAY_TOUCH_THE_DISK = {
     "data/sets/idx.py", "data/sets/locations.py", "data/sets/readers.py",
     "evaluation/evaluate.py", "evaluation/sample_quality.py", "evaluation/features/cache.py",
     "evaluation/features/opening.py",
-    "export/compare.py", "export/export.py", "export/onnx_file.py",
+    "watching/arrivals.py", "watching/journal.py", "watching/watch.py", "export/compare.py", "export/export.py", "export/onnx_file.py",
     "outliers/compare_sets.py", "outliers/comparison_sets.py", "outliers/flag_images.py",
     "outliers/flag_photographs.py", "outliers/map_images.py",
     "restoration/files.py", "restoration/reading.py", "restoration/noise_maps.py",

@@ -17,7 +17,7 @@ LAYERS = (
     ("cli",),
     ("report",),
     ("demo", "diagnosis"),
-    ("api", "train", "export"),
+    ("api", "train", "export", "watching"),
     ("training", "outliers", "restoration", "evaluation", "sampling"),
     ("data", "store"),
     ("model",),

@@ -26,6 +26,7 @@ from paecli.cli.commands import (
     samples,
     train_ae,
     train_flow,
+    watch,
 )
 from paecli.cli.console import complain, set_verbosity
 from paecli.cli.standard_output import (
@@ -85,6 +86,7 @@ app.command("interpolate")(interpolate.interpolate)
 app.command("download")(download.download)
 app.command("publish")(publish.publish)
 app.command("export")(export.export)
+app.command("watch")(watch.watch)
 app.command("info")(info.info)
 app.command("samples")(samples.samples)
 app.command("demo")(demo.demo)
