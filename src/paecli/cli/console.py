@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from paecli.cli.standard_output import write_standard_output
+from paecli.system.names import escape_name, visible
 
 SECONDS_BETWEEN_LINES = 30
 
@@ -35,7 +36,7 @@ def print_json(fields: Mapping[str, Any]) -> None:
     Raises:
         WriteError: standard output is closed or full.
     """
-    write_standard_output(json.dumps(_defined(fields), allow_nan=False, default=str) + "\n")
+    write_standard_output(json.dumps(_defined(fields), allow_nan=False) + "\n")
 
 
 def _defined(value: Any) -> Any:
@@ -43,30 +44,27 @@ def _defined(value: Any) -> Any:
         return {key: _defined(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_defined(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, int) else escape_name(value)
 
 
 def print_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, words: bool = False
 ) -> None:
     """Prints a table; columns after the first align right, as numbers do, unless they are words."""
-    table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
+    table = Table(title=Text(visible(title)), title_justify="left", title_style="bold", pad_edge=False)
     for index, column in enumerate(columns):
         left = words or index == 0
         table.add_column(column, justify="left" if left else "right", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+        table.add_row(*(Text(visible(cell)) for cell in row))
     stderr.print(table)
 
 
 def say(message: str) -> None:
     """Prints one line for the user."""
-    stderr.print(printable(message), markup=False, soft_wrap=True)
-
-
-def printable(text: str) -> str:
-    """Returns text without the control characters by which a file could steer the terminal."""
-    return "".join(letter for letter in text if letter.isprintable() or letter == "\n")
+    stderr.print(visible(message), markup=False, soft_wrap=True)
 
 
 class RichTask:

@@ -1,12 +1,11 @@
 """The folder of heat maps: a picture an image, their scale, and a table of all regions."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from paecli.outliers.map_images import ImageMap
 from paecli.report.heat_maps import heat_map, map_names, scale_picture
+from paecli.system.csv_text import csv_text
 from paecli.system.files import write_atomically
 
 COLUMNS = ("path", "left", "top", "right", "bottom", "area", "p_value")
@@ -35,8 +34,4 @@ class MapFolder:
     def close(self) -> None:
         """Writes the scale and the table."""
         write_atomically(self.folder / SCALE, scale_picture())
-        text = io.StringIO(newline="")
-        writer = csv.writer(text)
-        writer.writerow(COLUMNS)
-        writer.writerows(self.rows)
-        write_atomically(self.folder / TABLE, text.getvalue().encode())
+        write_atomically(self.folder / TABLE, csv_text(COLUMNS, self.rows))
