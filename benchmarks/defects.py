@@ -234,7 +234,7 @@ def main() -> None:
         raise SystemExit(f"{options.model} is no model of patches; train it with --features")
     rows = []
     if not options.only or "pae" in options.only:
-        threshold = region_threshold(model.normal_peaks, RATE)
+        threshold = region_threshold(model.reference_peaks, RATE)
         name = f"pae, {model.features.name}"
         rows.append(measure(name, ours(model), options.folder, threshold=threshold))
         show(rows[-1])

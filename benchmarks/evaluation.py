@@ -153,7 +153,7 @@ def rank(arguments: argparse.Namespace) -> dict[str, object]:
         "train": data.train.images[:count],
         "reconstructions": to_8_bit(model.reconstruct(data.test.images[:count])),
         "samples": to_8_bit(model.sample(count, generator=generator)),
-        "decoded_normal": to_8_bit(model.decode(latents)),
+        "decoded_gaussian": to_8_bit(model.decode(latents)),
         "noise": torch.randint(256, (count, *GREY), dtype=torch.uint8, generator=generator),
     }
     network = open_feature_network("classifier", image_shape=GREY)

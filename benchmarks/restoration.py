@@ -1,4 +1,4 @@
-"""Calibration and error of restorations on test images, beside other methods.
+"""HeldOutErrors and error of restorations on test images, beside other methods.
 
 Prints a Markdown table of one row for each condition: five that the intervals were tuned on (on
 held-out images), and six that nothing was tuned on.
@@ -27,8 +27,8 @@ from torch import Tensor
 from paecli.api import PAE, load
 from paecli.data import load_dataset
 from paecli.data.dataset import ImageSplit, hold_out
-from paecli.model.calibration import KEPT_IMAGES
-from paecli.restoration.masks.drawing import add_noise, missing_pixels
+from paecli.model.held_out_errors import KEPT_IMAGES
+from paecli.restoration.masks.drawing import add_noise, draw_mask
 from paecli.restoration.solve import METHODS
 from paecli.system.heap import keep_freed_memory
 from paecli.training.settings import DataSettings
@@ -130,7 +130,7 @@ def mask_of(spec: str, *, height: int, width: int, seed: int) -> Tensor:
         for line, word in enumerate(("hello", "world")):
             draw.text((0, 2 + 12 * line), word, fill=255)
         return torch.from_numpy(np.asarray(picture) > 60)
-    return missing_pixels(spec, height=height, width=width, seed=seed)
+    return ~draw_mask(spec, height=height, width=width, seed=seed)
 
 
 def measure(

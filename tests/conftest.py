@@ -61,7 +61,7 @@ def trained_pae(blobs: Tensor) -> PAE:
     _minimise(model.require_flow(), latents, lambda z: -model.require_flow().log_prob(z).mean())
     error = model.reconstruct(held_out) - held_out
     model.sigma.copy_(error.square().mean(0).sqrt().clamp_min(1e-3))
-    model.normal_scores = {
+    model.reference_scores = {
         "log_prob": model.log_prob(held_out).sort().values,
         "reconstruction": error.square().mean((1, 2, 3)).sort().values,
     }

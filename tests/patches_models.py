@@ -51,7 +51,7 @@ def measure(model: PatchPAE, numbers: range) -> None:
     """Measures the maps of surfaces, as training does with held-out images."""
     maps = [model.score_map(surface(n)) for n in numbers]
     cells = [model.compare(*model.score_cells(surface(n))) for n in numbers]
-    model.normal_scores = {
+    model.reference_scores = {
         "top": torch.tensor([image_score(each) for each in cells]).sort().values,
         "peak": torch.stack([scores.max() for scores in maps]).sort().values,
         "pixel": torch.cat([scores.flatten() for scores in maps]).sort().values,

@@ -22,7 +22,7 @@ def test_load_gives_the_model_of_the_file(model_file: Path, blobs: Tensor) -> No
     assert pae.state_dict().keys() == model.state_dict().keys()
     for name, tensor in model.state_dict().items():
         assert torch.equal(pae.state_dict()[name], tensor), name
-    assert pae.normal_scores.keys() == model.normal_scores.keys()
+    assert pae.reference_scores.keys() == model.reference_scores.keys()
     assert torch.equal(pae.log_prob(blobs[:5]), model.log_prob(blobs[:5]))
 
 
@@ -32,9 +32,9 @@ def test_pae_of_a_model_shares_its_weights(trained_pae: PAE) -> None:
     assert pae.training
     assert pae.autoencoder is model.autoencoder
     assert pae.sigma is model.sigma
-    assert pae.normal_reference is model.normal_reference
-    assert pae.calibration is model.calibration
-    assert pae.normal_scores is model.normal_scores
+    assert pae.reference_images is model.reference_images
+    assert pae.held_out_errors is model.held_out_errors
+    assert pae.reference_scores is model.reference_scores
 
 
 def test_score_is_the_score_of_that_name(trained_pae: PAE, blobs: Tensor) -> None:
@@ -47,10 +47,10 @@ def test_score_is_the_score_of_that_name(trained_pae: PAE, blobs: Tensor) -> Non
 def test_p_value_counts_the_normal_images_that_score_as_high(trained_pae: PAE) -> None:
     pae = PAE.of(trained_pae)
     scores = pae.score(torch.rand(4, 1, 28, 28), "reconstruction_error").sort().values
-    pae.normal_scores = {"reconstruction_error": scores}
+    pae.reference_scores = {"reconstruction_error": scores}
     p = pae.p_value(torch.rand(1, 1, 28, 28) * 0, "reconstruction_error")
     assert p.item() == (1 + 4) / 5
-    with pytest.raises(CheckpointError, match="no normal scores of 'log_prob'"):
+    with pytest.raises(CheckpointError, match="no reference scores of 'log_prob'"):
         pae.p_value(torch.rand(1, 1, 28, 28))
 
 

@@ -38,7 +38,7 @@ WAYS = {
         ("data.images.files", "pixels in [0, 1]"),
         ("model.autoencoder", "latent z, reconstruction"),
         ("model.flow", "base vector u, log p(z)"),
-        ("outliers.evidence", "the parts of all scores"),
+        ("outliers.ingredients", "the parts of all scores"),
         ("outliers.scores", "a number, high = unusual"),
         ("outliers.conformal", "a p-value"),
         ("cli.outlier_images", "a line; flagged or not"),

@@ -43,9 +43,9 @@ class PAE(Model):
         """Gives a model the methods of this class; both share their weights."""
         pae = cls(model.autoencoder, model.flow)
         pae.sigma = model.sigma
-        pae.calibration = model.calibration
-        pae.normal_reference = model.normal_reference
-        pae.normal_scores = model.normal_scores
+        pae.held_out_errors = model.held_out_errors
+        pae.reference_images = model.reference_images
+        pae.reference_scores = model.reference_scores
         return pae.train(model.training)
 
     def score(self, x: Tensor, score: str = "log_prob") -> Tensor:
@@ -61,11 +61,11 @@ class PAE(Model):
         return measure_scores(self, x, [score])[score]
 
     def p_value(self, x: Tensor, score: str = "log_prob") -> Tensor:
-        """Returns the share of normal images that are at least as unusual, `(b,)` in (0, 1].
+        """Returns the share of reference images that are at least as unusual, `(b,)` in (0, 1].
 
-        Among fresh normal images a share of at most `a` has a p-value up to `a`.
+        Among fresh in-distribution images a share of at most `a` has a p-value up to `a`.
         """
-        return p_values(self.score(x, score), self.require_normal_scores(score))
+        return p_values(self.score(x, score), self.require_reference_scores(score))
 
     def restore(
         self,

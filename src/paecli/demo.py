@@ -34,7 +34,7 @@ COMPARED = (OUTLIERS, "hflip", "vflip")
 SCORES = ("log_prob", "reconstruction_error", "combined")
 INBOX_SCORE = "combined"  # what `pae ood IMAGES` uses
 CLOTHES_IN_INBOX, DIGITS_IN_INBOX = 95, 5
-FALSE_ALARMS = 0.05  # share of normal images that may be flagged
+FALSE_ALARMS = 0.05  # share of in-distribution images that may be flagged
 ENDS = (0, 1)  # test images between which the interpolation goes
 RESTORED = 8  # test images of which a part is hidden and restored
 HIDDEN = "bottom"
@@ -78,9 +78,9 @@ class DemoReport:
                 {
                     "dataset": result.dataset,
                     "score": result.score,
-                    "auroc": result.separation.auroc,
-                    "auroc_ci": result.separation.auroc_ci,
-                    "fpr95": result.separation.fpr95,
+                    "auroc": result.metrics.auroc,
+                    "auroc_ci": result.metrics.auroc_ci,
+                    "fpr95": result.metrics.fpr95,
                 }
                 for result in self.comparison.results
             ],
@@ -107,7 +107,7 @@ def run_demo(
     """Trains both stages on the bundled images, then uses the model for everything it can do.
 
     Args:
-        settings: what to train; the preset `demo` in normal use.
+        settings: what to train; the preset `demo` in ordinary use.
         folder: gets the run folder `model` and the images that are scored (`inbox`) and restored
             (`damaged`); older ones are replaced.
         model_name: shows this model instead of training one; see `paecli.store.runs.load`.

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from paecli.data import ImageDataset, read_image
 from paecli.data.model_data import load_for_model
-from paecli.data.sets.places import parse_place
+from paecli.data.sets.locations import parse_position
 from paecli.model.model import Model
 from paecli.model.requirements import require_temperature
 from paecli.store.checkpoint import Header
@@ -128,7 +128,7 @@ def read_ends(
     data: ImageDataset | None = None
     ends: list[Tensor] = []
     for text in texts:
-        place = parse_place(text)
+        place = parse_position(text)
         if place is None:
             ends.append(read_image(Path(text), image_shape=model.image_shape).pixels)
             continue

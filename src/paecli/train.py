@@ -8,12 +8,12 @@ from functools import partial
 from torch import Tensor
 
 from paecli.model.model import Model
-from paecli.outliers.scores import fit_normal_scores
+from paecli.outliers.scores import fit_reference_scores
 from paecli.training import autoencoder, flow
 
 
-def measure_normal_images(model: Model, *, training: Tensor, held_out: Tensor) -> None:
-    """Sets what later jobs compare with: pixel noise, its calibration, normal scores.
+def measure_held_out(model: Model, *, training: Tensor, held_out: Tensor) -> None:
+    """Sets what later jobs compare with: pixel noise, errors, reference scores.
 
     Args:
         model: a model with a flow.
@@ -21,10 +21,10 @@ def measure_normal_images(model: Model, *, training: Tensor, held_out: Tensor) -
         held_out: `(m, c, h, w)` images that no stage was trained on.
     """
     model.fit_sigma(held_out)
-    model.calibrate(held_out)
-    fit_normal_scores(model, held_out, training=training)
+    model.measure_errors(held_out)
+    fit_reference_scores(model, held_out, training=training)
 
 
-train_autoencoder = partial(autoencoder.train_autoencoder, measure=measure_normal_images)
-train_flow = partial(flow.train_flow, measure=measure_normal_images)
-measure_again = partial(flow.measure_again, measure=measure_normal_images)
+train_autoencoder = partial(autoencoder.train_autoencoder, measure=measure_held_out)
+train_flow = partial(flow.train_flow, measure=measure_held_out)
+measure_again = partial(flow.measure_again, measure=measure_held_out)

@@ -79,7 +79,10 @@ MISTAKES = {
     "ood nomodel image.png": (1, "'nomodel' is no file"),
     "ood fmnist-23 image.png": (1, "did you mean 'fmnist-32'"),
     "ood image.png --score beauty": (2, "no score 'beauty'"),
-    "ood image.png --score marginal_likelihood": (1, "no normal scores of 'marginal_likelihood'"),
+    "ood image.png --score marginal_likelihood": (
+        1,
+        "no reference scores of 'marginal_likelihood'",
+    ),
     "ood image.png --fpr 0.00001": (2, "is finer than"),
     "ood image.png --fpr 7": (2, "--fpr"),
     "ood image.png --score log_prob --score typicality": (2, "give --score once"),

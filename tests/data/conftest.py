@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from paecli.data.sets import places
+from paecli.data.sets import locations
 from paecli.system.folders import CACHE_VARIABLE
 
 from .sets.idx_files import idx_set
@@ -20,10 +20,10 @@ def empty_machine(
 ) -> Path:
     """Hides what data the machine has; returns the folder that is the cache instead."""
     folder = tmp_path_factory.mktemp("machine")
-    monkeypatch.delenv(places.DATA_VARIABLE, raising=False)
+    monkeypatch.delenv(locations.DATA_VARIABLE, raising=False)
     monkeypatch.setenv(CACHE_VARIABLE, str(folder / "cache"))
-    monkeypatch.setattr(places, "SYSTEM_FOLDER", folder / "system")
-    return places.dataset_cache()
+    monkeypatch.setattr(locations, "SYSTEM_FOLDER", folder / "system")
+    return locations.dataset_cache()
 
 
 @pytest.fixture

@@ -42,8 +42,8 @@ def fresh_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No data sets but the bundled ones, and nothing in the cache."""
     monkeypatch.delenv("PAE_DATA", raising=False)
     monkeypatch.setenv("PAE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("paecli.data.sets.places.SYSTEM_FOLDER", tmp_path / "none")
-    monkeypatch.setattr("paecli.data.sets.places.dataset_cache", lambda: tmp_path / "none")
+    monkeypatch.setattr("paecli.data.sets.locations.SYSTEM_FOLDER", tmp_path / "none")
+    monkeypatch.setattr("paecli.data.sets.locations.dataset_cache", lambda: tmp_path / "none")
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from paecli.evaluation.flow_fit import base_normality, two_sample_test
+from paecli.evaluation.flow_fit import measure_base_fit, two_sample_test
 
 
 def test_equal_distributions_cannot_be_told_apart() -> None:
@@ -31,7 +31,7 @@ def test_the_two_sample_test_repeats_itself() -> None:
 
 
 def test_standard_normal_vectors_pass() -> None:
-    result = base_normality(torch.randn(4000, 8))
+    result = measure_base_fit(torch.randn(4000, 8))
     assert result.largest_mean < 0.06
     assert 0.95 < result.smallest_std <= result.largest_std < 1.05
     assert result.largest_correlation < 0.08
@@ -53,9 +53,9 @@ def test_standard_normal_vectors_pass() -> None:
     ],
 )
 def test_each_departure_is_seen(spoil, name: str, limit: float) -> None:
-    result = base_normality(spoil(torch.randn(2000, 8)))
+    result = measure_base_fit(spoil(torch.randn(2000, 8)))
     assert getattr(result, name) > limit
 
 
 def test_one_dimension_has_no_correlations() -> None:
-    assert base_normality(torch.randn(100, 1)).largest_correlation == 0
+    assert measure_base_fit(torch.randn(100, 1)).largest_correlation == 0

@@ -8,9 +8,9 @@ from torch.distributions import Categorical, MixtureSameFamily, MultivariateNorm
 
 from paecli.model.base_distribution import (
     GaussianMixture,
-    StandardNormal,
+    StandardGaussian,
     build_base,
-    standard_normal_log_prob,
+    standard_gaussian_log_prob,
 )
 from paecli.system.errors import TrainingError
 from paecli.training.mixture_fit import fit_mixture
@@ -37,7 +37,7 @@ def points(count: int = 20) -> Tensor:
 
 def test_standard_normal_log_prob_is_torchs() -> None:
     expected = torch.distributions.Normal(0, 1).log_prob(points()).sum(1)
-    torch.testing.assert_close(standard_normal_log_prob(points()), expected)
+    torch.testing.assert_close(standard_gaussian_log_prob(points()), expected)
 
 
 def test_density_of_the_mixture_is_torchs() -> None:
@@ -45,18 +45,18 @@ def test_density_of_the_mixture_is_torchs() -> None:
     torch.testing.assert_close(ours.log_prob(points()), theirs.log_prob(points()))
 
 
-@pytest.mark.parametrize("base", [StandardNormal(SIZE), mixture()[0]])
-def test_score_is_the_gradient(base: StandardNormal | GaussianMixture) -> None:
+@pytest.mark.parametrize("base", [StandardGaussian(SIZE), mixture()[0]])
+def test_score_is_the_gradient(base: StandardGaussian | GaussianMixture) -> None:
     u = points().requires_grad_()
     (gradient,) = torch.autograd.grad(base.log_prob(u).sum(), u)
-    torch.testing.assert_close(base.score(u.detach()), gradient)
+    torch.testing.assert_close(base.gradient(u.detach()), gradient)
 
 
 def test_precision_is_the_curvature_where_one_gaussian_rules() -> None:
     ours, _ = mixture()
     alone = GaussianMixture(1, SIZE).double()
     alone.set(torch.ones(1).double(), ours.means[:1], ours.factors[:1])
-    for base in (StandardNormal(SIZE), alone):
+    for base in (StandardGaussian(SIZE), alone):
         u = points(1)
         second = torch.autograd.functional.hessian(lambda at: base.log_prob(at[None])[0], u[0])  # noqa: B023
         torch.testing.assert_close(base.precision(u)[0], -second)
@@ -91,16 +91,16 @@ def test_standardised_draws_are_standard_normal_and_others_are_not() -> None:
 
 
 def test_radius_holds_the_draws() -> None:
-    for base in (StandardNormal(SIZE), mixture()[0]):
+    for base in (StandardGaussian(SIZE), mixture()[0]):
         assert base.sample(5000).norm(dim=1).max() < base.radius
 
 
 def test_mixture_is_the_standard_normal_until_it_is_fitted() -> None:
     base = build_base(5, SIZE)
     torch.testing.assert_close(
-        base.log_prob(points().float()), standard_normal_log_prob(points().float())
+        base.log_prob(points().float()), standard_gaussian_log_prob(points().float())
     )
-    assert isinstance(build_base(0, SIZE), StandardNormal)
+    assert isinstance(build_base(0, SIZE), StandardGaussian)
 
 
 def test_fit_finds_clusters_and_their_density() -> None:

@@ -9,7 +9,7 @@ from paecli.data import load_dataset, write_image
 from paecli.data.model_data import fit_images
 from paecli.model.origin import Origin
 from paecli.outliers.compare_sets import compare_sets
-from paecli.outliers.comparison_sets import default_sets, normal_set
+from paecli.outliers.comparison_sets import default_sets, reference_set
 from paecli.outliers.scores import FAST_SCORES
 from paecli.store.checkpoint import Header
 from paecli.system.errors import DataError, UsageError
@@ -27,10 +27,10 @@ def test_every_set_is_compared_under_every_score(trained_pae: PAE) -> None:
         scores=["log_prob", "reconstruction_error"],
         limit=100,
     )
-    results = {(each.dataset, each.score): each.separation for each in found.results}
-    assert found.normal_count == 100
-    normal, noise = (found.scores[name]["log_prob"] for name in ("fmnist-mini", "noise"))
-    higher = (noise[:, None] > normal).double().mean().item()
+    results = {(each.dataset, each.score): each.metrics for each in found.results}
+    assert found.reference_count == 100
+    reference, noise = (found.scores[name]["log_prob"] for name in ("fmnist-mini", "noise"))
+    higher = (noise[:, None] > reference).double().mean().item()
     assert results["noise", "log_prob"].auroc == pytest.approx(higher, abs=1e-9)
     assert results["fmnist-mini", "log_prob"].auroc == 0.5
     assert set(found.scores["noise"]) == {"log_prob", "reconstruction_error"}
@@ -65,14 +65,14 @@ def test_a_set_called_like_the_models_own_is_another_set(
     header = header_of(str(own))
     header.data["content_hash"] = load_dataset(str(own), split_by="position").content_hash
     found = compare_sets(trained_pae, header, against, scores=["log_prob"])
-    assert [each.separation.auroc for each in found.results] == [1.0] * len(against)
+    assert [each.metrics.auroc for each in found.results] == [1.0] * len(against)
     assert len(found.scores) == 1 + len(against)
 
 
 def test_stand_ins_of_two_names_are_both_kept(
     trained_pae: PAE, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("paecli.data.datasets.find_place", lambda *_: None)
+    monkeypatch.setattr("paecli.data.datasets.find_location", lambda *_: None)
     found = compare_sets(
         trained_pae,
         header_of("fmnist-mini"),
@@ -87,11 +87,11 @@ def test_stand_ins_of_two_names_are_both_kept(
 def test_a_bundled_sample_stands_in_for_a_set_that_is_not_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("paecli.data.datasets.find_place", lambda *_: None)
-    normal = normal_set(Origin("fmnist", "", (1, 28, 28)), data_dir=tmp_path)
-    assert (normal.name, normal.substitute_for) == ("fmnist-mini", "fmnist")
+    monkeypatch.setattr("paecli.data.datasets.find_location", lambda *_: None)
+    reference = reference_set(Origin("fmnist", "", (1, 28, 28)), data_dir=tmp_path)
+    assert (reference.name, reference.substitute_for) == ("fmnist-mini", "fmnist")
     with pytest.raises(DataError):
-        normal_set(Origin("kmnist", "", (1, 28, 28)), data_dir=tmp_path)
+        reference_set(Origin("kmnist", "", (1, 28, 28)), data_dir=tmp_path)
 
 
 def test_unknown_sets_and_scores_are_named(trained_pae: PAE) -> None:

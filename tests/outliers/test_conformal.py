@@ -7,27 +7,27 @@ from paecli.outliers.conformal import benjamini_hochberg, p_values
 
 
 def test_p_values_count_the_normal_scores_that_reach_the_score() -> None:
-    normal = torch.tensor([1.0, 2.0, 2.0, 3.0])
+    reference = torch.tensor([1.0, 2.0, 2.0, 3.0])
     scores = torch.tensor([0.0, 1.0, 2.0, 2.5, 3.0, 9.0])
     expected = torch.tensor([5, 5, 4, 2, 2, 1], dtype=torch.float64) / 5
-    torch.testing.assert_close(p_values(scores, normal), expected)
+    torch.testing.assert_close(p_values(scores, reference), expected)
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.05, 0.1])
 def test_false_positives_keep_to_the_rate(rate: float) -> None:
-    """Over many calibrations, fresh normal scores are flagged as often as was asked for."""
+    """Over many calibrations, fresh reference scores are flagged as often as was asked for."""
     generator = torch.Generator().manual_seed(0)
     shares = [
-        (p_values(torch.randn(500, generator=generator), normal) <= rate).double().mean()
-        for normal in torch.randn(200, 999, generator=generator).sort(1).values
+        (p_values(torch.randn(500, generator=generator), reference) <= rate).double().mean()
+        for reference in torch.randn(200, 999, generator=generator).sort(1).values
     ]
     mean, error = torch.stack(shares).mean(), torch.stack(shares).std() / 200**0.5
     assert abs(mean - rate) < 4 * error
 
 
 def test_ties_never_flag_too_much() -> None:
-    normal = torch.zeros(100)
-    assert (p_values(torch.zeros(50), normal) == 1).all()
+    reference = torch.zeros(100)
+    assert (p_values(torch.zeros(50), reference) == 1).all()
 
 
 def test_benjamini_hochberg_on_the_example_of_its_paper() -> None:

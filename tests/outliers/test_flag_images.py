@@ -8,7 +8,7 @@ from torch import Tensor
 from paecli.api import PAE
 from paecli.data import write_image
 from paecli.outliers.flag_images import flag_images
-from paecli.outliers.scores import fit_normal_scores
+from paecli.outliers.scores import fit_reference_scores
 from paecli.system.errors import CheckpointError, DataError, ImageError, UsageError
 
 
@@ -16,13 +16,13 @@ from paecli.system.errors import CheckpointError, DataError, ImageError, UsageEr
 def fitted(trained_pae: PAE, blobs: Tensor) -> PAE:
     model = copy.deepcopy(trained_pae)
     model.fit_sigma(blobs[400:])
-    fit_normal_scores(model, blobs[400:], training=blobs[:400])
+    fit_reference_scores(model, blobs[400:], training=blobs[:400])
     return model
 
 
 @pytest.fixture
 def folder(blobs: Tensor, tmp_path: Path) -> Path:
-    """Five normal images and one of noise."""
+    """Five reference images and one of noise."""
     for index in range(5):
         write_image(tmp_path / f"normal-{index}.png", blobs[index])
     write_image(tmp_path / "odd.png", torch.rand(1, 28, 28))
@@ -33,7 +33,7 @@ def test_the_odd_image_is_flagged_and_shown_first(fitted: PAE, folder: Path) -> 
     report = flag_images(fitted, [folder], score="combined", fpr=0.02)
     assert report.unusual[0].path.name == "odd.png"
     assert report.unusual[0].outlier
-    assert report.unusual[0].p_value == 1 / 101  # more unusual than all normal images
+    assert report.unusual[0].p_value == 1 / 101  # more unusual than all reference images
     assert report.flagged < len(report.images)
     assert tuple(report.ranked[:6]) == report.unusual
     assert report.unusual_pixels.shape == report.unusual_reconstructions.shape == (6, 1, 28, 28)
@@ -74,7 +74,7 @@ def test_rates_that_the_model_cannot_tell_are_refused(fitted: PAE, folder: Path)
 def test_missing_calibration_and_paths_are_named(
     fitted: PAE, trained_pae: PAE, folder: Path
 ) -> None:
-    with pytest.raises(CheckpointError, match="no normal scores of 'combined'"):
+    with pytest.raises(CheckpointError, match="no reference scores of 'combined'"):
         flag_images(trained_pae, [folder], score="combined")
     with pytest.raises(DataError, match="nowhere"):
         flag_images(fitted, [folder / "nowhere"], score="combined")

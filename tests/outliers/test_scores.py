@@ -7,13 +7,13 @@ from torch import Tensor
 
 from paecli.api import PAE
 from paecli.model.autoencoder import Autoencoder
-from paecli.model.calibration import calibration_part, fitting_part
 from paecli.model.flow import LatentFlow
+from paecli.model.held_out_errors import calibration_part, fitting_part
 from paecli.outliers.conformal import p_values
 from paecli.outliers.scores import (
     FAST_SCORES,
     SCORES,
-    fit_normal_scores,
+    fit_reference_scores,
     measure_scores,
 )
 from paecli.system.errors import CheckpointError, UsageError
@@ -23,15 +23,15 @@ from paecli.system.errors import CheckpointError, UsageError
 def fitted(trained_pae: PAE, blobs: Tensor) -> PAE:
     model = copy.deepcopy(trained_pae)
     model.fit_sigma(blobs[500:])
-    fit_normal_scores(model, blobs[500:], training=blobs[:480])
+    fit_reference_scores(model, blobs[500:], training=blobs[:480])
     return model
 
 
 @pytest.mark.parametrize("name", SCORES)
 def test_noise_is_more_unusual_than_normal_images(name: str, fitted: PAE, blobs: Tensor) -> None:
-    normal = SCORES[name](fitted, blobs[480:500])
-    assert normal.shape == (20,)
-    assert SCORES[name](fitted, torch.rand(20, 1, 28, 28)).median() > normal.max()
+    reference = SCORES[name](fitted, blobs[480:500])
+    assert reference.shape == (20,)
+    assert SCORES[name](fitted, torch.rand(20, 1, 28, 28)).median() > reference.max()
 
 
 def test_scores_do_not_depend_on_the_company(fitted: PAE, blobs: Tensor) -> None:
@@ -65,8 +65,8 @@ def test_halves_share_no_image() -> None:
 
 
 def test_normal_scores_ascend_and_are_of_the_other_half(fitted: PAE, blobs: Tensor) -> None:
-    assert set(fitted.normal_scores) == set(FAST_SCORES)
-    for name, values in fitted.normal_scores.items():
+    assert set(fitted.reference_scores) == set(FAST_SCORES)
+    for name, values in fitted.reference_scores.items():
         expected = SCORES[name](fitted, calibration_part(blobs[500:])).sort().values
         torch.testing.assert_close(values, expected)
         assert values.dtype == torch.float32
@@ -75,7 +75,7 @@ def test_normal_scores_ascend_and_are_of_the_other_half(fitted: PAE, blobs: Tens
 def test_one_held_out_image_is_enough_to_go_on(trained_pae: PAE, blobs: Tensor) -> None:
     model = copy.deepcopy(trained_pae)
     model.fit_sigma(blobs[:1])
-    fit_normal_scores(model, blobs[:1], training=blobs[1:2])
+    fit_reference_scores(model, blobs[:1], training=blobs[1:2])
     assert model.p_value(blobs[:3], "combined").min() >= 0.5
 
 
@@ -96,7 +96,7 @@ def test_unknown_score_and_missing_reference_are_named(trained_pae: PAE, blobs: 
         measure_scores(trained_pae, blobs[:1], ["entropy"])
     with pytest.raises(CheckpointError, match="--measure-only"):
         measure_scores(trained_pae, blobs[:1], ["combined"])
-    with pytest.raises(CheckpointError, match="no normal scores of 'marginal_likelihood'"):
+    with pytest.raises(CheckpointError, match="no reference scores of 'marginal_likelihood'"):
         trained_pae.p_value(blobs[:1], "marginal_likelihood")
 
 
@@ -174,9 +174,9 @@ def test_false_positive_rate_holds_on_fresh_normal_images(name: str) -> None:
     images = torch.rand(16_000, 1, 4, 4).cumsum(-1).div(4)
     held_out, fresh, training = images.split((10_000, 5_000, 1_000))
     model.fit_sigma(held_out)
-    fit_normal_scores(model, held_out, training=training, names=[name])
-    p = p_values(SCORES[name](model, fresh), model.normal_scores[name])
+    fit_reference_scores(model, held_out, training=training, names=[name])
+    p = p_values(SCORES[name](model, fresh), model.reference_scores[name])
     for rate in (0.01, 0.05, 0.1):
-        # both the fresh images and the normal scores are samples
+        # both the fresh images and the reference scores are samples
         error = (rate * (1 - rate) * (1 / 5000 + 1 / 5000)) ** 0.5
         assert abs((p <= rate).double().mean() - rate) < 4 * error

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from paecli.model.base_distribution import StandardNormal
+from paecli.model.base_distribution import StandardGaussian
 from paecli.restoration.coordinates import LatentSpace
 from paecli.restoration.damage import Damage
 
@@ -33,7 +33,7 @@ class LinearCase:
             decode=self.generate,
             to_base=lambda w: (w, w.new_zeros(len(w))),
             from_base=lambda u: u,
-            base=StandardNormal(LATENT),
+            base=StandardGaussian(LATENT),
         )
 
     def pixel_mean(self) -> Tensor:

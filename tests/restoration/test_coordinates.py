@@ -77,7 +77,7 @@ def test_adapting_finds_the_covariance_of_a_gaussian() -> None:
     factor = torch.linalg.cholesky(covariance)
     normal = torch.randn(1, 3000, 4, generator=torch.Generator().manual_seed(0)).double()
     points = normal @ factor.mT + 1.0
-    score = -torch.linalg.solve(covariance, (points - 1.0).mT).mT
+    gradient = -torch.linalg.solve(covariance, (points - 1.0).mT).mT
     wrong = Mixture(
         means=torch.zeros(1, 1, 4).double(),
         factors=torch.eye(4).double().view(1, 1, 4, 4),
@@ -85,9 +85,9 @@ def test_adapting_finds_the_covariance_of_a_gaussian() -> None:
         log_posteriors=torch.zeros(1, 1).double(),
     )
     component = torch.zeros(1, 3000, dtype=torch.long)
-    adapted = wrong.adapted(points, score, component)
+    adapted = wrong.adapted(points, gradient, component)
     for _ in range(3):
-        adapted = adapted.adapted(points, score, component)
+        adapted = adapted.adapted(points, gradient, component)
     found = adapted.factors[0, 0] @ adapted.factors[0, 0].mT
     torch.testing.assert_close(found, covariance[0], atol=0.0, rtol=0.1)
     torch.testing.assert_close(adapted.means[0, 0], torch.ones(4).double(), atol=0.15, rtol=0)

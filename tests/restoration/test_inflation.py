@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from paecli.model.base_distribution import StandardNormal
-from paecli.model.calibration import Calibration, fit_calibration
+from paecli.model.base_distribution import StandardGaussian
+from paecli.model.held_out_errors import HeldOutErrors, fit_held_out_errors
 from paecli.restoration.inflation import measure_inflation
 
 PIXELS, LATENT, IMAGES = 64, 3, 48
@@ -20,20 +20,20 @@ def linear_images(*, correlated: bool) -> tuple[torch.Tensor, torch.Tensor, torc
     return weight, u, (0.5 + u @ weight + 0.02 * error).clamp(0, 1)
 
 
-def fitted(*, correlated: bool) -> tuple[Calibration, torch.Tensor]:
+def fitted(*, correlated: bool) -> tuple[HeldOutErrors, torch.Tensor]:
     weight, u, images = linear_images(correlated=correlated)
-    calibration = Calibration()
+    errors = HeldOutErrors()
     images = images.view(-1, 1, 8, 8)
-    fit_calibration(calibration, u=u, images=images, decoded=images)
-    return calibration, weight
+    fit_held_out_errors(errors, u=u, images=images, decoded=images)
+    return errors, weight
 
 
 def inflation(*, correlated: bool) -> float:
-    calibration, weight = fitted(correlated=correlated)
+    errors, weight = fitted(correlated=correlated)
     return measure_inflation(
-        calibration,
+        errors,
         lambda u: (0.5 + u @ weight).view(-1, 1, 8, 8),
-        base=StandardNormal(LATENT),
+        base=StandardGaussian(LATENT),
         sigma=torch.full((1, 8, 8), 0.02),
         observed=torch.ones(1, 8, 8, dtype=torch.bool),
     )
@@ -45,13 +45,13 @@ def test_correlated_errors_need_inflation_by_the_size_of_their_groups() -> None:
 
 
 def test_nothing_observed_or_not_fitted_means_no_inflation() -> None:
-    calibration, _ = fitted(correlated=True)
+    errors, _ = fitted(correlated=True)
     hidden, seen = torch.zeros(1, 8, 8).bool(), torch.ones(1, 8, 8).bool()
     sigma = torch.ones(1, 8, 8)
     never = lambda u: pytest.fail("not needed")  # noqa: E731
-    for empty, observed in ((calibration, hidden), (Calibration(), seen)):
+    for empty, observed in ((errors, hidden), (HeldOutErrors(), seen)):
         factor = measure_inflation(
-            empty, never, base=StandardNormal(LATENT), sigma=sigma, observed=observed
+            empty, never, base=StandardGaussian(LATENT), sigma=sigma, observed=observed
         )
         assert factor == 1.0
 
@@ -64,16 +64,16 @@ def test_only_directions_that_move_missing_pixels_count() -> None:
     weight[0, ::2], weight[1, 1:32:2] = 0.05, 0.05
     error = 0.02 * torch.randn(400, PIXELS, generator=draw)
     error[:, 1:32:2] = 3 * error[:, 1:2]  # of the second latent: shared, and large
-    calibration = Calibration()
+    errors = HeldOutErrors()
     images = (0.5 + u @ weight + error).clamp(0, 1).view(-1, 1, 8, 8)
-    fit_calibration(calibration, u=u, images=images, decoded=images)
+    fit_held_out_errors(errors, u=u, images=images, decoded=images)
     missing_row = torch.arange(PIXELS) >= 48  # moved by the first latent alone
 
     def measured(observed: torch.Tensor) -> float:
         return measure_inflation(
-            calibration,
+            errors,
             lambda u: (0.5 + u @ weight).view(-1, 1, 8, 8),
-            base=StandardNormal(2),
+            base=StandardGaussian(2),
             sigma=torch.full((1, 8, 8), 0.02),
             observed=observed.view(1, 8, 8),
         )

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from paecli.restoration.modes import hessian, precision
+from paecli.restoration.modes import hessian, laplace_precision
 from paecli.restoration.pixel_model import GaussianPixels
 from paecli.restoration.restore import Damage, build_target, restore_images
 from paecli.restoration.result import Restoration
@@ -73,8 +73,8 @@ def test_curvatures_agree_for_a_linear_decoder(linear: LinearCase) -> None:
     exact = torch.linalg.inv(linear.covariance)[:, None]
     for found in (
         hessian(target, u),
-        precision(target, u),
-        precision(target, u, curvature="hessian"),
+        laplace_precision(target, u),
+        laplace_precision(target, u, curvature="hessian"),
     ):
         torch.testing.assert_close(found, exact, atol=1e-6, rtol=1e-6)
 

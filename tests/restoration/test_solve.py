@@ -35,7 +35,7 @@ def test_jacobian_is_that_of_autograd() -> None:
 
 
 def test_ranks_of_the_truth_among_chains_are_uniform() -> None:
-    """Simulation-based calibration (Talts et al., arXiv:1804.06788)."""
+    """Simulation-based errors (Talts et al., arXiv:1804.06788)."""
     generator = torch.Generator().manual_seed(1)
     count, bins = 300, 10
     truth = torch.randn(count, 2, generator=generator)

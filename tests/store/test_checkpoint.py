@@ -19,7 +19,7 @@ from torch import Tensor
 from paecli.api import PAE
 from paecli.model.autoencoder import Autoencoder
 from paecli.model.flow import LatentFlow
-from paecli.outliers.scores import FAST_SCORES, fit_normal_scores, measure_scores
+from paecli.outliers.scores import FAST_SCORES, fit_reference_scores, measure_scores
 from paecli.store.checkpoint import (
     Header,
     hash_tensors,
@@ -55,7 +55,7 @@ def test_a_loaded_model_scores_the_same_to_the_bit(
     assert torch.equal(model.log_prob(blobs), trained_pae.log_prob(blobs))
     assert header == read_header(model_file)
     assert header.autoencoder_hash == hash_tensors(trained_pae.autoencoder.state_dict())
-    assert model.normal_scores.keys() == trained_pae.normal_scores.keys()
+    assert model.reference_scores.keys() == trained_pae.reference_scores.keys()
     assert not model.training
 
 
@@ -126,13 +126,13 @@ def test_what_normal_images_are_compared_with_is_kept(
     trained_pae: PAE, model_file: Path, blobs: Tensor, tmp_path: Path
 ) -> None:
     model = copy.deepcopy(trained_pae)
-    fit_normal_scores(model, blobs[500:], training=blobs[:500])
+    fit_reference_scores(model, blobs[500:], training=blobs[:500])
     save_pae(tmp_path / "fitted.safetensors", model, read_header(model_file))
     loaded, _ = load_pae(tmp_path / "fitted.safetensors")
     expected = measure_scores(model, blobs, FAST_SCORES)
     for name, values in measure_scores(loaded, blobs, FAST_SCORES).items():
         assert torch.equal(values, expected[name])
-        assert torch.equal(loaded.normal_scores[name], model.normal_scores[name])
+        assert torch.equal(loaded.reference_scores[name], model.reference_scores[name])
     with safe_open(tmp_path / "fitted.safetensors", framework="pt") as file:
         assert file.get_slice("normal_reference.latents").get_dtype() == "F16"
 
@@ -148,7 +148,7 @@ def test_an_older_files_comparison_is_left_out(model_file: Path, tmp_path: Path)
         tensors["normal_scores.combined"] = torch.zeros(5)
 
     model, _ = load_pae(changed(model_file, tmp_path / "old.safetensors", make_old))
-    assert set(model.normal_scores) == {"log_prob", "reconstruction"}
+    assert set(model.reference_scores) == {"log_prob", "reconstruction"}
     with pytest.raises(CheckpointError, match="--measure-only"):
         measure_scores(model, torch.zeros(1, *model.image_shape), ["combined"])
 
@@ -301,8 +301,8 @@ def odd_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     first = {"network": "infogan", "image_shape": (1, 28, 28), "latent_size": 3}
     second = {"kind": "glow", "latent_size": 3, "blocks": 2, "width": 8, "components": 2}
     model = PAE(Autoencoder(**first), LatentFlow(**second))
-    model.normal_reference.keep(torch.randn(9, 3), torch.randn(9, 3))
-    model.normal_reference.fit(torch.randn(9, 3), torch.randn(9, 3))
+    model.reference_images.keep(torch.randn(9, 3), torch.randn(9, 3))
+    model.reference_images.fit(torch.randn(9, 3), torch.randn(9, 3))
     path = tmp_path_factory.mktemp("odd") / "model.safetensors"
     return saved(model.eval(), path, autoencoder=first, flow=second)
 

@@ -57,9 +57,9 @@ def test_shipped_models_are_described_as_they_load(name: str) -> None:
     assert contents.header == header
     assert contents.parameters(AUTOENCODER) == learned(model.autoencoder)
     assert contents.parameters(FLOW) == learned(model.flow)
-    assert list(contents.normal_scores) == list(model.normal_scores)
-    lengths = [len(values) for values in model.normal_scores.values()]
-    assert list(contents.normal_scores.values()) == lengths
+    assert list(contents.reference_scores) == list(model.reference_scores)
+    lengths = [len(values) for values in model.reference_scores.values()]
+    assert list(contents.reference_scores.values()) == lengths
 
 
 TENSOR = {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}

@@ -42,7 +42,7 @@ def file(model: PatchPAE, tmp_path: Path) -> Path:
 def test_a_loaded_model_scores_the_same(model: PatchPAE, file: Path) -> None:
     loaded, read = load_patch_pae(file)
     assert torch.equal(loaded.score_map(surface(50)), model.score_map(surface(50)))
-    assert torch.equal(loaded.normal_peaks, model.normal_peaks)
+    assert torch.equal(loaded.reference_peaks, model.reference_peaks)
     assert read.kind == "patch-pae"
     assert isinstance(load_scorer(file)[0], PatchPAE)
 

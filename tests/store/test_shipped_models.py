@@ -64,7 +64,7 @@ def test_digits_are_unusual_clothes() -> None:
 
 def test_shipped_model_restores_with_calibration() -> None:
     model = load("mnist-8")
-    assert model.calibration.fitted
+    assert model.held_out_errors.fitted
     image = load_dataset("mnist-mini").test.images[0] / 255
     observed = torch.zeros(28, 28, dtype=torch.bool)
     observed[:, 14:] = True

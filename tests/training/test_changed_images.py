@@ -195,8 +195,8 @@ def test_of_few_images_enough_are_held_out_for_the_usual_rate() -> None:
     assert held_out_part(DataSettings(held_out=0.5), 297) == 0.5
     for photographs in (330, 500, 1000, 1200):
         training = 0.9 * photographs
-        normal_scores = training * held_out_part(settings, round(training)) / 2
-        assert 1 / (normal_scores + 1) < 0.05
+        reference_scores = training * held_out_part(settings, round(training)) / 2
+        assert 1 / (reference_scores + 1) < 0.05
 
 
 def test_the_split_and_the_finest_rate_are_said(folder: Path) -> None:

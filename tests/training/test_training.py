@@ -13,7 +13,7 @@ from paecli.data import ImageSplit, write_image
 from paecli.data.dataset import make_dataset
 from paecli.model.base_distribution import GaussianMixture
 from paecli.model.flow import LatentFlow
-from paecli.model.normal_reference import NormalReference
+from paecli.model.reference_images import ReferenceImages
 from paecli.outliers.scores import FAST_SCORES
 from paecli.report.plots import training_curves
 from paecli.store.checkpoint import save_pae
@@ -87,14 +87,14 @@ def test_measuring_again_restores_what_an_older_file_lacks(
     train_flow(small_run.flow, run_dir=trained_run, device="cpu")
     trained, header = load_with_header(trained_run)
     old = copy.deepcopy(trained)
-    old.normal_reference, old.normal_scores = NormalReference(old.latent_size), {}
+    old.reference_images, old.reference_scores = ReferenceImages(old.latent_size), {}
     save_pae(trained_run / MODEL_FILE, old, header)
     measure_again(trained_run)
     again, header_again = load_with_header(trained_run)
     assert header_again == header
-    assert set(again.normal_scores) == set(FAST_SCORES)
-    for name, values in trained.normal_scores.items():
-        torch.testing.assert_close(again.normal_scores[name], values)
+    assert set(again.reference_scores) == set(FAST_SCORES)
+    for name, values in trained.reference_scores.items():
+        torch.testing.assert_close(again.reference_scores[name], values)
 
 
 def test_both_stages_write_a_run_that_loads(small_run: RunSettings, trained_run: Path) -> None:
@@ -106,7 +106,7 @@ def test_both_stages_write_a_run_that_loads(small_run: RunSettings, trained_run:
     assert {"held_out_mse", "test_mse", "held_out_nll", "test_nll"} <= report.metrics.keys()
     assert torch.isfinite(model.log_prob(torch.rand(3, 1, 28, 28))).all()
     assert model.sigma.shape == (1, 28, 28)
-    assert model.normal_scores
+    assert model.reference_scores
     assert not state_file(trained_run, "flow").exists()
 
 
@@ -199,8 +199,8 @@ def test_flow_vae_leaves_a_whole_model(small_run: RunSettings, tmp_path: Path) -
     model, header = load_with_header(tmp_path)
     assert header.kind == "pae"
     assert {"held_out_mse", "test_mse", "held_out_nll", "test_nll"} == report.metrics.keys()
-    assert model.normal_scores
-    assert model.calibration.fitted
+    assert model.reference_scores
+    assert model.held_out_errors.fitted
     z = torch.randn(50, 4)
     normal = torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(1)
     # the flow has moved away from N(0, I)
@@ -267,7 +267,7 @@ def test_base_of_gaussians_is_fitted_and_kept(small_run: RunSettings, trained_ru
     assert torch.cdist(base.means, base.means)[0, 1] > 0.1
     draws = model.sample(5, generator=torch.Generator().manual_seed(0))
     assert draws.shape == (5, *model.image_shape)
-    assert set(model.normal_scores) == set(FAST_SCORES)
+    assert set(model.reference_scores) == set(FAST_SCORES)
     restoration = model.restore(draws[0], mask=torch.ones(28, 28).triu(), starts=4)
     assert restoration.mean.isfinite().all()
 

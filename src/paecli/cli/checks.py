@@ -10,7 +10,7 @@ from pathlib import Path
 
 from paecli.data.images.listing import find_images
 from paecli.data.images.opening import open_image, oriented_size
-from paecli.data.sets.places import require_dataset
+from paecli.data.sets.locations import require_dataset
 from paecli.model.requirements import require_flow
 from paecli.restoration.masks.shapes import parse_mask
 from paecli.store.contents import ModelContents, read_contents

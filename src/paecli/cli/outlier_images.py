@@ -97,9 +97,9 @@ def print_flags(result: FlagReport) -> None:
         say(f"Skipped: {message}")
     total = len(result.images)
     meaning = (
-        f"if all were normal, about {result.fpr * total:.3g} would be"
+        f"if all were in-distribution, about {result.fpr * total:.3g} would be"
         if result.fdr is None
-        else f"on average at most {result.fdr:.3g} of the flagged are normal"
+        else f"on average at most {result.fdr:.3g} of the flagged are in-distribution"
     )
     say(f"{result.flagged:,} of {total:,} images flagged; {meaning}.")
 
@@ -135,7 +135,7 @@ def flag_fields(result: FlagReport) -> dict[str, Any]:
         "score": result.score,
         "fpr": result.fpr if result.fdr is None else None,
         "fdr": result.fdr,
-        "normal_images": result.normal_count,
+        "normal_images": result.reference_count,
         "seconds": round(result.seconds, 3),
     }
 

@@ -45,8 +45,8 @@ def compare(
 
 def print_comparison(comparison: SetComparison) -> None:
     """Prints the table of sets and scores."""
-    normal = comparison.normal.name
-    title = f"Against {comparison.normal_count:,} test images of {normal} (± 95 % bootstrap)"
+    reference = comparison.reference.name
+    title = f"Against {comparison.reference_count:,} test images of {reference} (± 95 % bootstrap)"
     print_table(title, COMPARISON_COLUMNS, comparison_rows(comparison.results))
 
 
@@ -54,9 +54,9 @@ def comparison_fields(comparison: SetComparison) -> dict[str, Any]:
     """Returns the JSON object of `pae ood --against`."""
     return {
         "in_distribution": {
-            "dataset": comparison.normal.name,
-            "images": comparison.normal_count,
-            "substitute_for": comparison.normal.substitute_for or None,
+            "dataset": comparison.reference.name,
+            "images": comparison.reference_count,
+            "substitute_for": comparison.reference.substitute_for or None,
         },
         "results": [_result_fields(result) for result in comparison.results],
         "seconds": round(comparison.seconds, 3),
@@ -64,16 +64,16 @@ def comparison_fields(comparison: SetComparison) -> dict[str, Any]:
 
 
 def _result_fields(result: SetResult) -> dict[str, Any]:
-    separation = result.separation
+    metrics = result.metrics
     return {
         "dataset": result.dataset,
         "substitute_for": result.substitute_for or None,
         "score": result.score,
         "images": result.images,
-        "auroc": separation.auroc,
-        "auroc_ci": separation.auroc_ci,
-        "aupr": separation.aupr,
-        "aupr_ci": separation.aupr_ci,
-        "fpr95": separation.fpr95,
-        "fpr95_ci": separation.fpr95_ci,
+        "auroc": metrics.auroc,
+        "auroc_ci": metrics.auroc_ci,
+        "aupr": metrics.aupr,
+        "aupr_ci": metrics.aupr_ci,
+        "fpr95": metrics.fpr95,
+        "fpr95_ci": metrics.fpr95_ci,
     }

@@ -15,8 +15,8 @@ def is_named(dataset: str) -> bool:
 
 def find_folder(name: str, data_dir: Path | None) -> Path | None:
     """Returns the folder that a user means: as it is called, else in `data_dir`, else None."""
-    places = [Path(name)] if data_dir is None else [Path(name), data_dir / name]
-    return next((place for place in places if place.is_dir()), None)
+    candidates = [Path(name)] if data_dir is None else [Path(name), data_dir / name]
+    return next((candidate for candidate in candidates if candidate.is_dir()), None)
 
 
 def absolute_name(dataset: str, data_dir: Path | None) -> str:

@@ -11,8 +11,8 @@ from paecli.data.folder import load_folder
 from paecli.data.images.pixels import resize, set_channels, to_bytes
 from paecli.data.sets.archives import unpack_archives
 from paecli.data.sets.downloads import download_dataset
+from paecli.data.sets.locations import DATA_VARIABLE, find_location, require_dataset, search_folders
 from paecli.data.sets.named_sets import BUNDLED, NAMED_SETS
-from paecli.data.sets.places import DATA_VARIABLE, find_place, require_dataset, search_folders
 from paecli.data.sets.readers import Splits, load_bundled, read_named
 from paecli.data.splitting import SplitRule
 from paecli.system.errors import DataError
@@ -75,7 +75,7 @@ def load_dataset(
 
 def _find_or_download(name: str, data_dir: Path | None, download: bool, progress: Progress) -> Path:
     named = NAMED_SETS[name]
-    place = find_place(named, data_dir)
+    place = find_location(named, data_dir)
     if place:
         return place
     if not unpack_archives(named, data_dir, progress):
@@ -85,7 +85,7 @@ def _find_or_download(name: str, data_dir: Path | None, download: bool, progress
             download_dataset(name, anew=False, progress=progress)
         except DataError as error:
             raise _not_found(name, data_dir, str(error)) from error
-    place = find_place(named, data_dir)
+    place = find_location(named, data_dir)
     if place is None:
         raise _not_found(name, data_dir, "the archive lacks its files")
     return place

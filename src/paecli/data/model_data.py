@@ -13,7 +13,7 @@ from paecli.data.datasets import load_dataset
 from paecli.data.images.pixels import resize, set_channels, to_bytes
 from paecli.data.moved_folders import load_moved
 from paecli.data.splitting import content_keys, hold_out
-from paecli.data.stand_in import load_or_stand_in
+from paecli.data.substitute import load_or_substitute
 from paecli.model.origin import Origin
 from paecli.system.errors import DataError
 from paecli.system.progress import NullProgress, Progress
@@ -96,7 +96,7 @@ def _load(
     if dataset is not None:
         return load(dataset), None
     if is_named(origin.training_set):
-        return load_or_stand_in(origin.training_set, **options)
+        return load_or_substitute(origin.training_set, **options)
     folder = origin.training_set
     return load_moved(folder, data_dir, content_hash=origin.content_hash, load=load), None
 

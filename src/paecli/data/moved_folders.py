@@ -31,18 +31,18 @@ def load_moved(
         DataError: there is none.
     """
     before = Path(folder)
-    places = [before] if data_dir is None else [data_dir / before.name, before, data_dir]
+    candidates = [before] if data_dir is None else [data_dir / before.name, before, data_dir]
     changed: list[ImageDataset] = []
     problems: list[DataError] = []
-    for place in (place for place in dict.fromkeys(places) if place.is_dir()):
+    for candidate in (candidate for candidate in dict.fromkeys(candidates) if candidate.is_dir()):
         try:
-            data = load(str(place))
+            data = load(str(candidate))
         except DataError as error:
             problems.append(error)
             continue
         if data.content_hash == content_hash:
             return data
-        if place.name == before.name:
+        if candidate.name == before.name:
             changed.append(data)
     if changed:
         return changed[0]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from paecli.data.sets.locations import find_location
 from paecli.data.sets.named_sets import BUNDLED, NAMED_SETS
-from paecli.data.sets.places import find_place
 from paecli.diagnosis.compute import find_compute
 from paecli.store.cache import cache_size
 from paecli.store.registry import ask_registry
@@ -111,6 +111,6 @@ def _ask_registry(registry: str | None) -> RegistryState:
 
 
 def _find_datasets(data_dir: Path | None) -> dict[str, str]:
-    places = {name: find_place(named, data_dir) for name, named in NAMED_SETS.items()}
+    places = {name: find_location(named, data_dir) for name, named in NAMED_SETS.items()}
     found = {name: str(place) for name, place in places.items() if place is not None}
     return found | dict.fromkeys(BUNDLED, "bundled")

@@ -10,7 +10,7 @@ from paecli.data import ImageDataset
 from paecli.data.model_data import ModelData, load_for_model
 from paecli.evaluation.features.network import FeatureNetwork, to_8_bit
 from paecli.evaluation.features.opening import FeatureName, open_feature_network
-from paecli.evaluation.flow_fit import base_normality, two_sample_test
+from paecli.evaluation.flow_fit import measure_base_fit, two_sample_test
 from paecli.evaluation.memorisation import Memorisation, memorisation
 from paecli.evaluation.reconstruction import mean_with_interval, reconstruction_quality
 from paecli.evaluation.result import Evaluation, Examples, FlowQuality
@@ -133,7 +133,7 @@ def _flow_quality(flow: LatentFlow, z: Tensor, *, seed: int) -> FlowQuality:
         nll=nll,
         nll_ci=nll_ci,
         two_sample=two_sample_test(z, samples, seed=seed),
-        base=base_normality(flow.base.standardise(u, _generator(seed))),
+        base_fit=measure_base_fit(flow.base.standardise(u, _generator(seed))),
     )
 
 
@@ -167,7 +167,7 @@ def _sample_quality(
     count = compare.samples
     sets = {
         "reconstructions": to_8_bit(x_hat[:count]),
-        "decoded_normal": to_8_bit(model.decode(_normal(model, count, seed))),
+        "decoded_gaussian": to_8_bit(model.decode(_gaussian(model, count, seed))),
         "train": data.train.images[:count],
     }
     if model.flow is not None:
@@ -191,7 +191,7 @@ def _examples(model: Model, x: Tensor, x_hat: Tensor, z: Tensor, *, seed: int) -
     return Examples(
         originals=x[:EXAMPLES],
         reconstructions=x_hat[:EXAMPLES],
-        decoded_normal=model.decode(_normal(model, EXAMPLES, seed)),
+        decoded_gaussian=model.decode(_gaussian(model, EXAMPLES, seed)),
         samples=model.sample(EXAMPLES, generator=_generator(seed)) if has_flow else None,
         lines=_lines(model, z) if has_flow else None,
     )
@@ -207,7 +207,7 @@ def _lines(model: Model, z: Tensor) -> Tensor:
     return images.view(*points.shape[:2], *images.shape[1:])
 
 
-def _normal(model: Model, count: int, seed: int) -> Tensor:
+def _gaussian(model: Model, count: int, seed: int) -> Tensor:
     return torch.randn(count, model.latent_size, generator=_generator(seed)).to(model.sigma)
 
 

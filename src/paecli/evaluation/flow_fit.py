@@ -36,7 +36,7 @@ class TwoSampleTest:
 
 
 @dataclass(frozen=True)
-class BaseNormality:
+class BaseFit:
     """How close base vectors of real images are to N(0, I); dimensions are worst cases.
 
     Attributes:
@@ -94,18 +94,18 @@ def two_sample_test(real: Tensor, generated: Tensor, *, seed: int = 0) -> TwoSam
     )
 
 
-def base_normality(u: Tensor) -> BaseNormality:
-    """Checks base vectors `(n, d)`, n at least 8, against the standard normal."""
+def measure_base_fit(u: Tensor) -> BaseFit:
+    """Checks base vectors `(n, d)`, n at least 8, against the standard Gaussian."""
     # latents that never vary have neither skewness nor correlation: NaN, and no need to warn
     with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
-        return _base_normality(u.double().cpu().numpy())
+        return _base_fit(u.double().cpu().numpy())
 
 
-def _base_normality(values: NDArray[np.float64]) -> BaseNormality:
+def _base_fit(values: NDArray[np.float64]) -> BaseFit:
     tests = [stats.kstest(column, "norm") for column in values.T]
     radius = (values**2).sum(1)
     size = values.shape[1]
-    return BaseNormality(
+    return BaseFit(
         largest_mean=float(abs(values.mean(0)).max()),
         smallest_std=float(values.std(0).min()),
         largest_std=float(values.std(0).max()),

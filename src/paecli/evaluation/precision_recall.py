@@ -16,7 +16,7 @@ ROWS = 1000  # distances are computed in strips of so many rows
 
 
 @dataclass(frozen=True)
-class Coverage:
+class PrecisionRecall:
     """How two feature sets overlap; every value with a 95 % interval.
 
     Attributes:
@@ -36,7 +36,9 @@ class Coverage:
     coverage_ci: tuple[float, float]
 
 
-def measure_coverage(real: Tensor, generated: Tensor, *, neighbours: int = NEIGHBOURS) -> Coverage:
+def measure_precision_recall(
+    real: Tensor, generated: Tensor, *, neighbours: int = NEIGHBOURS
+) -> PrecisionRecall:
     """Compares real features `(n, d)` with generated ones `(m, d)`.
 
     The balls reach from each vector to its k-th nearest neighbour in its own set.
@@ -62,7 +64,7 @@ def measure_coverage(real: Tensor, generated: Tensor, *, neighbours: int = NEIGH
     recall, recall_ci = mean_with_interval(torch.cat(recalled).double())
     density, density_ci = mean_with_interval(balls_around / neighbours)
     covered, covered_ci = mean_with_interval(torch.cat(ball_hit).double())
-    return Coverage(
+    return PrecisionRecall(
         precision, precision_ci, recall, recall_ci, density, density_ci, covered, covered_ci
     )
 

@@ -5,11 +5,13 @@ from typing import Any
 
 from torch import Tensor
 
-from paecli.evaluation.flow_fit import BaseNormality, TwoSampleTest
+from paecli.evaluation.flow_fit import BaseFit, TwoSampleTest
 from paecli.evaluation.memorisation import Memorisation
 from paecli.evaluation.reconstruction import ReconstructionQuality
 from paecli.evaluation.sample_quality import SampleQuality
 from paecli.evaluation.smoothness import Interpolation
+
+WRITTEN_NAMES = {"base_fit": "base", "decoded_gaussian": "decoded_normal"}
 
 
 @dataclass(frozen=True)
@@ -20,13 +22,13 @@ class FlowQuality:
         nll: mean negative log density, nats per image.
         nll_ci: 95 % interval of `nll` from the spread between images.
         two_sample: can a classifier tell the flow's samples from encoded test images?
-        base: do base vectors of test images follow the base, once standardised?
+        base_fit: do base vectors of test images follow the base, once standardised?
     """
 
     nll: float
     nll_ci: tuple[float, float]
     two_sample: TwoSampleTest
-    base: BaseNormality
+    base_fit: BaseFit
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,14 +38,14 @@ class Examples:
     Attributes:
         originals: test images.
         reconstructions: what the model makes of them.
-        decoded_normal: decoded N(0, I) latents.
+        decoded_gaussian: decoded N(0, I) latents.
         samples: samples of the model.
         lines: interpolations `(lines, steps + 1, c, h, w)`.
     """
 
     originals: Tensor
     reconstructions: Tensor
-    decoded_normal: Tensor
+    decoded_gaussian: Tensor
     samples: Tensor | None
     lines: Tensor | None
 
@@ -95,5 +97,15 @@ class Evaluation:
             for name, distances in named.items():
                 if distances is not None:
                     plain[name] = {"features": quality.features, **asdict(distances)}
-            plain["coverage"] = {name: asdict(value) for name, value in quality.coverage.items()}
-        return plain
+            plain["coverage"] = {
+                name: asdict(value) for name, value in quality.precision_recall.items()
+            }
+        return _as_written(plain)
+
+
+def _as_written(plain: dict[str, Any]) -> dict[str, Any]:
+    """Gives names the form they have in the JSON output, which is contract."""
+    return {
+        WRITTEN_NAMES.get(name, name): _as_written(value) if isinstance(value, dict) else value
+        for name, value in plain.items()
+    }

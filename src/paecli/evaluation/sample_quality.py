@@ -1,4 +1,4 @@
-"""How close generated images are to real ones: Frechet and kernel distance, coverage."""
+"""How close generated images are to real ones: FID, KID, precision and recall."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from paecli.evaluation.features.cache import cached_features
 from paecli.evaluation.features.network import FeatureNetwork
 from paecli.evaluation.fid import frechet_distance, frechet_standard_error, gaussian_statistics
 from paecli.evaluation.kid import kernel_distance
-from paecli.evaluation.precision_recall import Coverage, measure_coverage
+from paecli.evaluation.precision_recall import PrecisionRecall, measure_precision_recall
 from paecli.system.errors import UsageError
 from paecli.system.progress import NullProgress, Progress
 
@@ -29,7 +29,7 @@ class Distances:
     Attributes:
         samples: to the model's samples; None without a flow.
         reconstructions: to reconstructions of the reference images: what the decoder costs.
-        decoded_normal: to decoded N(0, I) latents, as if no flow had been trained.
+        decoded_gaussian: to decoded N(0, I) latents, as if no flow had been trained.
         train: to training images: what a perfect model would get.
         intervals: 95 % interval of each of them.
         protocol: everything that must be equal for two figures to be comparable.
@@ -37,7 +37,7 @@ class Distances:
 
     samples: float | None
     reconstructions: float
-    decoded_normal: float
+    decoded_gaussian: float
     train: float
     intervals: dict[str, Interval]
     protocol: str
@@ -51,13 +51,13 @@ class SampleQuality:
         features: name of the feature network.
         frechet: squared Frechet distances (FID), or None when not asked for.
         kernel: kernel distances (KID), or None when not asked for.
-        coverage: precision, recall, density and coverage of each set.
+        precision_recall: precision, recall, density and coverage of each set.
     """
 
     features: str
     frechet: Distances | None
     kernel: Distances | None
-    coverage: dict[str, Coverage]
+    precision_recall: dict[str, PrecisionRecall]
 
 
 def sample_quality(
@@ -76,7 +76,7 @@ def sample_quality(
 
     Args:
         reference: `(n, c, h, w)` uint8.
-        sets: `reconstructions`, `decoded_normal`, `train` and perhaps `samples`, each uint8.
+        sets: `reconstructions`, `decoded_gaussian`, `train` and perhaps `samples`, each uint8.
         network: what computes the features.
         dataset: what the reference images are, for the protocol line.
         frechet: whether to compute Frechet distances.
@@ -104,8 +104,8 @@ def sample_quality(
         features=network.name,
         frechet=_frechet(real, features, protocol, seed, progress) if frechet else None,
         kernel=_kernel(real, features, protocol, seed) if kernel else None,
-        coverage={
-            name: measure_coverage(real, values)
+        precision_recall={
+            name: measure_precision_recall(real, values)
             for name, values in features.items()
             if name != "train"
         },
@@ -155,7 +155,7 @@ def _distances(
     return Distances(
         samples=values.get("samples"),
         reconstructions=values["reconstructions"],
-        decoded_normal=values["decoded_normal"],
+        decoded_gaussian=values["decoded_gaussian"],
         train=values["train"],
         intervals=intervals,
         protocol=protocol,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from paecli.model.identities import identities
 
-FAR = 4.0  # what a ball needs beyond sqrt(k) to hold nearly all of a standard normal
+FAR = 4.0  # what a ball needs beyond sqrt(k) to hold nearly all of a standard Gaussian
 
 
 class Base(Protocol):
@@ -28,7 +28,7 @@ class Base(Protocol):
         """Returns the log density of `(b, k)` vectors: `(b,)` in nats; differentiable."""
         ...
 
-    def score(self, u: Tensor) -> Tensor:
+    def gradient(self, u: Tensor) -> Tensor:
         """Returns the gradient of `log_prob` at `(b, k)` vectors: the same shape."""
         ...
 
@@ -47,7 +47,7 @@ class Base(Protocol):
         ...
 
 
-class StandardNormal(nn.Module):
+class StandardGaussian(nn.Module):
     """N(0, I)."""
 
     def __init__(self, size: int) -> None:
@@ -62,10 +62,10 @@ class StandardNormal(nn.Module):
 
     def log_prob(self, u: Tensor) -> Tensor:
         """As `Base.log_prob`."""
-        return standard_normal_log_prob(u)
+        return standard_gaussian_log_prob(u)
 
-    def score(self, u: Tensor) -> Tensor:
-        """As `Base.score`."""
+    def gradient(self, u: Tensor) -> Tensor:
+        """As `Base.gradient`."""
         return -u
 
     def precision(self, u: Tensor) -> Tensor:
@@ -126,8 +126,8 @@ class GaussianMixture(nn.Module):
         """As `Base.log_prob`."""
         return self._log_joint(self._standard(u)).logsumexp(0)
 
-    def score(self, u: Tensor) -> Tensor:
-        """As `Base.score`."""
+    def gradient(self, u: Tensor) -> Tensor:
+        """As `Base.gradient`."""
         standard = self._standard(u)
         shares = self._log_joint(standard).softmax(0)
         return -torch.einsum("jb,jbl,jkl->bk", shares, standard, self.factors.to(u))
@@ -171,14 +171,14 @@ class GaussianMixture(nn.Module):
         """Returns each Gaussian's share of the log density: `(m, b)`."""
         volumes = self.factors.diagonal(dim1=1, dim2=2).log().sum(1)
         level = (self.log_weights + volumes).to(standard)
-        return level.unsqueeze(1) + standard_normal_log_prob(standard)
+        return level.unsqueeze(1) + standard_gaussian_log_prob(standard)
 
 
-def build_base(components: int, size: int) -> StandardNormal | GaussianMixture:
+def build_base(components: int, size: int) -> StandardGaussian | GaussianMixture:
     """Returns N(0, I) for 0 components, else a mixture that is not fitted yet."""
-    return GaussianMixture(components, size) if components else StandardNormal(size)
+    return GaussianMixture(components, size) if components else StandardGaussian(size)
 
 
-def standard_normal_log_prob(u: Tensor) -> Tensor:
+def standard_gaussian_log_prob(u: Tensor) -> Tensor:
     """Returns `log N(u; 0, I)` of `(..., k)` vectors: `(...)` in nats."""
     return -0.5 * (u.square().sum(-1) + u.shape[-1] * log(2 * pi))

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from paecli.model.autoencoder import Autoencoder
-from paecli.model.calibration import Calibration, fit_calibration, fitting_part
 from paecli.model.flow import LatentFlow
-from paecli.model.normal_reference import NormalReference
+from paecli.model.held_out_errors import HeldOutErrors, fit_held_out_errors, fitting_part
 from paecli.model.origin import TrainingKeys
-from paecli.model.requirements import require_flow, require_normal_scores
+from paecli.model.reference_images import ReferenceImages
+from paecli.model.requirements import require_flow, require_reference_scores
 from paecli.system.errors import UsageError
 from paecli.system.threads import fitting
 
@@ -31,25 +31,26 @@ class Model(nn.Module):
         flow: stage 2, or None when only stage 1 is trained.
         sigma: `(channels, height, width)` standard deviation of a pixel about its
             reconstruction, measured on held-out images.
-        calibration: what restorations know of the model's errors; empty until `calibrate`.
-        normal_reference: training images that others are compared with.
+        held_out_errors: what restorations know of the model's errors; empty until
+            `measure_errors`.
+        reference_images: training images that others are compared with.
         trained_on: which images it was trained on, so that it never calls them unseen.
-        normal_scores: for each score, its values on held-out images, `(n,)` ascending;
+        reference_scores: for each score, its values on held-out images, `(n,)` ascending;
             what p-values are measured against.
     """
 
     sigma: Tensor
 
     def __init__(self, autoencoder: Autoencoder, flow: LatentFlow | None = None) -> None:
-        """Joins the two stages; `sigma` and `normal_scores` are set after training."""
+        """Joins the two stages; `sigma` and `reference_scores` are set after training."""
         super().__init__()
         self.autoencoder = autoencoder
         self.flow = flow
         self.register_buffer("sigma", torch.ones(autoencoder.image_shape))
-        self.calibration = Calibration()
-        self.normal_reference = NormalReference(autoencoder.latent_size)
+        self.held_out_errors = HeldOutErrors()
+        self.reference_images = ReferenceImages(autoencoder.latent_size)
         self.trained_on = TrainingKeys()
-        self.normal_scores: dict[str, Tensor] = {}
+        self.reference_scores: dict[str, Tensor] = {}
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -141,14 +142,14 @@ class Model(nn.Module):
         ]
         return torch.cat(parts) if parts else self.sigma.new_zeros(0)
 
-    def require_normal_scores(self, score: str) -> Tensor:
-        """Returns how normal images score, `(n,)` ascending.
+    def require_reference_scores(self, score: str) -> Tensor:
+        """Returns how reference images score, `(n,)` ascending.
 
         Raises:
-            CheckpointError: this score was not measured on normal images.
+            CheckpointError: this score was not measured on reference images.
         """
-        require_normal_scores(score, self.normal_scores)
-        return self.normal_scores[score]
+        require_reference_scores(score, self.reference_scores)
+        return self.reference_scores[score]
 
     @torch.no_grad()
     def fit_sigma(self, held_out: Tensor) -> None:
@@ -168,8 +169,8 @@ class Model(nn.Module):
         self.sigma.copy_((total / max(len(part), 1)).sqrt().clamp_min(SMALLEST_SIGMA))
 
     @torch.no_grad()
-    def calibrate(self, held_out: Tensor) -> None:
-        """Measures the errors that restorations must allow for; see `paecli.model.calibration`.
+    def measure_errors(self, held_out: Tensor) -> None:
+        """Measures the errors that restorations must allow for; see `paecli.model.held_out_errors`.
 
         Args:
             held_out: `(n, c, h, w)`, uint8 or float in [0, 1], which no stage was trained on.
@@ -177,4 +178,4 @@ class Model(nn.Module):
         x = self.as_images(held_out)
         z = self.encode(x)
         u, _ = self.require_flow().to_base(z)
-        fit_calibration(self.calibration, u=u, images=x, decoded=self.decode(z))
+        fit_held_out_errors(self.held_out_errors, u=u, images=x, decoded=self.decode(z))

@@ -45,31 +45,31 @@ def require_scores(names: Sequence[str]) -> None:
             raise UsageError(f"no score {name!r}; choose one of {', '.join(SCORE_NAMES)}")
 
 
-def require_normal_scores(score: str, measured: Collection[str]) -> None:
-    """Refuses a score that was not measured on normal images.
+def require_reference_scores(score: str, measured: Collection[str]) -> None:
+    """Refuses a score that was not measured on reference images.
 
     Raises:
         CheckpointError: it is not among those that were.
     """
     if score not in measured:
         raise CheckpointError(
-            f"this model has no normal scores of {score!r} for p-values, it has: "
+            f"this model has no reference scores of {score!r} for p-values, it has: "
             f"{', '.join(measured) or 'none'}; "
             "`pae train-flow RUN_FOLDER --measure-only` stores those of all fast scores"
         )
 
 
-def require_rate(rate: float, normal_count: int) -> None:
-    """Refuses a rate of false alarms that so few normal scores cannot tell.
+def require_rate(rate: float, reference_count: int) -> None:
+    """Refuses a rate of false alarms that so few reference scores cannot tell.
 
     Raises:
         UsageError: it is below the smallest p-value, or NaN.
     """
-    smallest = 1 / (normal_count + 1)
+    smallest = 1 / (reference_count + 1)
     if not rate >= smallest:  # NaN, too
         raise UsageError(
-            f"a rate of {rate:g} is finer than the model's {normal_count} normal scores can tell; "
-            f"use at least {smallest:.2g}"
+            f"a rate of {rate:g} is finer than the model's {reference_count} reference scores can "
+            f"tell; use at least {smallest:.2g}"
         )
 
 

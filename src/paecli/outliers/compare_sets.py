@@ -12,10 +12,10 @@ from paecli.model.model import Model
 from paecli.outliers.comparison_sets import (
     ComparisonSet,
     default_sets,
-    normal_set,
     outlier_sets,
+    reference_set,
 )
-from paecli.outliers.detection_metrics import Separation, separate
+from paecli.outliers.detection_metrics import DetectionMetrics, measure_detection
 from paecli.outliers.scores import measure_scores
 from paecli.store.header import Header
 from paecli.store.runs import origin_of
@@ -27,18 +27,18 @@ class SetResult:
     """One data set under one score.
 
     Attributes:
-        dataset: what the user asked for, or the sample that stands in for it.
+        dataset: what the user asked for, or the sample taken in its place.
         substitute_for: the full data set in whose place a bundled sample stands, or empty.
         score: name of the score.
         images: how many outliers.
-        separation: how well they are told from the normal images.
+        metrics: how well they are told from the reference images.
     """
 
     dataset: str
     substitute_for: str
     score: str
     images: int
-    separation: Separation
+    metrics: DetectionMetrics
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,17 +46,17 @@ class SetComparison:
     """What `compare_sets` found.
 
     Attributes:
-        normal: the model's own test images.
-        normal_count: how many of them were scored.
+        reference: the model's own test images.
+        reference_count: how many of them were scored.
         outliers: the sets compared with it.
         results: one a set and score.
-        scores: by set, the normal one first, then by score, `(n,)` values, higher = more unusual.
+        scores: by set, the reference one first, then by score, `(n,)` values, higher = more unusual.
             A set is called as in `results`; of sets of one name the later ones are numbered.
         seconds: how long it took.
     """
 
-    normal: ComparisonSet
-    normal_count: int
+    reference: ComparisonSet
+    reference_count: int
     outliers: tuple[ComparisonSet, ...]
     results: tuple[SetResult, ...]
     scores: Mapping[str, Mapping[str, Tensor]]
@@ -92,10 +92,10 @@ def compare_sets(
         UsageError: no such set or score.
     """
     start = time.perf_counter()
-    normal = normal_set(origin_of(model, header), data_dir=data_dir, progress=progress)
+    reference = reference_set(origin_of(model, header), data_dir=data_dir, progress=progress)
     names = against or default_sets(header.training_set)
-    outliers = outlier_sets(names, normal, data_dir=data_dir, seed=seed, progress=progress)
-    compared = (normal, *outliers)
+    outliers = outlier_sets(names, reference, data_dir=data_dir, seed=seed, progress=progress)
+    compared = (reference, *outliers)
     # in order, not by name: a folder may be called like the one that the model was trained on
     measured = [
         measure_scores(
@@ -113,9 +113,9 @@ def compare_sets(
         for score in scores
     )
     seconds = time.perf_counter() - start
-    images = len(normal.images[:limit])
+    images = len(reference.images[:limit])
     by_name = dict(zip(_distinct([each.name for each in compared]), measured, strict=True))
-    return SetComparison(normal, images, tuple(outliers), results, by_name, seconds)
+    return SetComparison(reference, images, tuple(outliers), results, by_name, seconds)
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
@@ -128,7 +128,7 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 
 def _result(
-    each: ComparisonSet, score: str, normal: Tensor, outliers: Tensor, seed: int
+    each: ComparisonSet, score: str, reference: Tensor, outliers: Tensor, seed: int
 ) -> SetResult:
-    separation = separate(normal.double().numpy(), outliers.double().numpy(), seed=seed)
-    return SetResult(each.name, each.substitute_for, score, len(outliers), separation)
+    metrics = measure_detection(reference.double().numpy(), outliers.double().numpy(), seed=seed)
+    return SetResult(each.name, each.substitute_for, score, len(outliers), metrics)

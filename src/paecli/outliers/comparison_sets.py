@@ -11,9 +11,9 @@ from paecli.data.images.files import read_images
 from paecli.data.images.listing import find_images
 from paecli.data.images.pixels import to_bytes
 from paecli.data.model_data import Shape, fit_images, load_for_model, square_side
+from paecli.data.sets.locations import require_comparison
 from paecli.data.sets.named_sets import BUNDLED, NAMED_SETS
-from paecli.data.sets.places import require_comparison
-from paecli.data.stand_in import load_or_stand_in
+from paecli.data.substitute import load_or_substitute
 from paecli.data.transforms import TRANSFORMS, transform_images
 from paecli.model.origin import Origin
 from paecli.system.progress import NullProgress, Progress
@@ -41,7 +41,7 @@ def default_sets(dataset: str) -> list[str]:
     return [*others, "hflip", "vflip", "noise", "constant", "invert"]
 
 
-def normal_set(
+def reference_set(
     origin: Origin, *, data_dir: Path | None, progress: Progress = NullProgress()
 ) -> ComparisonSet:
     """Returns test images of the data set that the model was trained on, none of those it saw.
@@ -56,18 +56,18 @@ def normal_set(
 
 def outlier_sets(
     names: Sequence[str],
-    normal: ComparisonSet,
+    reference: ComparisonSet,
     *,
     data_dir: Path | None,
     seed: int = 0,
     progress: Progress = NullProgress(),
 ) -> list[ComparisonSet]:
-    """Loads the sets to tell from the normal one.
+    """Loads the sets to tell from the reference one.
 
     Args:
-        names: transforms of the normal set, names of data sets (their test images) or folders
+        names: transforms of the reference set, names of data sets (their test images) or folders
             (all their images).
-        normal: the model's own test set.
+        reference: the model's own test set.
         data_dir: where to look for data sets first.
         seed: of the transforms `noise` and `constant`.
         progress: told of downloads and files.
@@ -77,17 +77,17 @@ def outlier_sets(
         DataError: a set cannot be read.
     """
     return [
-        ComparisonSet(name, transform_images(name, normal.images, seed))
+        ComparisonSet(name, transform_images(name, reference.images, seed))
         if name in TRANSFORMS
-        else _other_set(name, normal, data_dir=data_dir, progress=progress)
+        else _other_set(name, reference, data_dir=data_dir, progress=progress)
         for name in dict.fromkeys(names)
     ]
 
 
 def _other_set(
-    name: str, normal: ComparisonSet, *, data_dir: Path | None, progress: Progress
+    name: str, reference: ComparisonSet, *, data_dir: Path | None, progress: Progress
 ) -> ComparisonSet:
-    channels, height, width = normal.images.shape[1:]
+    channels, height, width = reference.images.shape[1:]
     shape = (channels, height, width)
     if name in NAMED_SETS or name in BUNDLED:
         return _named_set(name, image_shape=shape, data_dir=data_dir, progress=progress)
@@ -102,7 +102,7 @@ def _other_set(
 def _named_set(
     name: str, *, image_shape: Shape, data_dir: Path | None, progress: Progress
 ) -> ComparisonSet:
-    dataset, substitute_for = load_or_stand_in(
+    dataset, substitute_for = load_or_substitute(
         name,
         data_dir=data_dir,
         image_size=square_side(image_shape),

@@ -8,27 +8,27 @@ import torch
 from torch import Tensor
 
 
-def p_values(scores: Tensor, normal: Tensor) -> Tensor:
-    """Returns the share of normal images that are at least as unusual.
+def p_values(scores: Tensor, reference: Tensor) -> Tensor:
+    """Returns the share of reference images that are at least as unusual.
 
-    For a normal image that was not used to make the model, the chance of a p-value of `a` or
-    less is at most `a`, whatever the score is and however it is distributed.
+    For an in-distribution image that was not used to make the model, the chance of a p-value
+    of `a` or less is at most `a`, whatever the score is and however it is distributed.
 
     Args:
         scores: `(b,)`, higher = more unusual.
-        normal: `(n,)` ascending scores of held-out normal images.
+        reference: `(n,)` ascending scores of held-out reference images.
 
     Returns:
-        `(b,)` float64 in [1 / (n + 1), 1]: (1 + how many of `normal` reach the score) / (n + 1).
+        `(b,)` float64 in [1 / (n + 1), 1]: (1 + how many of `reference` reach the score) / (n + 1).
     """
-    below = torch.searchsorted(normal.contiguous(), scores.contiguous(), side="left")
-    return (1 + len(normal) - below).double() / (len(normal) + 1)
+    below = torch.searchsorted(reference.contiguous(), scores.contiguous(), side="left")
+    return (1 + len(reference) - below).double() / (len(reference) + 1)
 
 
 def benjamini_hochberg(p: Tensor, rate: float) -> Tensor:
-    """Chooses which images to flag so that at most `rate` of the flagged are normal on average.
+    """Chooses which images to flag so that on average at most `rate` of these are mistakes.
 
-    Valid for conformal p-values that share their normal scores (Bates et al., theorem 2).
+    Valid for conformal p-values that share their reference scores (Bates et al., theorem 2).
 
     Args:
         p: `(m,)` p-values.

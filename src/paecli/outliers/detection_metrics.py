@@ -1,4 +1,4 @@
-"""How well a score tells outliers from normal images, with bootstrap intervals."""
+"""How well a score tells outliers from reference images, with bootstrap intervals."""
 
 from dataclasses import dataclass
 
@@ -14,15 +14,15 @@ TRUE_POSITIVE_RATE = 0.95
 
 
 @dataclass(frozen=True, eq=False)
-class Separation:
-    """Outliers against normal images; outliers are the positive class.
+class DetectionMetrics:
+    """Outliers against reference images; outliers are the positive class.
 
     Attributes:
         auroc: area under the receiver operating characteristic: the chance that an outlier
-            scores higher than a normal image.
+            scores higher than a reference image.
         aupr: area under the precision-recall curve (average precision); depends on the ratio
             of the numbers of images.
-        fpr95: share of normal images flagged at the threshold that flags 95 % of the outliers.
+        fpr95: share of reference images flagged at the threshold that flags 95 % of the outliers.
         auroc_ci: central 95 % of bootstrap replicates; likewise the other two.
         curve: false- and true-positive rates of the characteristic.
     """
@@ -36,26 +36,26 @@ class Separation:
     curve: tuple[Array, Array]
 
 
-def separate(
-    normal: Array, outliers: Array, *, replicates: int = 1000, seed: int = 0
-) -> Separation:
+def measure_detection(
+    reference: Array, outliers: Array, *, replicates: int = 1000, seed: int = 0
+) -> DetectionMetrics:
     """Measures how well scores separate two sets of images.
 
     Args:
-        normal: `(n,)` finite scores of normal images, higher = more unusual.
+        reference: `(n,)` finite scores of reference images, higher = more unusual.
         outliers: `(m,)` finite scores of outliers.
         replicates: bootstrap draws; both sets are resampled.
         seed: of the draws.
     """
-    labels = np.concatenate((np.zeros(len(normal)), np.ones(len(outliers))))
-    scores = np.concatenate((normal, outliers))
+    labels = np.concatenate((np.zeros(len(reference)), np.ones(len(outliers))))
+    scores = np.concatenate((reference, outliers))
     # every threshold: points on a straight line are those of tied scores
     false_positive, true_positive, _ = roc_curve(labels, scores, drop_intermediate=False)
     auroc = float(roc_auc_score(labels, scores))
     aupr = float(average_precision_score(labels, scores))
     fpr95 = float(false_positive[_first_enough(true_positive)])
-    intervals = _bootstrap(normal, outliers, replicates, np.random.default_rng(seed))
-    return Separation(
+    intervals = _bootstrap(reference, outliers, replicates, np.random.default_rng(seed))
+    return DetectionMetrics(
         auroc=auroc,
         aupr=aupr,
         fpr95=fpr95,
@@ -77,21 +77,21 @@ def _around(value: float, interval: Interval) -> Interval:
 
 
 def _bootstrap(
-    normal: Array, outliers: Array, replicates: int, random: np.random.Generator
+    reference: Array, outliers: Array, replicates: int, random: np.random.Generator
 ) -> list[Interval]:
     """Returns 95 % intervals of AUROC, average precision and FPR at 95 % TPR.
 
     Resampling images with replacement makes the counts in fixed bins multinomial, so all
     replicates are drawn as counts at once.
     """
-    edges = _bin_edges(np.concatenate((normal, outliers)))
-    false_positive = _resampled_rates(normal, edges, replicates, random)
+    edges = _bin_edges(np.concatenate((reference, outliers)))
+    false_positive = _resampled_rates(reference, edges, replicates, random)
     true_positive = _resampled_rates(outliers, edges, replicates, random)
     gained = np.diff(true_positive, prepend=0.0)
     middle = false_positive - np.diff(false_positive, prepend=0.0) / 2
     auroc = (gained * (1 - middle)).sum(1)
     flagged = true_positive * len(outliers)
-    all_flagged = flagged + false_positive * len(normal)
+    all_flagged = flagged + false_positive * len(reference)
     aupr = (gained * flagged / np.maximum(all_flagged, 1)).sum(1)
     first = _first_enough(true_positive)
     fpr95 = np.take_along_axis(false_positive, first[:, None], axis=1)[:, 0]

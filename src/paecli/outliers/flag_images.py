@@ -23,12 +23,12 @@ SHOWN = 8  # most unusual images to picture
 
 @dataclass(frozen=True)
 class Region:
-    """A connected part of an image whose pixels score higher than those of normal images.
+    """A connected part of an image whose pixels score higher than those of reference images.
 
     Attributes:
         box: left, top, right and bottom in pixels of the image; right and bottom are outside.
         area: pixels.
-        p_value: share of normal images with a region at least as unusual anywhere.
+        p_value: share of reference images with a region at least as unusual anywhere.
     """
 
     box: tuple[int, int, int, int]
@@ -42,7 +42,7 @@ class ScoredImage:
 
     Attributes:
         path: its file.
-        p_value: share of normal images that are at least as unusual, in (0, 1].
+        p_value: share of reference images that are at least as unusual, in (0, 1].
         outlier: whether it is flagged.
         score: the value the p-value is made of, higher = more unusual.
         log_prob: log density of its latent, nats.
@@ -71,7 +71,7 @@ class FlagReport:
         score: name of the score.
         fpr: rate of false positives that was asked for; counts when `fdr` is None.
         fdr: rate of false discoveries that was asked for, or None.
-        normal_count: normal images behind the p-values.
+        reference_count: reference images behind the p-values.
         unusual: the most unusual images, most unusual first.
         unusual_pixels: `(k, c, h, w)` their pixels as the model sees them, in [0, 1].
         unusual_reconstructions: what the model makes of them, the same shape; None for models
@@ -86,7 +86,7 @@ class FlagReport:
     score: str
     fpr: float
     fdr: float | None
-    normal_count: int
+    reference_count: int
     unusual: tuple[ScoredImage, ...]
     unusual_pixels: Tensor
     unusual_reconstructions: Tensor | None
@@ -116,26 +116,26 @@ def flag_images(
     """Tells which images the model finds unusual.
 
     Args:
-        model: a model with normal scores.
+        model: a model with reference scores.
         paths: image files and folders.
         score: name of a score.
-        fpr: share of normal images that may be flagged by mistake.
-        fdr: if given, share of the flagged images that may be normal (Benjamini-Hochberg).
+        fpr: share of in-distribution images that may be flagged by mistake.
+        fdr: if given, share of the flagged images that may be in-distribution (Benjamini-Hochberg).
         progress: told of every image, and what in folders was passed over.
 
     Raises:
         DataError: a path does not exist, or nothing in it can be read.
-        CheckpointError: the model has no normal scores of this kind.
-        UsageError: the rate is smaller than the normal scores can tell.
+        CheckpointError: the model has no reference scores of this kind.
+        UsageError: the rate is smaller than the reference scores can tell.
     """
     start = time.perf_counter()
-    normal = model.require_normal_scores(score)
-    require_rate(fpr if fdr is None else fdr, len(normal))
+    reference = model.require_reference_scores(score)
+    require_rate(fpr if fdr is None else fdr, len(reference))
     found, closed = find_all(paths, progress=progress)
     readable, measured, unreadable = _score_files(
         model, found, (score, "log_prob", "reconstruction_error"), progress
     )
-    p = p_values(measured[score], normal)
+    p = p_values(measured[score], reference)
     flagged = p <= fpr if fdr is None else benjamini_hochberg(p, fdr)
     images = tuple(
         ScoredImage(path, *values)
@@ -159,7 +159,7 @@ def flag_images(
         score=score,
         fpr=fpr,
         fdr=fdr,
-        normal_count=len(normal),
+        reference_count=len(reference),
         unusual=tuple(unusual),
         unusual_pixels=pixels,
         unusual_reconstructions=model.reconstruct(pixels),

@@ -42,8 +42,8 @@ def flag_photographs(
     Args:
         model: with a flow.
         paths: image files and folders.
-        fpr: share of normal images that may be flagged, or have a region, by mistake.
-        fdr: if given, share of the flagged images that may be normal (Benjamini-Hochberg);
+        fpr: share of in-distribution images that may be flagged, or have a region, by mistake.
+        fdr: if given, share of the flagged images that may be in-distribution (Benjamini-Hochberg);
             regions keep to `fpr`.
         show: called with the map of every image.
         leave_out: a folder that is about to be written to.
@@ -51,13 +51,13 @@ def flag_photographs(
 
     Raises:
         DataError: a path does not exist, or nothing in it can be read.
-        UsageError: the rate is smaller than the normal scores can tell.
+        UsageError: the rate is smaller than the reference scores can tell.
     """
     start = time.perf_counter()
-    normal = model.normal_tops
+    reference = model.reference_tops
     for rate in (fpr, fdr):
         if rate is not None:
-            require_rate(rate, len(normal))
+            require_rate(rate, len(reference))
     files, closed = find_all(paths, leave_out=leave_out, progress=progress)
     scored: list[ScoredImage] = []
     unreadable: list[tuple[Path, str]] = []
@@ -74,7 +74,7 @@ def flag_photographs(
             task.advance()
     if not scored:
         raise ImageError(unreadable[0][1])
-    images = _flagged(scored, normal, fpr, fdr)
+    images = _flagged(scored, reference, fpr, fdr)
     unusual = tuple(most_unusual_first(images)[:SHOWN])
     pixels, maps = _thumbnails(model, unusual, fpr)
     return FlagReport(
@@ -83,7 +83,7 @@ def flag_photographs(
         score=TOP,
         fpr=fpr,
         fdr=fdr,
-        normal_count=len(normal),
+        reference_count=len(reference),
         unusual=unusual,
         unusual_pixels=pixels,
         unusual_reconstructions=None,
@@ -110,10 +110,10 @@ def _score(model: PatchPAE, file: Path, rate: float) -> tuple[ImageMap, ScoredIm
 
 
 def _flagged(
-    scored: Sequence[ScoredImage], normal: Tensor, fpr: float, fdr: float | None
+    scored: Sequence[ScoredImage], reference: Tensor, fpr: float, fdr: float | None
 ) -> tuple[ScoredImage, ...]:
     """Fills in p-values and flags, which may depend on all images."""
-    p = p_values(torch.tensor([image.score for image in scored], dtype=normal.dtype), normal)
+    p = p_values(torch.tensor([image.score for image in scored], dtype=reference.dtype), reference)
     outlier = p <= fpr if fdr is None else benjamini_hochberg(p, fdr)
     return tuple(
         replace(image, p_value=chance, outlier=flag)

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from paecli.system.errors import DataError
 
 Map = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+Defects = NDArray[np.bool_]  # True where defective
 
 LARGEST_RATE = 0.3  # of false positives, up to which the overlap is integrated
 STEPS = 300  # of that integral
@@ -43,7 +43,7 @@ class Localisation:
     best_threshold: float
 
 
-def localise(maps: Sequence[Map], masks: Sequence[Mask]) -> Localisation:
+def localise(maps: Sequence[Map], masks: Sequence[Defects]) -> Localisation:
     """Compares score maps with masks; takes some 20 bytes of memory a pixel.
 
     Args:
@@ -71,7 +71,7 @@ def localise(maps: Sequence[Map], masks: Sequence[Mask]) -> Localisation:
     )
 
 
-def _defects(scores: Map, mask: Mask) -> list[Map]:
+def _defects(scores: Map, mask: Defects) -> list[Map]:
     """Returns for each connected region of a mask its scores, ascending."""
     labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
     return [np.sort(scores[labels == number]) for number in range(1, count + 1)]

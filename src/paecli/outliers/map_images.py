@@ -1,4 +1,4 @@
-"""Score maps of images, their regions, and what maps of normal images are like."""
+"""Score maps of images, their regions, and what maps of reference images are like."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ class MapScorer(Protocol):
     """What scores the pixels of an image."""
 
     @property
-    def normal_peaks(self) -> Tensor:
-        """`(n,)` ascending highest scores of held-out normal images."""
+    def reference_peaks(self) -> Tensor:
+        """`(n,)` ascending highest scores of held-out reference images."""
 
     @property
-    def normal_pixels(self) -> Tensor:
+    def reference_pixels(self) -> Tensor:
         """`(m,)` ascending scores of pixels of them."""
 
     def score_map(self, image: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ class ImageMap:
         path: its file.
         image: `(c, h, w)` in [0, 1], at its own size.
         scores: `(h, w)`, higher = more unusual.
-        p_values: `(h, w)` share of the pixels of normal images that are at least as unusual.
+        p_values: `(h, w)` share of the pixels of reference images that are at least as unusual.
         inside: `(h, w)` bool, the pixels of the regions.
         regions: most unusual first.
     """
@@ -64,7 +64,7 @@ def map_images(
     Args:
         scorer: a model that scores pixels.
         paths: image files.
-        rate: share of normal images that may have any region.
+        rate: share of in-distribution images that may have any region.
         unreadable: gets the path of each file that cannot be read, and the reason.
         progress: told of every image.
     """
@@ -83,6 +83,6 @@ def locate(
     scorer: MapScorer, path: Path, image: Tensor, scores: Tensor, *, rate: float
 ) -> ImageMap:
     """Finds the regions of a score map `(h, w)`, and the p-value of each of its pixels."""
-    regions, inside = find_regions(scores, normal_peaks=scorer.normal_peaks, rate=rate)
-    chances = p_values(scores.flatten(), scorer.normal_pixels).view(scores.shape)
+    regions, inside = find_regions(scores, reference_peaks=scorer.reference_peaks, rate=rate)
+    chances = p_values(scores.flatten(), scorer.reference_pixels).view(scores.shape)
     return ImageMap(path, image, scores, chances, inside, regions)

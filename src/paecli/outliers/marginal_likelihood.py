@@ -9,7 +9,7 @@ from torch import Tensor
 from paecli.model.model import Model
 
 
-def negative_log_evidence(
+def negative_log_marginal_likelihood(
     model: Model, *, z: Tensor, u: Tensor, residual: Tensor, log_prob: Tensor
 ) -> Tensor:
     """Returns minus the Laplace estimate of `log p(x)`: `(b,)` nats.

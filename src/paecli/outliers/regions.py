@@ -9,48 +9,48 @@ from paecli.outliers.conformal import p_values
 from paecli.outliers.flag_images import Region
 
 
-def region_threshold(normal_peaks: Tensor, rate: float) -> float:
-    """Returns the score above which at most `rate` of normal images have a pixel.
+def region_threshold(reference_peaks: Tensor, rate: float) -> float:
+    """Returns the score above which at most `rate` of in-distribution images have a pixel.
 
     Conformal, so it holds on average over held-out images, whatever the scores are: a score
     above it has a p-value of at most `rate` against the peaks.
 
     Args:
-        normal_peaks: `(n,)` ascending highest scores of held-out normal images.
+        reference_peaks: `(n,)` ascending highest scores of held-out reference images.
         rate: in [0, 1].
 
     Returns:
         The score; infinity when so low a rate cannot be told from so few images.
     """
-    count = len(normal_peaks)
-    spare = int(rate * (count + 1) + 1e-9) - 1  # normal peaks that may lie above
+    count = len(reference_peaks)
+    spare = int(rate * (count + 1) + 1e-9) - 1  # reference peaks that may lie above
     if spare < 0:
         return float("inf")
-    return float(normal_peaks[count - 1 - spare]) if spare < count else -float("inf")
+    return float(reference_peaks[count - 1 - spare]) if spare < count else -float("inf")
 
 
 def find_regions(
-    scores: Tensor, *, normal_peaks: Tensor, rate: float
+    scores: Tensor, *, reference_peaks: Tensor, rate: float
 ) -> tuple[tuple[Region, ...], Tensor]:
-    """Finds the regions of a score map that few normal images have.
+    """Finds the regions of a score map that few in-distribution images have.
 
     Args:
         scores: `(h, w)` score of each pixel, higher = more unusual.
-        normal_peaks: `(n,)` ascending highest scores of held-out normal images.
-        rate: share of normal images that may have any region.
+        reference_peaks: `(n,)` ascending highest scores of held-out reference images.
+        rate: share of in-distribution images that may have any region.
 
     Returns:
         The regions, most unusual first, and `(h, w)` bool, which pixels they hold. Pixels that
         touch only at a corner belong together.
     """
-    inside = scores > region_threshold(normal_peaks, rate)
+    inside = scores > region_threshold(reference_peaks, rate)
     labels, count = ndimage.label(inside.numpy(), structure=np.ones((3, 3)))
     if not count:
         return (), inside
     numbers = np.arange(1, count + 1)
     peaks = ndimage.maximum(scores.numpy(), labels, numbers)
     areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    chances = p_values(torch.as_tensor(peaks, dtype=normal_peaks.dtype), normal_peaks)
+    chances = p_values(torch.as_tensor(peaks, dtype=reference_peaks.dtype), reference_peaks)
     order = np.argsort(-np.asarray(peaks), kind="stable")
     boxes = ndimage.find_objects(labels)
     return tuple(

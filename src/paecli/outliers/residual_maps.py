@@ -23,7 +23,7 @@ REACH = 3  # standard deviations at which the blur ends
 class ResidualMaps:
     """Scores pixels by their squared residual in units of its usual size, blurred a little.
 
-    What is normal comes from the held-out images that a model keeps to measure its errors.
+    What is reference comes from the held-out images that a model keeps to measure its errors.
     An image of another size is seen as the model sees it: cropped about the centre, shrunk.
     """
 
@@ -33,7 +33,7 @@ class ResidualMaps:
         Raises:
             CheckpointError: it keeps no held-out images.
         """
-        if not model.calibration.fitted:
+        if not model.held_out_errors.fitted:
             raise CheckpointError(
                 "this model keeps no held-out images to compare maps with; "
                 "`pae train-flow RUN_FOLDER --measure-only` stores some"
@@ -41,18 +41,18 @@ class ResidualMaps:
         self.model = model
 
     @cached_property
-    def _normal(self) -> Tensor:
-        return self._maps(self.model.calibration.images.float() / 255)
+    def _reference(self) -> Tensor:
+        return self._maps(self.model.held_out_errors.images.float() / 255)
 
     @cached_property
-    def normal_peaks(self) -> Tensor:
+    def reference_peaks(self) -> Tensor:
         """`(n,)` ascending highest scores of held-out images."""
-        return self._normal.flatten(1).amax(1).sort().values
+        return self._reference.flatten(1).amax(1).sort().values
 
     @cached_property
-    def normal_pixels(self) -> Tensor:
+    def reference_pixels(self) -> Tensor:
         """`(m,)` ascending scores of their pixels."""
-        return self._normal.flatten().sort().values
+        return self._reference.flatten().sort().values
 
     def score_map(self, image: Tensor) -> Tensor:
         """Maps an image `(c, h, w)` in [0, 1] to scores `(h, w)`, 0 outside what the model sees."""
@@ -97,7 +97,7 @@ def with_maps(
         UsageError: the rate is smaller than these can tell.
     """
     scorer = ResidualMaps(model)
-    require_rate(report.fpr, len(scorer.normal_peaks))
+    require_rate(report.fpr, len(scorer.reference_peaks))
     regions = {}
     paths = [image.path for image in report.images]
     for found in map_images(scorer, paths, rate=report.fpr, unreadable=[], progress=progress):

@@ -1,6 +1,6 @@
 """Scores of how unusual an image is by name; for every one of them higher means more unusual.
 
-What each score is stands in `outliers.evidence`.
+What each score is stands in `outliers.ingredients`.
 """
 
 from collections.abc import Callable, Sequence
@@ -8,15 +8,21 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from paecli.model.calibration import calibration_part, fitting_part
+from paecli.model.held_out_errors import calibration_part, fitting_part
 from paecli.model.model import BATCH, Model
-from paecli.model.normal_reference import IMAGES
+from paecli.model.reference_images import IMAGES
 from paecli.model.requirements import FAST_SCORES, SCORE_NAMES, require_scores
-from paecli.outliers.evidence import Evidence
+from paecli.outliers.ingredients import Ingredients
 from paecli.system.progress import NullProgress, Progress
 from paecli.system.threads import fitting
 
 Score = Callable[[Model, Tensor], Tensor]
+# Names of scores are short and say what is measured; higher is more unusual for all of them.
+ATTRIBUTES = {
+    "log_prob": "negative_log_prob",
+    "local_log_prob": "negative_local_log_prob",
+    "marginal_likelihood": "negative_log_marginal_likelihood",
+}
 
 
 def measure_scores(
@@ -49,15 +55,15 @@ def measure_scores(
     with progress.task(description, len(images)) as task, torch.no_grad():
         for batch in images.split(BATCH) if len(images) else ():
             with fitting(f"scores {names}", len(batch)):
-                evidence = Evidence(model, model.as_images(batch))
+                ingredients = Ingredients(model, model.as_images(batch))
                 for name in names:
-                    parts[name].append(_finite(getattr(evidence, name)))
+                    parts[name].append(_finite(getattr(ingredients, ATTRIBUTES.get(name, name))))
             task.advance(len(batch))
     return {name: torch.cat(values) for name, values in parts.items()}
 
 
 def _finite(values: Tensor) -> Tensor:
-    """Takes overflow and NaN, which only images far from all normal ones cause, as highest."""
+    """Takes overflow and NaN, which only images far from all reference ones cause, as highest."""
     highest = torch.finfo(torch.float32).max
     return values.detach().float().cpu().nan_to_num(highest, highest, -highest)
 
@@ -72,10 +78,10 @@ def _one_score(name: str) -> Score:
 SCORES: dict[str, Score] = {name: _one_score(name) for name in SCORE_NAMES}
 
 
-def fit_normal_scores(
+def fit_reference_scores(
     model: Model, held_out: Tensor, *, training: Tensor, names: Sequence[str] = FAST_SCORES
 ) -> None:
-    """Sets `model.normal_reference` and `model.normal_scores`.
+    """Sets `model.reference_images` and `model.reference_scores`.
 
     Images are compared with the training images; one half of the held-out images tells how
     such a comparison comes out, the other half is scored, ascending, for p-values.
@@ -88,16 +94,16 @@ def fit_normal_scores(
         names: which scores.
     """
     stride = -(-len(training) // IMAGES)  # folders are sorted by class: take some of each
-    model.normal_reference.keep(*_latents_and_features(model, training[::stride]))
-    model.normal_reference.fit(*_latents_and_features(model, fitting_part(held_out)))
+    model.reference_images.keep(*_latents_and_features(model, training[::stride]))
+    model.reference_images.fit(*_latents_and_features(model, fitting_part(held_out)))
     scores = measure_scores(model, calibration_part(held_out), names)
-    model.normal_scores = {name: values.sort().values for name, values in scores.items()}
+    model.reference_scores = {name: values.sort().values for name, values in scores.items()}
 
 
 @torch.no_grad()
 def _latents_and_features(model: Model, images: Tensor) -> tuple[Tensor, Tensor]:
     """Returns whitened latents `(n, latent_size)` and features `(n, 3)`."""
-    batches = (Evidence(model, model.as_images(batch)) for batch in images.split(BATCH))
-    parts = [(evidence.white, evidence.features) for evidence in batches]
+    batches = (Ingredients(model, model.as_images(batch)) for batch in images.split(BATCH))
+    parts = [(batch.white, batch.features) for batch in batches]
     latents, features = (torch.cat(column) for column in zip(*parts, strict=True))
     return latents, features

@@ -103,7 +103,7 @@ def _add_outliers(page: Page, report: DemoReport) -> None:
     page.add_text(
         "An image is unusual when its latent has a low density under the flow (log_prob), when "
         "it is reconstructed badly, or for both reasons (combined). The area under the ROC curve "
-        "(AUROC) is 1 when every outlier scores higher than every normal image, and 0.5 for "
+        "(AUROC) is 1 when every outlier scores higher than every reference image, and 0.5 for "
         "guessing. hflip and vflip are the test images mirrored sideways and turned upside down."
     )
     page.add_table(COMPARISON_COLUMNS, comparison_rows(report.comparison.results))
@@ -159,7 +159,7 @@ def _add_inbox(page: Page, report: DemoReport) -> None:
     page.add_heading("Outliers in a folder")
     page.add_text(
         f"A folder holds {len(images) - len(digits)} images of clothes and {len(digits)} digits. "
-        "Each image gets a p-value: the share of normal images at least as unusual. Flagging "
+        "Each image gets a p-value: the share of reference images at least as unusual. Flagging "
         f"those up to 0.05 found {found} of the {len(digits)} digits and raised {alarms} false "
         f"alarms; {0.05 * (len(images) - len(digits)):.0f} are expected."
     )

@@ -6,13 +6,13 @@ from paecli.evaluation.result import Evaluation, Examples
 from paecli.evaluation.sample_quality import SampleQuality
 from paecli.report.evaluation_tables import (
     CLASS_COLUMNS,
-    COVERAGE_COLUMNS,
     DISTANCE_COLUMNS,
     FIGURE_COLUMNS,
+    PRECISION_RECALL_COLUMNS,
     class_rows,
-    coverage_rows,
     distance_rows,
     figure_rows,
+    precision_recall_rows,
 )
 from paecli.report.grid import image_grid
 from paecli.report.html import Page
@@ -56,7 +56,9 @@ def _add_sample_quality(page: Page, quality: SampleQuality) -> None:
         if distances is not None:
             page.add_table(DISTANCE_COLUMNS, distance_rows(distances), caption=caption)
             page.add_text(f"Protocol: {distances.protocol}.")
-    page.add_table(COVERAGE_COLUMNS, coverage_rows(quality.coverage), caption="Overlap")
+    page.add_table(
+        PRECISION_RECALL_COLUMNS, precision_recall_rows(quality.precision_recall), caption="Overlap"
+    )
 
 
 def _add_pictures(page: Page, examples: Examples) -> None:
@@ -70,8 +72,8 @@ def _add_pictures(page: Page, examples: Examples) -> None:
         page.add_picture(image_grid(examples.samples), "Images drawn from the model")
     page.add_heading("Without the flow")
     page.add_picture(
-        image_grid(examples.decoded_normal),
-        "Decoded standard normal latents",
+        image_grid(examples.decoded_gaussian),
+        "Decoded standard Gaussian latents",
         "Decoded N(0, I) latents: what samples would be without a flow.",
     )
     if examples.lines is not None:

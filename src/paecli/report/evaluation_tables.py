@@ -1,7 +1,7 @@
 """The figures of `pae eval` as rows of text, for the terminal and for the page."""
 
 from paecli.evaluation.memorisation import Memorisation
-from paecli.evaluation.precision_recall import Coverage
+from paecli.evaluation.precision_recall import PrecisionRecall
 from paecli.evaluation.reconstruction import ReconstructionQuality
 from paecli.evaluation.result import Evaluation, FlowQuality
 from paecli.evaluation.sample_quality import Distances
@@ -10,7 +10,7 @@ from paecli.evaluation.smoothness import Interpolation
 Row = tuple[str, str, str, str]
 FIGURE_COLUMNS = ("quantity", "value", "95 % interval", "ideal")
 DISTANCE_COLUMNS = ("set", "distance", "95 % interval")
-COVERAGE_COLUMNS = ("set", "precision", "recall", "density", "coverage")
+PRECISION_RECALL_COLUMNS = ("set", "precision", "recall", "density", "coverage")
 CLASS_COLUMNS = ("class", "mean squared error")
 
 
@@ -35,14 +35,14 @@ def distance_rows(distances: Distances) -> list[tuple[str, str, str]]:
     ]
 
 
-def coverage_rows(coverage: dict[str, Coverage]) -> list[tuple[str, ...]]:
-    """Returns precision, recall, density and coverage under `COVERAGE_COLUMNS`."""
+def precision_recall_rows(precision_recall: dict[str, PrecisionRecall]) -> list[tuple[str, ...]]:
+    """Returns precision, recall, density and coverage under `PRECISION_RECALL_COLUMNS`."""
     return [
         (
             name.replace("_", " "),
-            *(f"{getattr(values, column):.3f}" for column in COVERAGE_COLUMNS[1:]),
+            *(f"{getattr(values, column):.3f}" for column in PRECISION_RECALL_COLUMNS[1:]),
         )
-        for name, values in coverage.items()
+        for name, values in precision_recall.items()
     ]
 
 
@@ -64,7 +64,7 @@ def _reconstruction_rows(quality: ReconstructionQuality) -> list[Row]:
 
 
 def _flow_rows(flow: FlowQuality) -> list[Row]:
-    test, base = flow.two_sample, flow.base
+    test, base = flow.two_sample, flow.base_fit
     return [
         ("flow NLL (nats)", f"{flow.nll:.3f}", _interval(flow.nll_ci), "low"),
         ("two-sample AUROC", f"{test.auroc:.4f}", _interval(test.auroc_ci), "0.5"),

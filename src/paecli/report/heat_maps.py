@@ -27,8 +27,8 @@ OUTLINE = (0, 255, 255)  # cyan, which neither grey images nor the scale have
 def heat_map(found: ImageMap) -> bytes:
     """Lays the p-values of the pixels over an image and outlines its regions.
 
-    The scale is the same whatever the image: pixels as usual as those of normal images stay as
-    they are, and full colour means that one pixel in 10,000 of normal images is like this.
+    The scale is the same whatever the image: pixels as usual as those of reference images stay as
+    they are, and full colour means that one pixel in 10,000 of reference images is like this.
 
     Returns:
         A PNG file of the image's own size.
@@ -52,7 +52,7 @@ def scale_picture() -> bytes:
     ticks = np.arange(-LEAST, -MOST - 1, -1)
     axes.set_xticks(ticks, [f"{10.0**tick:g}" for tick in ticks])
     axes.set_yticks([])
-    axes.set_xlabel("p-value of a pixel against those of normal images")
+    axes.set_xlabel("p-value of a pixel against those of reference images")
     return to_png(figure)
 
 

@@ -24,7 +24,7 @@ LISTED = 200  # images in the page's table; the CSV file has them all
 def roc_picture(comparison: SetComparison, score: str) -> bytes:
     """Draws the characteristic of one score on every set; returns a PNG file."""
     curves = {
-        f"{result.dataset} ({result.separation.auroc:.3f})": result.separation.curve
+        f"{result.dataset} ({result.metrics.auroc:.3f})": result.metrics.curve
         for result in comparison.results
         if result.score == score
     }
@@ -36,8 +36,8 @@ def histogram_picture(comparison: SetComparison, score: str) -> bytes:
 
     Scores of far outliers would squeeze all others into one bin; they go into the last one.
     """
-    normal = comparison.scores[comparison.normal.name][score]
-    median, high = normal.quantile(0.5).item(), normal.quantile(0.99).item()
+    reference = comparison.scores[comparison.reference.name][score]
+    median, high = reference.quantile(0.5).item(), reference.quantile(0.99).item()
     end = median + SPREADS_SHOWN * (high - median)
     groups = {
         name: values[score].clamp_max(end).numpy() for name, values in comparison.scores.items()
@@ -69,10 +69,10 @@ def write_comparison(comparison: SetComparison, folder: Path) -> Path:
     """
     page = Page("Which data sets the model tells from its own")
     page.add_text(
-        f"Normal images: {comparison.normal_count:,} test images of "
-        f"{comparison.normal.name}. A score is higher the more unusual an image is."
+        f"Reference images: {comparison.reference_count:,} test images of "
+        f"{comparison.reference.name}. A score is higher the more unusual an image is."
     )
-    caption = "Separation of the sets, with 95 % bootstrap margins"
+    caption = "Detection of the sets, with 95 % bootstrap margins"
     page.add_table(COMPARISON_COLUMNS, comparison_rows(comparison.results), caption=caption)
     for score in dict.fromkeys(result.score for result in comparison.results):
         page.add_heading(score)
@@ -98,8 +98,8 @@ def write_flags(report: FlagReport, folder: Path) -> Path:
     page = Page("Which images are unusual")
     page.add_text(
         f"{report.flagged:,} of {len(report.images):,} images are flagged. A p-value is the share "
-        f"of {report.normal_count:,} normal images that are at least as unusual by {report.score}; "
-        "MSE is the mean squared error of a pixel of the reconstruction."
+        f"of {report.reference_count:,} reference images that are at least as unusual by "
+        f"{report.score}; MSE is the mean squared error of a pixel of the reconstruction."
     )
     picture = unusual_picture(report)
     write_atomically(folder / "unusual.png", picture)
@@ -119,7 +119,7 @@ def write_flags(report: FlagReport, folder: Path) -> Path:
 
 def _describe_roc(comparison: SetComparison, score: str) -> str:
     areas = ", ".join(
-        f"{result.dataset} {result.separation.auroc:.3f}"
+        f"{result.dataset} {result.metrics.auroc:.3f}"
         for result in comparison.results
         if result.score == score
     )

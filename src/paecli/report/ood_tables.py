@@ -21,14 +21,14 @@ def comparison_rows(results: Sequence[SetResult]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     previous = ""
     for result in results:
-        separation = result.separation
+        metrics = result.metrics
         rows.append(
             (
                 result.dataset if result.dataset != previous else "",
                 result.score,
-                _with_margin(separation.auroc, separation.auroc_ci),
-                _with_margin(separation.aupr, separation.aupr_ci),
-                _with_margin(separation.fpr95, separation.fpr95_ci),
+                _with_margin(metrics.auroc, metrics.auroc_ci),
+                _with_margin(metrics.aupr, metrics.aupr_ci),
+                _with_margin(metrics.fpr95, metrics.fpr95_ci),
             )
         )
         previous = result.dataset

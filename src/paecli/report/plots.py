@@ -70,7 +70,7 @@ def loss_curves(history: Sequence[Mapping[str, float]], title: str, *, unit: str
 def roc_curves(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], title: str) -> bytes:
     """Draws receiver operating characteristics.
 
-    The first colour is left to the normal images, so that a histogram with these first gives
+    The first colour is left to the reference images, so that a histogram with these first gives
     every other set the colour of its curve.
 
     Args:

@@ -38,14 +38,14 @@ class LatentSpace:
         u, log_determinant = self.to_base(w)
         return self.base.log_prob(u) + log_determinant
 
-    def target(self, base: Target) -> Target:
-        """Returns the posterior `base`, given over base vectors, over whitened latents."""
-        return replace(base, generate=self.decode, log_prior=self.log_prob)
+    def target(self, base_target: Target) -> Target:
+        """Returns the posterior `base_target`, given over base vectors, over whitened latents."""
+        return replace(base_target, generate=self.decode, log_prior=self.log_prob)
 
-    def push_forward(self, base: Target, mixture: Mixture) -> Mixture:
+    def push_forward(self, base_target: Target, mixture: Mixture) -> Mixture:
         """Maps a mixture over base vectors to whitened latents, linearised at each mean."""
-        at = mixture.means.to(base.data)
-        means, jacobian = replace(base, generate=self.from_base).jacobian(at)
+        at = mixture.means.to(base_target.data)
+        means, jacobian = replace(base_target, generate=self.from_base).jacobian(at)
         spread = jacobian.transpose(-1, -2).double() @ mixture.factors
         factors = torch.linalg.cholesky(spread @ spread.transpose(-1, -2))
         return replace(mixture, means=means.double(), factors=factors)

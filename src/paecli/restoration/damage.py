@@ -55,9 +55,9 @@ def check_damage(
             f"the mask has shape {tuple(mask.shape)}, the images {tuple(images.shape)}; "
             "give a mask of the images' height and width"
         ) from None
-    seen = images[observed]
-    if not seen.isfinite().all():
+    values = images[observed]
+    if not values.isfinite().all():
         raise UsageError("observed pixels are NaN or infinite; mask them as missing")
-    if noise == 0 and seen.numel() and (seen.min() < 0 or seen.max() > 1):
+    if noise == 0 and values.numel() and (values.min() < 0 or values.max() > 1):
         raise UsageError("observed pixels lie outside [0, 1]; scale them, or give their noise")
     return Damage(images.float(), observed, float(noise))

@@ -11,7 +11,7 @@ from torch import Tensor
 from paecli.data.images.files import ImageFile, read_image
 from paecli.data.images.listing import find_images
 from paecli.model.model import Model
-from paecli.restoration.masks.drawing import missing_pixels
+from paecli.restoration.masks.drawing import draw_mask
 from paecli.restoration.masks.files import NOTHING, Mask, read_mask
 from paecli.restoration.restore import restore_with
 from paecli.restoration.result import Restoration
@@ -155,7 +155,7 @@ class _Reader:
         """Refuses a misspelt shape once, and not for every image."""
         mask = self._settings.mask
         if mask != NOTHING and not mask.startswith("box:") and not Path(mask).is_file():
-            missing_pixels(mask, height=self._shape[1], width=self._shape[2])
+            draw_mask(mask, height=self._shape[1], width=self._shape[2])
 
     def read(self, path: Path) -> _Job | None:
         """Returns what is needed to restore an image, None if a folder's image has to be skipped.
@@ -188,7 +188,7 @@ class _Reader:
             raise self._failures[0]
 
     def _require_damage(self, path: Path, mask: Mask) -> None:
-        if self._settings.noise == 0 and not mask.missing.any():
+        if self._settings.noise == 0 and mask.observed.all():
             why = f" ({mask.notes[-1]})" if mask.notes else ""
             raise UsageError(
                 f"{path}: no pixel is missing and there is no noise: nothing to restore{why}"
@@ -241,7 +241,7 @@ def _restore_chunk(
     restorations = restore_with(
         model,
         torch.stack([job.image.pixels for job in jobs]),
-        mask=~torch.stack([job.mask.missing for job in jobs]),
+        mask=torch.stack([job.mask.observed for job in jobs]),
         noise=settings.noise,
         method=settings.method,
         samples=settings.samples,
@@ -249,7 +249,7 @@ def _restore_chunk(
         seed=settings.seed,
     )
     for job, restoration in zip(jobs, restorations, strict=True):
-        hole = job.mask.missing
+        hole = ~job.mask.observed
         among = hole if hole.any() else torch.ones_like(hole)
         true = job.truth
         yield RestoredFile(

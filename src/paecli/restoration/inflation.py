@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from paecli.model.base_distribution import Base
-from paecli.model.calibration import Calibration
+from paecli.model.held_out_errors import HeldOutErrors
 from paecli.restoration.target import Generate, Target
 
 LARGEST = 1000.0
@@ -21,7 +21,7 @@ HALVINGS = 20  # of the interval in which the factor is searched; leaves it to 1
 
 
 def measure_inflation(
-    calibration: Calibration, generate: Generate, *, base: Base, sigma: Tensor, observed: Tensor
+    errors: HeldOutErrors, generate: Generate, *, base: Base, sigma: Tensor, observed: Tensor
 ) -> float:
     """Measures by how much to inflate the model's variance for one mask.
 
@@ -29,7 +29,7 @@ def measure_inflation(
     images, is as wide in the missing pixels (in all, if none is missing) as its mean is wrong.
 
     Args:
-        calibration: with held-out images.
+        errors: with held-out images.
         generate: maps base vectors `(b, k)` to images.
         base: distribution of base vectors.
         sigma: `(c, h, w)` standard deviation of a pixel.
@@ -38,10 +38,10 @@ def measure_inflation(
     Returns:
         A factor from 1 to `LARGEST`; 1 without held-out images or observed pixels.
     """
-    if not calibration.fitted or not observed.any():
+    if not errors.fitted or not observed.any():
         return 1.0
     posterior = _linearise(
-        calibration, generate, base=base, sigma=sigma.flatten(), seen=observed.flatten()
+        errors, generate, base=base, sigma=sigma.flatten(), observed=observed.flatten()
     )
     low, high = 1.0, LARGEST
     for _ in range(HALVINGS):
@@ -56,40 +56,40 @@ class _LinearPosterior:
 
     Attributes:
         prior_precision: `(n, k, k)` of the base at the true base vectors.
-        prior_score: `(n, k, 1)` gradient of the base's log density there.
+        prior_gradient: `(n, k, 1)` gradient of the base's log density there.
         precision: `(n, k, k)` of the likelihood without inflation.
-        score: `(n, k, 1)` gradient of its logarithm.
+        likelihood_gradient: `(n, k, 1)` gradient of its logarithm.
         metric: `(n, k, k)`; `v' metric v` is the squared change of the wanted pixels by `v`.
     """
 
     prior_precision: Tensor
-    prior_score: Tensor
+    prior_gradient: Tensor
     precision: Tensor
-    score: Tensor
+    likelihood_gradient: Tensor
     metric: Tensor
 
     def is_too_narrow(self, factor: float) -> bool:
         """Tells whether the means are further off than the spread says, over all images."""
         covariance = torch.linalg.inv(self.precision / factor + self.prior_precision)
-        error = covariance @ (self.score / factor + self.prior_score)
+        error = covariance @ (self.likelihood_gradient / factor + self.prior_gradient)
         return bool((error.mT @ self.metric @ error).sum() > (covariance * self.metric).sum())
 
 
 def _linearise(
-    calibration: Calibration, generate: Generate, *, base: Base, sigma: Tensor, seen: Tensor
+    errors: HeldOutErrors, generate: Generate, *, base: Base, sigma: Tensor, observed: Tensor
 ) -> _LinearPosterior:
-    """Linearises; `sigma` and `seen` are `(p,)`."""
-    u, data = calibration.u.to(sigma), calibration.images.flatten(1).to(sigma) / 255
+    """Linearises; `sigma` and `observed` are `(p,)`."""
+    u, data = errors.u.to(sigma), errors.images.flatten(1).to(sigma) / 255
     everything = torch.ones_like(data, dtype=torch.bool)
     target = Target(generate, data, sigma.square().expand_as(data), everything, u.shape[1], base)
     images, jacobian = (each.squeeze(1).double() for each in target.jacobian(u[:, None]))
-    wanted = jacobian[..., seen if seen.all() else ~seen]
-    informing = jacobian[..., seen]
-    weighted = informing / sigma[seen].square().double()
+    wanted = jacobian[..., observed if observed.all() else ~observed]
+    informing = jacobian[..., observed]
+    weighted = informing / sigma[observed].square().double()
     return _LinearPosterior(
         prior_precision=base.precision(u).double(),
-        prior_score=base.score(u).unsqueeze(-1).double(),
+        prior_gradient=base.gradient(u).unsqueeze(-1).double(),
         precision=weighted @ informing.mT,
-        score=weighted @ (data.double() - images)[:, seen, None],
+        likelihood_gradient=weighted @ (data.double() - images)[:, observed, None],
         metric=wanted @ wanted.mT,
     )

@@ -88,8 +88,8 @@ class Mixture:
         standard: Tensor = torch.linalg.solve_triangular(factors, columns, upper=False)
         return standard.squeeze(-1)
 
-    def adapted(self, u: Tensor, score: Tensor, component: Tensor) -> "Mixture":
-        """Reshapes all components alike, so that points look standard normal in their units.
+    def adapted(self, u: Tensor, gradient: Tensor, component: Tensor) -> "Mixture":
+        """Reshapes all components alike, so that points look standard Gaussian in their units.
 
         Two estimates of the covariance are joined by their geometric mean: that of the points,
         and the inverse of that of the scores. It standardises both together, and settles on
@@ -98,12 +98,12 @@ class Mixture:
 
         Args:
             u: `(n, s, k)` points that follow the posterior.
-            score: `(n, s, k)` gradients of its log density there.
+            gradient: `(n, s, k)` gradients of its log density there.
             component: `(n, s)` the component of each.
         """
         standard = self.standardise_in(u, component)
         mean = standard.mean(1, keepdim=True)
-        pulls = self.factors_of(component).mT @ score.unsqueeze(-1).to(self.factors)
+        pulls = self.factors_of(component).mT @ gradient.unsqueeze(-1).to(self.factors)
         covariance = geometric_mean(
             shrunk_scatter(standard - mean), torch.linalg.inv(shrunk_scatter(pulls.squeeze(-1)))
         )
@@ -126,7 +126,7 @@ class Mixture:
         volumes: Tensor = self.factors.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return volumes
 
-    def score(self, u: Tensor) -> Tensor:
+    def gradient(self, u: Tensor) -> Tensor:
         """Returns the gradient of the mixture's log density at `(n, s, k)`: the same shape."""
         standard = self.standardise(u)
         log_joint = self._log_joint(standard)

@@ -133,12 +133,12 @@ def gauss_newton(target: Target, u: Tensor) -> tuple[Tensor, Tensor]:
         `(n, s, k, k)` and `(n, s, k)`, in float64.
     """
     images, jacobian = target.jacobian(u)
-    weighted = jacobian * target.precision[:, None, None]
+    weighted = jacobian * target.pixel_precision[:, None, None]
     points = u.flatten(0, 1)
     prior = target.base.precision(points).double().view(*u.shape, -1)
     curvature = (weighted @ jacobian.transpose(-1, -2)).double() + prior
     misfit = target.data[:, None] - images
-    pull = target.base.score(points).double().view(u.shape)
+    pull = target.base.gradient(points).double().view(u.shape)
     slope = torch.einsum("nskp,nsp->nsk", weighted, misfit).double() + pull
     return curvature, slope
 
@@ -146,7 +146,7 @@ def gauss_newton(target: Target, u: Tensor) -> tuple[Tensor, Tensor]:
 def _adam(target: Target, u: Tensor, tempers: list[float], *, rate: float) -> Tensor:
     first, second = torch.zeros_like(u), torch.zeros_like(u)
     for step, temper in enumerate(tempers, start=1):
-        _, slope = target.score(u, temper=temper)
+        _, slope = target.log_prob_and_gradient(u, temper=temper)
         first = 0.9 * first + 0.1 * slope
         second = 0.95 * second + 0.05 * slope.square()
         moved = (first / (1 - 0.9**step)) / ((second / (1 - 0.95**step)).sqrt() + 1e-8)
@@ -164,7 +164,9 @@ def _bounded(target: Target, u: Tensor) -> Tensor:
     return u * shrink
 
 
-def precision(target: Target, u: Tensor, *, curvature: Curvature = "gauss-newton") -> Tensor:
+def laplace_precision(
+    target: Target, u: Tensor, *, curvature: Curvature = "gauss-newton"
+) -> Tensor:
     """Returns the precision of the Laplace approximation, positive definite in any case.
 
     Args:
@@ -199,7 +201,7 @@ def hessian(target: Target, u: Tensor) -> Tensor:
 
     second = torch.func.hessian(energy)
     of_points = torch.vmap(second, in_dims=(0, None, None))
-    values: Tensor = torch.vmap(of_points)(u, target.data, target.precision)
+    values: Tensor = torch.vmap(of_points)(u, target.data, target.pixel_precision)
     return 0.5 * (values + values.transpose(-1, -2)).double()
 
 

@@ -29,18 +29,18 @@ class Linearisation:
         return ((self.covariance @ self.jacobian) * self.jacobian).sum(1)
 
 
-def pixel_moments(images: Tensor, score: Tensor, linear: Linearisation) -> tuple[Tensor, Tensor]:
+def pixel_moments(images: Tensor, gradient: Tensor, linear: Linearisation) -> tuple[Tensor, Tensor]:
     """Returns mean and variance of every pixel over draws.
 
     Args:
         images: `(n, s, p)` images of the draws.
-        score: `(n, s, k)` gradient of the log density that the draws follow.
+        gradient: `(n, s, k)` gradient of the log density that the draws follow.
         linear: the linearisation that the control variates are built from.
 
     Returns:
         `(n, p)` and `(n, p)`.
     """
-    control = score @ (linear.covariance @ linear.jacobian)
+    control = gradient @ (linear.covariance @ linear.jacobian)
     mean = _controlled_mean(images, control)
     offset = images - mean[:, None]
     squared_control = offset * control + linear.pixel_variance()[:, None]

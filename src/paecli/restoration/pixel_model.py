@@ -38,8 +38,8 @@ class GaussianPixels:
 
     def draw(self, decoded: Tensor, generator: torch.Generator) -> Tensor:
         """Draws Gaussian values, clipped to [0, 1]."""
-        normal = torch.randn(decoded.shape, generator=generator).to(decoded)
-        return (decoded + self.sigma * normal).clamp(0, 1)
+        gaussian = torch.randn(decoded.shape, generator=generator).to(decoded)
+        return (decoded + self.sigma * gaussian).clamp(0, 1)
 
 
 @dataclass(frozen=True)

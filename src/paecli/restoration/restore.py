@@ -132,7 +132,7 @@ def measured_inflation(model: Model, observed: Tensor) -> Tensor:
     masks, which = torch.unique(observed.flatten(1), dim=0, return_inverse=True)
     factors = [
         measure_inflation(
-            model.calibration,
+            model.held_out_errors,
             model.generate,
             base=model.require_flow().base,
             sigma=model.sigma,
@@ -144,9 +144,9 @@ def measured_inflation(model: Model, observed: Tensor) -> Tensor:
 
 
 def _pixel_model(model: Model) -> PixelModel:
-    if not model.calibration.fitted:
+    if not model.held_out_errors.fitted:
         return GaussianPixels(model.sigma.flatten())
-    table = model.calibration
+    table = model.held_out_errors
     return TabulatedPixels(table.edges, table.quantiles, model.image_shape)
 
 
@@ -192,7 +192,7 @@ class _Reading:
         index: int,
     ) -> None:
         self.damage, self.space, self.pixels, self.index = damage, space, pixels, index
-        self.base, self.latents = plain, space.target(plain)
+        self.base_target, self.latents = plain, space.target(plain)
         self.posterior, self.draws = posterior, posterior.draws
         self.shape = damage.data.shape[1:]
 
@@ -202,7 +202,7 @@ class _Reading:
         points = self.draws.points
         images = self.latents.images(points)
         mean, std = self._moments(images)
-        map_image = self.base.images(self.posterior.mixture.only_best().means.to(points))
+        map_image = self.base_target.images(self.posterior.mixture.only_best().means.to(points))
         chosen = torch.linspace(0, points.shape[1] - 1, min(samples, points.shape[1])).long()
         return Restoration(
             map=self._pasted(map_image[0, 0]),
@@ -212,8 +212,8 @@ class _Reading:
             samples_u=self.space.base_vectors(points[:, chosen])[0],
             predictive=self._pasted(self.pixels.draw(images[0], generator)),
             modes=self._modes(points),
-            chi2=self.base.chi2(map_image).item(),
-            degrees_of_freedom=int(self.base.observed.sum()),
+            chi2=self.base_target.chi2(map_image).item(),
+            degrees_of_freedom=int(self.base_target.observed.sum()),
             diagnostics=self._diagnostics(),
             method=self.posterior.method,
             note=self.posterior.note,
@@ -226,13 +226,13 @@ class _Reading:
         _, jacobian = self.latents.jacobian(best.means.to(images))
         factor = best.factors[:, 0].to(images)
         linear = Linearisation(jacobian[:, 0], factor @ factor.mT)
-        mean, spread = pixel_moments(self.pixels.mean(images), self.draws.score, linear)
+        mean, spread = pixel_moments(self.pixels.mean(images), self.draws.gradient, linear)
         scatter = self.pixels.variance(images).mean(1)
         return mean[0], (spread + scatter).sqrt()[0]
 
     def _modes(self, like: Tensor) -> tuple[Mode, ...]:
         means = self.posterior.mixture.means.to(like)
-        images = self.base.images(means)[0]
+        images = self.base_target.images(means)[0]
         return tuple(
             Mode(means[0, place], self._pasted(images[place]), level.item(), weight.item())
             for place, (level, weight) in enumerate(

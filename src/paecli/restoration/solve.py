@@ -6,10 +6,10 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from paecli.model.base_distribution import StandardNormal, standard_normal_log_prob
+from paecli.model.base_distribution import StandardGaussian, standard_gaussian_log_prob
 from paecli.restoration.coordinates import LatentSpace
 from paecli.restoration.mixture import Mixture, build_mixture
-from paecli.restoration.modes import climb, climb_on, draw_starts, finish, precision
+from paecli.restoration.modes import climb, climb_on, draw_starts, finish, laplace_precision
 from paecli.restoration.samplers.draws import (
     PARETO_LIMIT,
     RHAT_LIMIT,
@@ -55,7 +55,7 @@ class Posterior:
 
 
 def solve(
-    base: Target,
+    base_target: Target,
     space: LatentSpace,
     *,
     method: Method,
@@ -67,7 +67,7 @@ def solve(
     """Finds modes in base space, and draws whitened latents, for one image.
 
     Args:
-        base: the posterior of one image over base vectors.
+        base_target: the posterior of one image over base vectors.
         space: whitened latents and their maps.
         method: `auto` runs a few rounds of `smc`.
         starts: starting points of the search for modes; `smc` searches from its own draws.
@@ -75,18 +75,18 @@ def solve(
         generator: source of randomness.
         guesses: `(1, g, k)` good starting points as base vectors, or None.
     """
-    target = space.target(base)
-    if method in ("auto", "smc") and base.observed.any():
+    target = space.target(base_target)
+    if method in ("auto", "smc") and base_target.observed.any():
         rounds = QUICK_ROUNDS if method == "auto" else ROUNDS
         draws = draw_by_tempering(target, pool, generator, rounds=rounds)
-        mixture = modes_near(base, space.base_vectors(draws.points))
-        latents = space.push_forward(base, mixture)
+        mixture = modes_near(base_target, space.base_vectors(draws.points))
+        latents = space.push_forward(base_target, mixture)
         return Posterior(mixture, latents, draws, "smc", doubt("smc", draws, method))
-    mixture = find_modes(base, starts=starts, generator=generator, guesses=guesses)
+    mixture = find_modes(base_target, starts=starts, generator=generator, guesses=guesses)
     if method == "laplace":
         mixture = mixture.only_best()
-    latents = space.push_forward(base, mixture)
-    if not base.observed.any() and method != "map":
+    latents = space.push_forward(base_target, mixture)
+    if not base_target.observed.any() and method != "map":
         draws = draw_from_prior(target, space, generator)
         return Posterior(mixture, latents, draws, "prior", NOTHING_OBSERVED)
     draws = _draw(target, latents, method, generator)
@@ -137,15 +137,15 @@ def _draw(target: Target, mixture: Mixture, method: Method, generator: torch.Gen
     return draw_from_mixture(target, mixture, generator)
 
 
-def modes_near(base: Target, u: Tensor) -> Mixture:
+def modes_near(base_target: Target, u: Tensor) -> Mixture:
     """Climbs from draws of the posterior and builds the Laplace mixture of the distinct modes.
 
     Args:
-        base: the posterior over base vectors.
+        base_target: the posterior over base vectors.
         u: `(n, s, k)` draws as base vectors.
     """
-    modes, log_posteriors = finish(base, climb_on(base, u))
-    return build_mixture(modes, log_posteriors, precision(base, modes))
+    modes, log_posteriors = finish(base_target, climb_on(base_target, u))
+    return build_mixture(modes, log_posteriors, laplace_precision(base_target, modes))
 
 
 def find_modes(
@@ -157,9 +157,9 @@ def find_modes(
     """
     first = draw_starts(target, count=starts, generator=generator, guesses=guesses)
     near = climb(target, first)
-    if not isinstance(target.base, StandardNormal):
+    if not isinstance(target.base, StandardGaussian):
         # each start stays in the cluster it began in; without clusters it finds the right one
-        plain = replace(target, log_prior=standard_normal_log_prob)
+        plain = replace(target, log_prior=standard_gaussian_log_prob)
         near = torch.cat((near, climb(plain, first)), dim=1)
     modes, log_posteriors = finish(target, near)
-    return build_mixture(modes, log_posteriors, precision(target, modes))
+    return build_mixture(modes, log_posteriors, laplace_precision(target, modes))

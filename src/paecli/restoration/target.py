@@ -24,22 +24,22 @@ class Evaluation:
     Attributes:
         log_prior: `(n, s)` in nats.
         log_likelihood: `(n, s)` in nats.
-        prior_score: `(n, s, k)` gradient of the log prior.
-        likelihood_score: `(n, s, k)` gradient of the log likelihood.
+        prior_gradient: `(n, s, k)` gradient of the log prior.
+        likelihood_gradient: `(n, s, k)` gradient of the log likelihood.
     """
 
     log_prior: Tensor
     log_likelihood: Tensor
-    prior_score: Tensor
-    likelihood_score: Tensor
+    prior_gradient: Tensor
+    likelihood_gradient: Tensor
 
     def log_prob(self, temper: float = 1.0) -> Tensor:
         """Returns `log prior + temper * log likelihood`: `(n, s)`."""
         return self.log_prior + temper * self.log_likelihood
 
-    def score(self, temper: float = 1.0) -> Tensor:
+    def gradient(self, temper: float = 1.0) -> Tensor:
         """Returns its gradient: `(n, s, k)`."""
-        return self.prior_score + temper * self.likelihood_score
+        return self.prior_gradient + temper * self.likelihood_gradient
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Target:
     log_prior: LogDensity | None = None
 
     @property
-    def precision(self) -> Tensor:
+    def pixel_precision(self) -> Tensor:
         """`(n, p)`: 1 / variance where observed, 0 where missing."""
         return self.observed / self.variance
 
@@ -80,7 +80,9 @@ class Target:
 
     def chi2(self, images: Tensor) -> Tensor:
         """Returns the squared misfit of `(n, s, p)` images in units of the variance: `(n, s)`."""
-        return torch.einsum("nsp,np->ns", (images - self.data[:, None]).square(), self.precision)
+        return torch.einsum(
+            "nsp,np->ns", (images - self.data[:, None]).square(), self.pixel_precision
+        )
 
     def log_prob(self, u: Tensor, *, temper: float = 1.0) -> Tensor:
         """Returns `log prior + temper * log likelihood` at points `(n, s, k)`: `(n, s)`."""
@@ -93,7 +95,7 @@ class Target:
         normaliser = (self.observed * (2 * pi * self.variance).log()).sum(1)
         return -0.5 * (self.chi2(images) + normaliser[:, None])
 
-    def score(self, u: Tensor, *, temper: float = 1.0) -> tuple[Tensor, Tensor]:
+    def log_prob_and_gradient(self, u: Tensor, *, temper: float = 1.0) -> tuple[Tensor, Tensor]:
         """Returns `log_prob` `(n, s)` and its gradient `(n, s, k)`."""
         with fitting(f"gradients {_size_class(u)}", u.shape[0] * u.shape[1]), torch.enable_grad():
             u = u.detach().requires_grad_(True)
@@ -106,14 +108,14 @@ class Target:
         flat = u.detach().flatten(0, 1).requires_grad_(True)
         with fitting(f"gradients {_size_class(u)}", len(flat)), torch.enable_grad():
             log_prior = (self.log_prior or self.base.log_prob)(flat)
-            (prior_score,) = torch.autograd.grad(log_prior.sum(), flat)
+            (prior_gradient,) = torch.autograd.grad(log_prior.sum(), flat)
             log_likelihood = self.log_likelihood(self.images(flat.view(u.shape)))
-            (likelihood_score,) = torch.autograd.grad(log_likelihood.sum(), flat)
+            (likelihood_gradient,) = torch.autograd.grad(log_likelihood.sum(), flat)
         return Evaluation(
             log_prior=log_prior.detach().view(u.shape[:2]),
             log_likelihood=log_likelihood.detach(),
-            prior_score=prior_score.view(u.shape),
-            likelihood_score=likelihood_score.view(u.shape),
+            prior_gradient=prior_gradient.view(u.shape),
+            likelihood_gradient=likelihood_gradient.view(u.shape),
         )
 
     def jacobian(self, u: Tensor) -> tuple[Tensor, Tensor]:

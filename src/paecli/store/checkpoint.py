@@ -16,8 +16,9 @@ from paecli.model.model import Model
 from paecli.model.pixel_table import is_pixel_table
 from paecli.store.contents import (
     AUTOENCODER,
-    NORMAL_SCORES,
+    ERRORS,
     REFERENCE,
+    REFERENCE_SCORES,
     RETIRED,
     RETIRED_SCORES,
     read_header,
@@ -44,12 +45,14 @@ __all__ = [
     "save_tensors",
 ]
 
+# of the model's own names, where files have others
+STORED_PREFIXES = {"reference_images.": REFERENCE, "held_out_errors.": ERRORS}
 LATENTS = REFERENCE + "latents"
-NORMAL_IMAGES = (LATENTS, REFERENCE + "features")
+REFERENCE_TENSORS = (LATENTS, REFERENCE + "features")
 STATISTICS = REFERENCE + "statistics"
-CALIBRATION = "calibration.images"
-PIXEL_TABLE = "calibration.quantiles"
-STRATA_EDGES = "calibration.edges"
+ERROR_IMAGES = ERRORS + "images"
+PIXEL_TABLE = ERRORS + "quantiles"
+STRATA_EDGES = ERRORS + "edges"
 DESCRIBED = {"network", "image_shape", "latent_size"}  # what every header says of stage 1
 FLOAT_TYPES = ("F16", "BF16", "F32", "F64")
 STORED_TYPES = {torch.float32: FLOAT_TYPES, torch.int64: ("I64",), torch.uint8: ("U8",)}
@@ -78,7 +81,7 @@ def save_pae(path: Path, model: Model, header: Header, *, half: bool = False) ->
     Raises:
         WriteError: the file cannot be written.
     """
-    tensors = {name: _varying(name, tensor) for name, tensor in model.state_dict().items()}
+    tensors = {name: _varying(name, tensor) for name, tensor in _stored_state(model).items()}
     if half:
         tensors = {
             name: _halved(tensor) if _may_be_halved(name) else tensor
@@ -90,7 +93,7 @@ def save_pae(path: Path, model: Model, header: Header, *, half: bool = False) ->
         if name.startswith(AUTOENCODER)
     }
     header = header.model_copy(update={"autoencoder_hash": hash_tensors(autoencoder)})
-    tensors |= {NORMAL_SCORES + name: values for name, values in model.normal_scores.items()}
+    tensors |= {REFERENCE_SCORES + name: values for name, values in model.reference_scores.items()}
     tensors[LATENTS] = _halved(tensors[LATENTS])  # `keep` has rounded them already
     # without the key of other kinds: earlier releases refuse keys they do not know
     save_tensors(path, tensors, {HEADER_KEY: header.model_dump_json(exclude={"patches"})})
@@ -144,19 +147,21 @@ def load_pae(path: Path) -> tuple[Model, Header]:
         except (SafetensorError, RuntimeError) as error:
             raise unfit(path, "a tensor cannot be read") from error
     _drop_retired(tensors)
-    scores = {name: tensors.pop(name) for name in list(tensors) if name.startswith(NORMAL_SCORES)}
+    scores = {
+        name: tensors.pop(name) for name in list(tensors) if name.startswith(REFERENCE_SCORES)
+    }
     _fill(tensors, model)
     _check_values(path, tensors, scores)
     try:
-        model.load_state_dict(tensors, assign=True)
+        model.load_state_dict({_own_name(name): tensors[name] for name in tensors}, assign=True)
     except RuntimeError as error:
         raise unfit(path, "its tensors do not fit together") from error
     if hash_tensors(model.autoencoder.state_dict()) != header.autoencoder_hash:
         raise unfit(path, "its flow belongs to another autoencoder, or weights were changed")
-    model.normal_scores = {
-        name.removeprefix(NORMAL_SCORES): values for name, values in scores.items()
+    model.reference_scores = {
+        name.removeprefix(REFERENCE_SCORES): values for name, values in scores.items()
     }
-    _check_calibration(path, model)
+    _check_errors(path, model)
     _try(path, model.eval())
     return model, header
 
@@ -168,6 +173,27 @@ def as_loaded(tensor: Tensor) -> Tensor:
     sums in matrix products and so the last digit of results.
     """
     return tensor.to(torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True)
+
+
+def _stored_state(model: nn.Module) -> dict[str, Tensor]:
+    """Returns the tensors of a model by their names in files."""
+    return {_stored_name(name): tensor for name, tensor in model.state_dict().items()}
+
+
+def _stored_name(name: str) -> str:
+    own, dot, rest = name.partition(".")
+    return STORED_PREFIXES.get(own + dot, own + dot) + rest
+
+
+def _own_name(stored: str) -> str:
+    return next(
+        (
+            own + stored.removeprefix(prefix)
+            for own, prefix in STORED_PREFIXES.items()
+            if stored.startswith(prefix)
+        ),
+        stored,
+    )
 
 
 def _may_be_halved(name: str) -> bool:
@@ -212,16 +238,16 @@ def _build_without_memory(path: Path, header: Header) -> Model:
 
 def check_shapes(path: Path, file: Any, model: nn.Module) -> None:
     """Compares the file's tensors with the model's, before any is read."""
-    expected = model.state_dict()
+    expected = _stored_state(model)
     # buffers that start without elements hold as many images as training kept
     open_ended = {name for name, tensor in expected.items() if tensor.numel() == 0}
-    names = {name for name in file.keys() if not name.startswith(NORMAL_SCORES)}  # noqa: SIM118
+    names = {name for name in file.keys() if not name.startswith(REFERENCE_SCORES)}  # noqa: SIM118
     for name in (set(expected) - open_ended) - names | names - set(expected) - RETIRED:
         raise unfit(path, f"{name!r:.100} is missing or too much")
     for name in file.keys():  # noqa: SIM118
         stored = file.get_slice(name)
         shape, dtype = stored.get_shape(), stored.get_dtype()
-        if name.startswith(NORMAL_SCORES) or name in RETIRED:
+        if name.startswith(REFERENCE_SCORES) or name in RETIRED:
             fits = len(shape) == 1 and dtype in FLOAT_TYPES
         else:
             tensor = expected[name]
@@ -242,15 +268,15 @@ def _drop_retired(tensors: dict[str, Tensor]) -> None:
 
 def _fill(tensors: dict[str, Tensor], model: Model) -> None:
     """Adds the buffers without elements that the file left out."""
-    for name, tensor in model.state_dict().items():
+    for name, tensor in _stored_state(model).items():
         if tensor.numel() == 0:
             tensors.setdefault(name, torch.zeros(tensor.shape, dtype=tensor.dtype))
 
 
 def _check_values(path: Path, tensors: dict[str, Tensor], scores: dict[str, Tensor]) -> None:
     """Refuses values that no training leaves behind and that would crash or mislead later."""
-    if len({len(tensors[name]) for name in NORMAL_IMAGES}) > 1:
-        raise unfit(path, f"{' and '.join(NORMAL_IMAGES)} have different lengths")
+    if len({len(tensors[name]) for name in REFERENCE_TENSORS}) > 1:
+        raise unfit(path, f"{' and '.join(REFERENCE_TENSORS)} have different lengths")
     if len(tensors[STATISTICS]) != (2 if len(tensors[LATENTS]) else 0):
         raise unfit(path, f"{STATISTICS!r} does not fit the images")
     if not is_pixel_table(tensors[STRATA_EDGES], tensors[PIXEL_TABLE]):
@@ -260,12 +286,12 @@ def _check_values(path: Path, tensors: dict[str, Tensor], scores: dict[str, Tens
             raise unfit(path, f"{name!r:.100} holds impossible values")
 
 
-def _check_calibration(path: Path, model: Model) -> None:
+def _check_errors(path: Path, model: Model) -> None:
     """Refuses held-out images that are not of the model's kind."""
-    u, images = model.calibration.u, model.calibration.images
+    u, images = model.held_out_errors.u, model.held_out_errors.images
     sizes = (model.latent_size, *model.image_shape)
     if len(u) != len(images) or (len(u) and (*u.shape[1:], *images.shape[1:]) != sizes):
-        raise unfit(path, f"{CALIBRATION!r} has images of another kind")
+        raise unfit(path, f"{ERROR_IMAGES!r} has images of another kind")
 
 
 @torch.no_grad()

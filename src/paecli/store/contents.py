@@ -13,11 +13,13 @@ from paecli.system.errors import CheckpointError
 
 AUTOENCODER = "autoencoder."  # prefix of stage 1's tensors
 FLOW = "flow."  # prefix of stage 2's
-NORMAL_SCORES = "normal_scores."  # prefix of the calibration tensors
+# Files keep the names of version 0.1.
+REFERENCE_SCORES = "normal_scores."  # prefix of the scores that p-values compare with
+ERRORS = "calibration."  # prefix of the measured errors
 REFERENCE = "normal_reference."  # prefix of the images that scores compare with
 # Version 0.1 compared with held-out images and stored these.
 RETIRED = {REFERENCE + "mean", REFERENCE + "std"}
-RETIRED_SCORES = {NORMAL_SCORES + name for name in ("typicality", "local_log_prob", "combined")}
+RETIRED_SCORES = {REFERENCE_SCORES + name for name in ("typicality", "local_log_prob", "combined")}
 
 # what the networks hold beside what they learned
 BUFFERS = re.compile(
@@ -73,13 +75,13 @@ class ModelContents:
         return channels, height, width
 
     @property
-    def normal_scores(self) -> dict[str, int]:
-        """For each score the number of normal images it was measured on."""
+    def reference_scores(self) -> dict[str, int]:
+        """For each score the number of reference images it was measured on."""
         dropped = RETIRED_SCORES if RETIRED & self.tensors.keys() else set()
         return {
-            name.removeprefix(NORMAL_SCORES): tensor.count
+            name.removeprefix(REFERENCE_SCORES): tensor.count
             for name, tensor in self.tensors.items()
-            if name.startswith(NORMAL_SCORES) and name not in dropped
+            if name.startswith(REFERENCE_SCORES) and name not in dropped
         }
 
     def parameters(self, prefix: str) -> int:

@@ -45,5 +45,5 @@ def describe_model(path: Path) -> ModelDescription:
         sha256=hash_file(path),
         autoencoder_parameters=contents.parameters(AUTOENCODER),
         flow_parameters=contents.parameters(FLOW),
-        scores=tuple(contents.normal_scores),
+        scores=tuple(contents.reference_scores),
     )

@@ -17,7 +17,7 @@ from paecli.store.checkpoint import (
     save_tensors,
     unfit,
 )
-from paecli.store.contents import NORMAL_SCORES
+from paecli.store.contents import REFERENCE_SCORES
 from paecli.store.feature_weights import open_patch_features
 from paecli.store.header import HEADER_KEY, Header, parse_header
 from paecli.store.value_ranges import is_possible
@@ -33,7 +33,7 @@ def save_patch_pae(path: Path, model: PatchPAE, header: Header) -> None:
     digest = hash_tensors(model.autoencoder.state_dict())
     header = header.model_copy(update={"autoencoder_hash": digest})
     tensors = dict(model.state_dict())
-    tensors |= {NORMAL_SCORES + name: values for name, values in model.normal_scores.items()}
+    tensors |= {REFERENCE_SCORES + name: values for name, values in model.reference_scores.items()}
     save_tensors(path, tensors, {HEADER_KEY: header.model_dump_json()})
 
 
@@ -54,12 +54,14 @@ def load_patch_pae(path: Path) -> tuple[PatchPAE, Header]:
         except (SafetensorError, RuntimeError) as error:
             raise unfit(path, "a tensor cannot be read") from error
     _check_values(path, tensors)
-    scores = {name: tensors.pop(name) for name in list(tensors) if name.startswith(NORMAL_SCORES)}
-    model.normal_scores = {
-        name.removeprefix(NORMAL_SCORES): values for name, values in scores.items()
+    scores = {
+        name: tensors.pop(name) for name in list(tensors) if name.startswith(REFERENCE_SCORES)
     }
-    if model.flow is not None and model.normal_scores.keys() != {TOP, PEAK, PIXEL}:
-        raise unfit(path, "it lacks the scores of normal images")
+    model.reference_scores = {
+        name.removeprefix(REFERENCE_SCORES): values for name, values in scores.items()
+    }
+    if model.flow is not None and model.reference_scores.keys() != {TOP, PEAK, PIXEL}:
+        raise unfit(path, "it lacks the scores of reference images")
     model.load_state_dict(tensors, assign=True)
     if hash_tensors(model.autoencoder.state_dict()) != header.autoencoder_hash:
         raise unfit(path, "its flow belongs to another autoencoder, or weights were changed")

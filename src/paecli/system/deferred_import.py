@@ -22,9 +22,9 @@ def deferred_import(module: str, name: str) -> Iterator[None]:
     if module in sys.modules:
         yield
         return
-    stand_in = ModuleType(module)
-    setattr(stand_in, name, _Deferred(module, name))
-    sys.modules[module] = stand_in
+    placeholder = ModuleType(module)
+    setattr(placeholder, name, _Deferred(module, name))
+    sys.modules[module] = placeholder
     try:
         yield
     finally:

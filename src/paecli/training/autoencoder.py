@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from paecli.data import ImageDataset, content_keys
 from paecli.model.autoencoder import Autoencoder
-from paecli.model.calibration import fitting_part
 from paecli.model.flow import LatentFlow
+from paecli.model.held_out_errors import fitting_part
 from paecli.model.model import BATCH, Model
 from paecli.store.checkpoint import Header, hash_tensors, save_pae
 from paecli.store.header import Architecture
@@ -217,7 +217,7 @@ class AutoencoderStage:
         """Returns what the encoder sees and what should come back, `(b, c, h, w)` in [0, 1]."""
         x = self.images[index].float() / 255
         options = self.settings.augment
-        if fraction >= 1 - options.clean_epochs:
+        if fraction >= 1 - options.clean_fraction:
             return x, x
         x = augment(
             x,

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from paecli.data import ImageSplit, content_keys
 from paecli.model.base_distribution import GaussianMixture
-from paecli.model.calibration import fitting_part
 from paecli.model.flow import LatentFlow
+from paecli.model.held_out_errors import fitting_part
 from paecli.model.model import Model
 from paecli.store.checkpoint import Header, load_pae, save_pae
 from paecli.system.files import write_atomically
@@ -49,7 +49,7 @@ def train_flow(
 
     Goes on with the flow that stage 1 trained along (`flow-vae`), if there is one and the
     settings describe the same; else starts a new one. Then measures on held-out images what
-    later jobs need: the pixel noise sigma and the scores of normal images.
+    later jobs need: the pixel noise sigma and the scores of reference images.
 
     Args:
         settings: the flow; with `resume` they must be the ones it was started with.
@@ -122,7 +122,7 @@ def measure_again(
     data_dir: Path | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Measures anew what a trained model stores about normal images, with the same weights.
+    """Measures anew what a trained model stores about reference images, with the same weights.
 
     For models that an older version trained, whose scores were other ones.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from paecli.data import ImageDataset, ImageSplit, hold_out, load_dataset
 from paecli.data.dataset_names import is_named
 from paecli.data.moved_folders import load_moved
-from paecli.model.calibration import calibration_part
+from paecli.model.held_out_errors import calibration_part
 from paecli.system.errors import DataError, TrainingError
 from paecli.system.progress import Progress
 from paecli.training.settings import DataSettings

@@ -17,6 +17,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from paecli.system.errors import ConfigError
@@ -27,6 +28,16 @@ Settings = dict[str, Any]
 
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 DEMO_PRESET = "demo"  # what `pae demo` trains
+FORMER_NAMES = {"clean_fraction": "clean_fraction"}  # keys of files that earlier versions wrote
+
+
+def with_current_names(settings: Any) -> Any:
+    """Returns plain settings with the keys that have other names now under these."""
+    if not isinstance(settings, Mapping):
+        return settings
+    return {
+        FORMER_NAMES.get(key, key): with_current_names(value) for key, value in settings.items()
+    }
 
 
 def _within_limits(options: dict[str, float]) -> dict[str, float]:
@@ -65,7 +76,12 @@ class AugmentSettings(_Section):
     rotation: float = Field(0.0, ge=0, le=180)  # degrees, each way
     brightness: float = Field(0.0, ge=0, lt=1)  # relative, each way
     noise: float = Field(0.0, ge=0)  # standard deviation; the target stays clean
-    clean_epochs: float = Field(0.15, ge=0, le=1)  # fraction at the end without augmentation
+    clean_fraction: float = Field(0.15, ge=0, le=1)  # of the epochs: the last ones, unchanged
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_current_names(cls, values: Any) -> Any:
+        return with_current_names(values)
 
 
 class OptimiserSettings(_Section):
@@ -220,11 +236,12 @@ def check(settings: Settings, *, where: str) -> RunSettings:
 
 
 def as_recorded(settings: Settings) -> Settings:
-    """Returns settings that a run stored, with what those of version 0.1 did not name.
+    """Returns settings that a run stored, by the names and with the defaults of this version.
 
     Args:
         settings: of a model file or a training state.
     """
+    settings = with_current_names(settings)
     own = settings.get("autoencoder")
     data = own.get("data", {}) if isinstance(own, Mapping) else None
     if not isinstance(data, Mapping) or "split_by" in data:
@@ -254,9 +271,9 @@ def read_preset(name: str) -> Settings:
     return dict(yaml.safe_load(text))
 
 
-def merge(base: Settings, over: Mapping[str, Any]) -> Settings:
-    """Returns `base` with the values of `over` put on top, section by section."""
-    merged = dict(base)
+def merge(under: Settings, over: Mapping[str, Any]) -> Settings:
+    """Returns `under` with the values of `over` put on top, section by section."""
+    merged = dict(under)
     for key, value in over.items():
         nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
         merged[key] = merge(merged[key], value) if nested else value
@@ -285,7 +302,7 @@ def read_yaml(file: Path) -> Settings:
         raise ConfigError(
             f"{file} must hold `autoencoder:` and `flow:` sections, not a {type(content).__name__}"
         )
-    return content
+    return dict(with_current_names(content))
 
 
 def without_none(flags: Mapping[str, Any]) -> Settings:

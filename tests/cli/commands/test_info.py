@@ -19,7 +19,7 @@ def test_json_tells_what_the_file_holds(model_file: Path, trained_pae: PAE) -> N
     assert told["size"] == model_file.stat().st_size
     count = sum(parameter.numel() for parameter in trained_pae.autoencoder.parameters())
     assert told["parameters"]["autoencoder"] == count
-    assert told["scores"] == list(trained_pae.normal_scores)
+    assert told["scores"] == list(trained_pae.reference_scores)
 
 
 def test_without_json_it_is_a_table_on_standard_error(model_file: Path) -> None:

@@ -12,7 +12,7 @@ from paecli.api import PAE
 from paecli.cli.app import app
 from paecli.cli.commands.ood import split_arguments
 from paecli.data import write_image
-from paecli.outliers.scores import fit_normal_scores
+from paecli.outliers.scores import fit_reference_scores
 from paecli.store.checkpoint import Header, read_header, save_pae
 from paecli.system.errors import UsageError
 
@@ -24,7 +24,7 @@ def run_folder(
     """A run folder with a calibrated model of the bundled Fashion-MNIST sample."""
     model = copy.deepcopy(trained_pae)
     model.fit_sigma(blobs[400:])
-    fit_normal_scores(model, blobs[400:], training=blobs[:400])
+    fit_reference_scores(model, blobs[400:], training=blobs[:400])
     folder = tmp_path_factory.mktemp("ood-run")
     fields = read_header(model_file).model_dump() | {"data": {"dataset": "fmnist-mini"}}
     save_pae(folder / "model.safetensors", model, Header(**fields))

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from paecli.api import PAE
 from paecli.cli.app import app
 from paecli.data import write_image
-from paecli.outliers.scores import fit_normal_scores
+from paecli.outliers.scores import fit_reference_scores
 from paecli.store.checkpoint import read_header, save_pae
 from paecli.system.errors import PaeError
 
@@ -169,8 +169,8 @@ def test_images_of_whole_image_models_get_maps_too(
 ) -> None:
     model = copy.deepcopy(trained_pae)
     model.fit_sigma(blobs[400:])
-    model.calibrate(blobs[400:])
-    fit_normal_scores(model, blobs[400:], training=blobs[:400])
+    model.measure_errors(blobs[400:])
+    fit_reference_scores(model, blobs[400:], training=blobs[:400])
     save_pae(tmp_path / "run" / "model.safetensors", model, read_header(model_file))
     odd = blobs[0].clone()
     odd[:, 2:6, 20:24] = 1

@@ -15,7 +15,7 @@ import pytest
 from paecli.cli.app import main
 from paecli.cli.commands.train_ae import parse_augment
 from paecli.cli.training_options import difference
-from paecli.data.sets import places
+from paecli.data.sets import locations
 from paecli.store.checkpoint import read_header
 from paecli.system.errors import UsageError
 from paecli.training.run_folder import state_file
@@ -46,8 +46,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PAE_CACHE", str(tmp_path / "cache"))
     # a machine without data sets, even if this one has some
-    monkeypatch.delenv(places.DATA_VARIABLE, raising=False)
-    monkeypatch.setattr(places, "SYSTEM_FOLDER", tmp_path / "system")
+    monkeypatch.delenv(locations.DATA_VARIABLE, raising=False)
+    monkeypatch.setattr(locations, "SYSTEM_FOLDER", tmp_path / "system")
     return tmp_path
 
 

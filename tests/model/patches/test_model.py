@@ -18,7 +18,7 @@ def test_a_hole_scores_higher_than_any_normal_pixel(model: PatchPAE) -> None:
     left, top, right, bottom = HOLE
     assert top - 8 <= row < bottom + 8
     assert left - 8 <= column < right + 8
-    assert scores.max() > model.normal_peaks[-1]
+    assert scores.max() > model.reference_peaks[-1]
 
 
 def test_bytes_and_floats_score_the_same(model: PatchPAE) -> None:

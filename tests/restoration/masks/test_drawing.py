@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from paecli.restoration.masks.drawing import add_noise, missing_pixels
+from paecli.restoration.masks.drawing import add_noise, draw_mask
 from paecli.system.errors import UsageError
 
 
@@ -17,24 +17,24 @@ from paecli.system.errors import UsageError
     ],
 )
 def test_shapes_cover_exactly_their_pixels(spec: str, rows: slice, columns: slice) -> None:
-    expected = torch.zeros(4, 5, dtype=torch.bool)
-    expected[rows, columns] = True
-    assert torch.equal(missing_pixels(spec, height=4, width=5), expected)
+    expected = torch.ones(4, 5, dtype=torch.bool)
+    expected[rows, columns] = False
+    assert torch.equal(draw_mask(spec, height=4, width=5), expected)
 
 
 def test_random_mask_has_the_fraction_and_depends_on_the_seed_alone() -> None:
     first, again, other = (
-        missing_pixels("random:0.9", height=100, width=100, seed=seed) for seed in (1, 1, 2)
+        draw_mask("random:0.9", height=100, width=100, seed=seed) for seed in (1, 1, 2)
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
-    assert first.float().mean() == pytest.approx(0.9, abs=0.02)
+    assert first.float().mean() == pytest.approx(0.1, abs=0.02)
 
 
 @pytest.mark.parametrize("fraction", [0, 1])
 def test_random_mask_can_be_empty_or_full(fraction: int) -> None:
-    mask = missing_pixels(f"random:{fraction}", height=8, width=8)
-    assert bool((mask == bool(fraction)).all())
+    mask = draw_mask(f"random:{fraction}", height=8, width=8)
+    assert bool((mask != bool(fraction)).all())
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_random_mask_can_be_empty_or_full(fraction: int) -> None:
 )  # fmt: skip
 def test_other_shapes_are_refused_in_one_line(spec: str) -> None:
     with pytest.raises(UsageError) as refusal:
-        missing_pixels(spec, height=4, width=5)
+        draw_mask(spec, height=4, width=5)
     assert "\n" not in str(refusal.value)
 
 

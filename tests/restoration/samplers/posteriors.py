@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from paecli.model.base_distribution import StandardNormal
+from paecli.model.base_distribution import StandardGaussian
 from paecli.restoration.target import Target
 
 PIXELS, SIGMA = 6, 0.4
@@ -28,5 +28,5 @@ def target_for(decoder: object, data: Tensor, sigma: float) -> Target:
         variance=torch.full_like(data, sigma**2),
         observed=torch.ones_like(data, dtype=torch.bool),
         latent_size=2,
-        base=StandardNormal(2),
+        base=StandardGaussian(2),
     )

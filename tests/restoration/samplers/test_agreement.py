@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from paecli.model.base_distribution import StandardNormal
+from paecli.model.base_distribution import StandardGaussian
 from paecli.restoration.samplers.agreement import Halves
 from paecli.restoration.samplers.draws import make_draws
 from paecli.restoration.target import Target
@@ -81,4 +81,4 @@ def passed(diagnostics: dict[str, float]) -> bool:
 
 def blank_target() -> Target:
     data = torch.zeros(1, 2)
-    return Target(lambda u: u, data, data + 1, data.bool(), 2, StandardNormal(2))
+    return Target(lambda u: u, data, data + 1, data.bool(), 2, StandardGaussian(2))

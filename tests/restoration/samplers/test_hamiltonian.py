@@ -7,8 +7,8 @@ COVARIANCE = torch.tensor([[2.0, 0.6], [0.6, 0.5]]).double()
 
 
 def evaluate(u: Tensor) -> tuple[Tensor, Tensor]:
-    score = -u @ torch.linalg.inv(COVARIANCE)
-    return 0.5 * (u * score).sum(-1), score
+    gradient = -u @ torch.linalg.inv(COVARIANCE)
+    return 0.5 * (u * gradient).sum(-1), gradient
 
 
 def follow(u: Tensor, momentum: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -8,7 +8,7 @@ import torch
 from scipy.stats import chisquare
 from torch import Tensor
 
-from paecli.model.base_distribution import StandardNormal
+from paecli.model.base_distribution import StandardGaussian
 from paecli.restoration.coordinates import LatentSpace
 from paecli.restoration.samplers import prior_pool, tempering
 from paecli.restoration.samplers.prior_pool import Pool, PriorPool
@@ -28,7 +28,7 @@ def pool_for(target: Target, decode: object, seed: int = 0) -> PriorPool:
         decode=decode,
         to_base=lambda w: (w, w.new_zeros(len(w))),
         from_base=lambda u: u,
-        base=StandardNormal(target.latent_size),
+        base=StandardGaussian(target.latent_size),
     )
     return PriorPool(space, like=target.data, populations=2, seed=seed)
 
@@ -72,7 +72,7 @@ def test_readings_of_unequal_weight_get_their_shares(share: float) -> None:
 
 @pytest.mark.usefixtures("small_pool")
 def test_ranks_of_the_truth_are_uniform() -> None:
-    """Simulation-based calibration (Talts et al., arXiv:1804.06788), 200 posteriors."""
+    """Simulation-based errors (Talts et al., arXiv:1804.06788), 200 posteriors."""
     generator = torch.Generator().manual_seed(1)
     count, bins = 200, 8
     truth = torch.randn(count, 2, generator=generator)

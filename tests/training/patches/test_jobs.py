@@ -41,11 +41,11 @@ def test_both_stages_give_a_model_that_finds_a_hole(folder: Path, tmp_path: Path
     model, header = load_patch_pae(run / MODEL_FILE)
     assert header.kind == "patch-pae"
     assert header.data["images"] == 24  # a fifth is held out, and the test folder left alone
-    assert len(model.normal_peaks) == 6
-    assert model.score_map(surface(99, hole=True)).max() > model.normal_peaks[-1]
-    before = model.normal_peaks.clone()
+    assert len(model.reference_peaks) == 6
+    assert model.score_map(surface(99, hole=True)).max() > model.reference_peaks[-1]
+    before = model.reference_peaks.clone()
     measure_patches_again(run)
-    torch.testing.assert_close(load_patch_pae(run / MODEL_FILE)[0].normal_peaks, before)
+    torch.testing.assert_close(load_patch_pae(run / MODEL_FILE)[0].reference_peaks, before)
 
 
 def test_the_same_seed_gives_the_same_file(folder: Path, tmp_path: Path) -> None:

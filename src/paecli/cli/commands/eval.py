@@ -131,4 +131,8 @@ def _print_tables(evaluation: Evaluation) -> None:
                 tables.distance_rows(distances),
             )
             say(f"Protocol: {distances.protocol}")
-    print_table("Overlap", tables.COVERAGE_COLUMNS, tables.coverage_rows(quality.coverage))
+    print_table(
+        "Overlap",
+        tables.PRECISION_RECALL_COLUMNS,
+        tables.precision_recall_rows(quality.precision_recall),
+    )

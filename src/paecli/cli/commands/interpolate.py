@@ -7,7 +7,7 @@ import typer
 
 from paecli.cli.console import RichProgress, print_json, say
 from paecli.cli.options import DataDir, Json, ModelOption, Out, Threads
-from paecli.data.sets.places import parse_place
+from paecli.data.sets.locations import parse_position
 
 End = Annotated[
     str,
@@ -46,7 +46,7 @@ def interpolate(
 
     file = check_model(model).path
     for name in (a, b):
-        if parse_place(name) is None:
+        if parse_position(name) is None:
             check_image(Path(name))
     from paecli import sampling
     from paecli.data import write_image

@@ -18,12 +18,12 @@ from paecli.cli.options import (
     output_file,
     refuse_useless,
 )
-from paecli.data.sets.places import require_comparison
+from paecli.data.sets.locations import require_comparison
 from paecli.model.requirements import (
     DEFAULT_SCORE,
     PATCH_SCORE,
-    require_normal_scores,
     require_rate,
+    require_reference_scores,
     require_scores,
 )
 from paecli.system.errors import ImageError, UsageError
@@ -67,14 +67,16 @@ def ood(
     ] = None,
     fpr: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Share of normal images that may be flagged by mistake."),
+        typer.Option(
+            min=0, max=1, help="Share of in-distribution images that may be flagged by mistake."
+        ),
     ] = 0.05,
     fdr: Annotated[
         float | None,
         typer.Option(
             min=0,
             max=1,
-            help="Instead of --fpr: share of the flagged images that may be normal "
+            help="Instead of --fpr: share of the flagged images that may be in-distribution "
             "(Benjamini-Hochberg); for many images.",
             show_default=False,
         ),
@@ -144,7 +146,7 @@ def ood(
 ) -> None:
     """Tells how unusual images are.
 
-    With images: a p-value for each, the share of normal images that are at least as unusual.
+    With images: a p-value for each, the share of reference images that are at least as unusual.
     Without: how well the model's scores tell whole data sets from its own.
 
     With --maps also where: pixels by their p-values, and outlined regions. The share of normal
@@ -248,8 +250,8 @@ def _check_flagging(
         require_scores([score])
     elif score != PATCH_SCORE:
         raise UsageError(f"a model of patches has one score, {PATCH_SCORE}; drop --score {score}")
-    require_normal_scores(score, contents.normal_scores)
-    require_rate(rate, contents.normal_scores[score])
+    require_reference_scores(score, contents.reference_scores)
+    require_rate(rate, contents.reference_scores[score])
     check_images([Path(image) for image in images])
     return contents.path
 

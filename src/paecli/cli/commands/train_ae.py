@@ -9,7 +9,7 @@ import typer
 from paecli.cli import training_options as options
 from paecli.cli.console import RichProgress
 from paecli.cli.options import DataDir, Json, Threads
-from paecli.data.sets.places import require_dataset
+from paecli.data.sets.locations import require_dataset
 from paecli.system.errors import UsageError
 
 

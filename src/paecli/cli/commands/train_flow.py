@@ -56,7 +56,7 @@ def train_flow(
         bool,
         typer.Option(
             "--measure-only",
-            help="Train nothing: measure again what the model stores about normal images. "
+            help="Train nothing: measure again what the model stores about reference images. "
             "For models of an older version.",
         ),
     ] = False,
@@ -170,6 +170,6 @@ def _measure(run_dir: Path, data_dir: Path | None, *, patches: bool, as_json: bo
         from paecli.train import measure_again
 
         path = measure_again(run_dir, data_dir=data_dir, progress=RichProgress())
-    say(f"measured normal images again: {path}")
+    say(f"measured held-out images again: {path}")
     if as_json:
         print_json({"model_file": str(path)})

@@ -15,7 +15,7 @@ from torch import Tensor
 from paecli.data.images.opening import has_colour, open_image, oriented_size
 from paecli.data.images.pixels import centre_crop, decode, to_bytes
 from paecli.data.memory import comfortable_bytes, require_space
-from paecli.data.sets.places import dataset_cache
+from paecli.data.sets.locations import dataset_cache
 from paecli.system.errors import DataError, ImageError, WriteError
 from paecli.system.files import replacing
 from paecli.system.progress import Progress

@@ -26,7 +26,7 @@ class Photographs:
     Attributes:
         name: of the folder.
         kept: files to train on.
-        held_out: files that tell what is normal, and that nothing is fitted to.
+        held_out: files that tell what is in-distribution, and that nothing is fitted to.
         content_hash: SHA-256 of the files' bytes, in their order.
     """
 
@@ -89,7 +89,7 @@ def _blocks_aside(count: int, fraction: float, seed: int) -> set[int]:
     """Chooses which of `count` files in a row to hold out, in blocks of up to 10 neighbours.
 
     Photographs that follow each other often show the same thing. Single ones held out among
-    them would look more normal than images to come, whose p-values would be too small.
+    them would look more usual than images to come, whose p-values would be too small.
     """
     wanted = min(max(round(fraction * count), 1), count - 1)
     length = min(BLOCK, max(wanted // LEAST_BLOCKS, 1))

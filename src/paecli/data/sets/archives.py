@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from paecli.data.sets.locations import dataset_cache, find_location, search_folders
 from paecli.data.sets.named_sets import NamedSet
-from paecli.data.sets.places import dataset_cache, find_place, search_folders
 from paecli.system.errors import DataError
 from paecli.system.locks import only_process
 from paecli.system.progress import Progress
@@ -62,7 +62,7 @@ def unpack_archives(named: NamedSet, data_dir: Path | None, progress: Progress) 
     if not found or len(found) < len(archives):
         return False
     with only_process(named.title, f"fetching {named.title}", progress):
-        if find_place(named, data_dir) is None:  # else another process was quicker
+        if find_location(named, data_dir) is None:  # else another process was quicker
             _unpack_all(found, named.unpack_to, progress)
     return True
 

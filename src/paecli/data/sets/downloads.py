@@ -10,8 +10,8 @@ from http.client import HTTPException
 from pathlib import Path
 
 from paecli.data.sets.archives import staging_folder
+from paecli.data.sets.locations import dataset_cache, find_location
 from paecli.data.sets.named_sets import NAMED_SETS
-from paecli.data.sets.places import dataset_cache, find_place
 from paecli.system.errors import DataError, UsageError
 from paecli.system.locks import only_process
 from paecli.system.progress import NullProgress, Progress
@@ -44,7 +44,7 @@ def download_dataset(name: str, *, anew: bool = True, progress: Progress = NullP
         raise UsageError(f"no data set {name!r} to download; there are: {', '.join(NAMED_SETS)}")
     root, named = dataset_cache(), NAMED_SETS[name]
     with only_process(named.title, f"fetching {named.title}", progress):
-        if not anew and find_place(named, None):
+        if not anew and find_location(named, None):
             return root
         progress.say(f"downloading {name} into {root}")
         try:

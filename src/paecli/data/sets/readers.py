@@ -14,8 +14,8 @@ from paecli.data.dataset import ImageSplit
 from paecli.data.images.decoded import Recipe, decode_files
 from paecli.data.images.listing import images_below
 from paecli.data.sets.idx import read_idx
+from paecli.data.sets.locations import find_file
 from paecli.data.sets.named_sets import BUNDLED, NAMED_SETS, NamedSet
-from paecli.data.sets.places import find_file
 from paecli.system.errors import DataError
 from paecli.system.progress import Progress
 

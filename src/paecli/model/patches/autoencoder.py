@@ -12,8 +12,9 @@ class PatchAutoencoder(nn.Module):
     """Compresses features of patches to their principal components, and knows what it leaves out.
 
     A linear autoencoder that minimises the squared error spans the principal components
-    (Baldi & Hornik 1989), which need no training. What is left out is small for normal patches
-    in a known way: its energy is compared with its variance in each direction.
+    (Baldi & Hornik 1989), which need no training. What is left out is small for
+    in-distribution patches in a known way: its energy is compared with its variance in each
+    direction.
 
     Attributes:
         size: features of a patch.

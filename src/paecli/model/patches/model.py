@@ -14,7 +14,7 @@ from paecli.system.errors import CheckpointError, UsageError
 
 RINGS = 3  # cells at the border, next to it, and all others
 PATCHES_AT_ONCE = 4096
-TOP, PEAK, PIXEL = PATCH_SCORE, "peak", "pixel"  # names of the normal scores
+TOP, PEAK, PIXEL = PATCH_SCORE, "peak", "pixel"  # names of the reference scores
 MOST_UNUSUAL = 5  # patches whose mean score is the image's: a defect covers more than one
 HIGHEST = 1e30  # stands for infinity; sums of a few stay finite
 
@@ -36,7 +36,7 @@ class PatchPAE(nn.Module):
         area: pixels that an image is scaled to have, whatever its aspect ratio.
         usual: `(2, 3)` median of training patches' scores by their distance from the border (0,
             1, or more cells), and by how much their 95th percentile lies above it.
-        normal_scores: `top`: `(n,)` ascending scores of held-out normal images; `peak`: `(n,)`
+        reference_scores: `top`: `(n,)` ascending scores of held-out images; `peak`: `(n,)`
             ascending peaks of their maps; `pixel`: `(m,)` ascending scores of pixels of these maps.
     """
 
@@ -50,14 +50,14 @@ class PatchPAE(nn.Module):
         *,
         area: int,
     ) -> None:
-        """Joins the stages; the normal scores are set after training."""
+        """Joins the stages; the reference scores are set after training."""
         super().__init__()
         self.features = features
         self.autoencoder = autoencoder
         self.flow = flow
         self.area = area
         self.register_buffer("usual", torch.stack((torch.zeros(RINGS), torch.ones(RINGS))))
-        self.normal_scores: dict[str, Tensor] = {}
+        self.reference_scores: dict[str, Tensor] = {}
 
     def require_flow(self) -> LatentFlow:
         """Returns the flow.
@@ -72,22 +72,22 @@ class PatchPAE(nn.Module):
         return self.flow
 
     @property
-    def normal_tops(self) -> Tensor:
-        """Ascending scores of held-out normal images, `(n,)`."""
+    def reference_tops(self) -> Tensor:
+        """Ascending scores of held-out reference images, `(n,)`."""
         self.require_flow()
-        return self.normal_scores[TOP]
+        return self.reference_scores[TOP]
 
     @property
-    def normal_peaks(self) -> Tensor:
-        """Ascending peaks of the maps of held-out normal images, `(n,)`."""
+    def reference_peaks(self) -> Tensor:
+        """Ascending peaks of the maps of held-out reference images, `(n,)`."""
         self.require_flow()
-        return self.normal_scores[PEAK]
+        return self.reference_scores[PEAK]
 
     @property
-    def normal_pixels(self) -> Tensor:
+    def reference_pixels(self) -> Tensor:
         """Ascending scores of pixels of these maps, `(m,)`."""
         self.require_flow()
-        return self.normal_scores[PIXEL]
+        return self.reference_scores[PIXEL]
 
     def feature_map(self, image: Tensor) -> Tensor:
         """Maps an image `(c, h, w)`, uint8 or float in [0, 1], to features `(size, h', w')`."""
@@ -195,5 +195,5 @@ def enlarge(values: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def finite(values: Tensor) -> Tensor:
-    """Takes overflow and NaN, which only patches far from all normal ones cause, as very high."""
+    """Takes overflow and NaN, which only patches far from all others cause, as very high."""
     return values.nan_to_num(HIGHEST, HIGHEST, -HIGHEST).clamp(-HIGHEST, HIGHEST)

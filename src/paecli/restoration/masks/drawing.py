@@ -1,4 +1,4 @@
-"""What can be missing from an image, and how noise is added to one."""
+"""Masks from their descriptions, and how noise is added to an image."""
 
 import torch
 from torch import Tensor
@@ -6,7 +6,7 @@ from torch import Tensor
 from paecli.restoration.masks.shapes import MissingAtRandom, parse_mask
 
 
-def missing_pixels(spec: str, *, height: int, width: int, seed: int = 0) -> Tensor:
+def draw_mask(spec: str, *, height: int, width: int, seed: int = 0) -> Tensor:
     """Builds a mask from its description.
 
     Args:
@@ -16,7 +16,7 @@ def missing_pixels(spec: str, *, height: int, width: int, seed: int = 0) -> Tens
         seed: of the random mask.
 
     Returns:
-        Boolean `(height, width)`, True where the image is MISSING.
+        Boolean `(height, width)`, True where the image is observed.
 
     Raises:
         UsageError: no such shape, or numbers that do not fit the image.
@@ -24,10 +24,10 @@ def missing_pixels(spec: str, *, height: int, width: int, seed: int = 0) -> Tens
     shape = parse_mask(spec, height=height, width=width)
     if isinstance(shape, MissingAtRandom):
         generator = torch.Generator().manual_seed(seed)
-        return torch.rand(height, width, generator=generator) < shape.probability
-    missing = torch.zeros(height, width, dtype=torch.bool)
-    missing[shape.upper : shape.lower, shape.left : shape.right] = True
-    return missing
+        return torch.rand(height, width, generator=generator) >= shape.probability
+    observed = torch.ones(height, width, dtype=torch.bool)
+    observed[shape.upper : shape.lower, shape.left : shape.right] = False
+    return observed
 
 
 def add_noise(x: Tensor, *, noise: float, seed: int = 0) -> Tensor:

@@ -10,7 +10,7 @@ from torch.nn import functional
 from paecli.data.images.files import ImageFile
 from paecli.data.images.opening import open_image, oriented_size
 from paecli.data.images.pixels import decode_layers, reduction, resize, set_channels
-from paecli.restoration.masks.drawing import missing_pixels
+from paecli.restoration.masks.drawing import draw_mask
 from paecli.system.errors import ImageError
 
 NOTHING = "none"  # mask of `pae denoise`
@@ -25,14 +25,14 @@ RESIDUE = 1e-6  # rounding of the resizing filter
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """What is missing from an image.
+    """What is observed of an image.
 
     Attributes:
-        missing: boolean `(h, w)`, of the model's size.
+        observed: boolean `(h, w)`, of the model's size; True where observed.
         notes: sentences on how it was read, for the user.
     """
 
-    missing: Tensor
+    observed: Tensor
     notes: tuple[str, ...] = ()
 
 
@@ -56,34 +56,34 @@ def read_mask(spec: str, image: ImageFile, *, invert: bool = False, seed: int = 
     """
     height, width = image.pixels.shape[1:]
     if spec == NOTHING:
-        return Mask(torch.zeros(height, width, dtype=torch.bool))
+        return Mask(torch.ones(height, width, dtype=torch.bool))
     path = Path(spec)
     if path.is_file():  # a folder may well be called `left`
         return _read_file(path, image, invert=invert)
     own = spec.startswith("box:")
     rows, columns = image.original_size if own else (height, width)
-    drawn = missing_pixels(spec, height=rows, width=columns, seed=seed)
-    missing = cover(drawn, (height, width))
-    return Mask(missing, tuple(_extreme(missing, drawn, most=1.0)))
+    drawn = draw_mask(spec, height=rows, width=columns, seed=seed)
+    observed = cover(drawn, (height, width))
+    return Mask(observed, tuple(_extreme(observed, drawn, most=1.0)))
 
 
-def cover(missing: Tensor, size: tuple[int, int]) -> Tensor:
+def cover(observed: Tensor, size: tuple[int, int]) -> Tensor:
     """Brings a mask to another size as images are; what has any missing part is missing.
 
     Args:
-        missing: boolean `(h, w)`.
+        observed: boolean `(h, w)`, True where observed.
         size: wanted `(height, width)`.
 
     Returns:
         Boolean `(height, width)`: no observed pixel has anything of a missing one in it.
     """
-    if tuple(missing.shape) == size:
-        return missing
-    part = missing.float()[None, None]
-    factor = reduction((missing.shape[0], missing.shape[1]), size)
+    if tuple(observed.shape) == size:
+        return observed
+    part = (~observed).float()[None, None]
+    factor = reduction((observed.shape[0], observed.shape[1]), size)
     if factor > 1:
         part = functional.max_pool2d(part, factor, ceil_mode=True)
-    return resize(part, size)[0, 0] > RESIDUE
+    return resize(part, size)[0, 0] <= RESIDUE
 
 
 def _read_file(path: Path, image: ImageFile, *, invert: bool) -> Mask:
@@ -99,16 +99,16 @@ def _read_file(path: Path, image: ImageFile, *, invert: bool) -> Mask:
     painted = torch.ones(own, dtype=torch.bool) if opacity is None else opacity[0] >= HALF
     bright = set_channels(colours, 1)[0]
     if opacity is not None and _is_the_image(path, image, colours, bright, painted):
-        drawn = painted if invert else ~painted
+        drawn = ~painted if invert else painted
         notes = [f"{path} is the image itself: what is transparent in it is missing"]
     else:
         level, notes = _level_of_white(path, bright[painted])
         white = bright >= level
-        drawn = (~white if invert else white) & painted
+        drawn = (white if invert else ~white) | ~painted
         if opacity is not None and not painted.all():
             notes.append(f"what is transparent in the mask {path} is not painted: not missing")
-    missing = cover(drawn, size)
-    return Mask(missing, (*notes, *_extreme(missing, drawn, most=MOST)))
+    observed = cover(drawn, size)
+    return Mask(observed, (*notes, *_extreme(observed, drawn, most=MOST)))
 
 
 def _level_of_white(path: Path, bright: Tensor) -> tuple[float, list[str]]:
@@ -145,20 +145,20 @@ def _is_the_image(
         return False
     channels, *size = image.pixels.shape
     copy = resize(set_channels(colours, channels), (size[0], size[1]))
-    opaque = ~cover(~painted, (size[0], size[1]))
+    opaque = cover(painted, (size[0], size[1]))
     differs = (copy - image.pixels).abs().amax(0)[opaque]
     return bool(differs.numel()) and (differs < ALIKE).float().mean().item() > ALIKE_SHARE
 
 
-def _extreme(missing: Tensor, drawn: Tensor, *, most: float) -> list[str]:
+def _extreme(observed: Tensor, drawn: Tensor, *, most: float) -> list[str]:
     """Says so when all, next to all or nothing is missing."""
-    share = missing.float().mean().item()
+    share = (~observed).float().mean().item()
     if share == 1:
         return ["everything is missing: the answer is what the model makes up by itself"]
     if share > most:
         return [f"{share:.1%} of the pixels are missing; --invert-mask takes white for observed"]
     if share > 0:
         return []
-    if drawn.any():
+    if not drawn.all():
         return ["nothing is missing: the mask lies outside the central part that is restored"]
     return ["nothing is missing: white is missing in a mask, --invert-mask takes black instead"]

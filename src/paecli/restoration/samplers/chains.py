@@ -33,14 +33,14 @@ class Chains:
     Attributes:
         u: `(n, c, k)` positions.
         log_prob: `(n, c)` log posterior there.
-        score: `(n, c, k)` its gradient.
+        gradient: `(n, c, k)` its gradient.
         component: `(n, c)` the component whose units the chain moves in.
         step: `(n, 1)` leapfrog step.
     """
 
     u: Tensor
     log_prob: Tensor
-    score: Tensor
+    gradient: Tensor
     component: Tensor
     step: Tensor
 
@@ -49,7 +49,7 @@ class Chains:
         return Chains(
             self.u[images],
             self.log_prob[images],
-            self.score[images],
+            self.gradient[images],
             self.component[images],
             self.step[images],
         )
@@ -67,9 +67,9 @@ def start_chains(
     # a little of each, so that there are always enough
     chosen = torch.multinomial(weights + 1e-9, chains, generator=generator)
     u = torch.take_along_dim(candidates, chosen.unsqueeze(-1), dim=1).to(target.data)
-    log_prob, score = target.score(u)
+    log_prob, gradient = target.log_prob_and_gradient(u)
     step = torch.full((len(u), 1), LONGEST_STEP / 2).to(target.data)
-    return Chains(u, log_prob, score, component.gather(1, chosen), step)
+    return Chains(u, log_prob, gradient, component.gather(1, chosen), step)
 
 
 def warm_up(
@@ -93,7 +93,7 @@ def warm_up(
         settled = visited[ADAPTATION_STEPS // 3 :]
         mixture = mixture.adapted(
             torch.cat([each.u for each in settled], 1),
-            torch.cat([each.score for each in settled], 1),
+            torch.cat([each.gradient for each in settled], 1),
             torch.cat([each.component for each in settled], 1),
         )
     return mixture, chains
@@ -105,16 +105,16 @@ def run_chains(
     """Runs chains without adapting anything.
 
     Returns:
-        The last state, and draws and scores `(steps, n, c, k)`.
+        The last state, and draws and gradients `(steps, n, c, k)`.
     """
-    draws, scores = [], []
+    draws, gradients = [], []
     for index in range(steps):
         chains, _ = _trajectory(target, mixture, chains, generator)
         if index % JUMPS_EVERY == 0:
             chains = _jump(target, mixture, chains, generator)
         draws.append(chains.u)
-        scores.append(chains.score)
-    return chains, torch.stack(draws), torch.stack(scores)
+        gradients.append(chains.gradient)
+    return chains, torch.stack(draws), torch.stack(gradients)
 
 
 def _trajectory(
@@ -125,13 +125,13 @@ def _trajectory(
     jitter = 1 + JITTER * (2 * torch.rand(1, generator=generator).item() - 1)
 
     def evaluate(u: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
-        log_prob, score = target.score(u)
-        return (log_prob, score), score
+        log_prob, gradient = target.log_prob_and_gradient(u)
+        return (log_prob, gradient), gradient
 
-    u, end, (log_prob, score) = leapfrog(
+    u, end, (log_prob, gradient) = leapfrog(
         chains.u,
         momentum,
-        chains.score,
+        chains.gradient,
         factors=mixture.factors_of(chains.component).to(chains.u),
         step=(chains.step * jitter).unsqueeze(-1),
         steps=LEAPFROGS,
@@ -139,7 +139,7 @@ def _trajectory(
     )
     probability = acceptance(log_prob - chains.log_prob - kinetic(end) + kinetic(momentum))
     accepted = torch.rand(probability.shape, generator=generator).to(probability) < probability
-    moved = replace(chains, u=u, log_prob=log_prob, score=score)
+    moved = replace(chains, u=u, log_prob=log_prob, gradient=gradient)
     return _where(accepted, moved, chains), probability.mean(1, keepdim=True)
 
 
@@ -151,7 +151,7 @@ def _jump(target: Target, mixture: Mixture, chains: Chains, generator: torch.Gen
     component = torch.multinomial(mixture.weights, c, replacement=True, generator=generator)
     standard = mixture.standardise_in(chains.u, chains.component)
     u = mixture.place(standard, component).to(chains.u)
-    log_prob, score = target.score(u)
+    log_prob, gradient = target.log_prob_and_gradient(u)
     # a chain seldom leaves its component's mode otherwise, so the shares of the modes are right
     # only if there and back balance between the modes alone: hence the weights of the proposal
     levels = mixture.log_volumes() - mixture.log_weights
@@ -159,7 +159,7 @@ def _jump(target: Target, mixture: Mixture, chains: Chains, generator: torch.Gen
     log_ratio = log_prob - chains.log_prob + growth
     uniform = torch.rand(n, c, generator=generator).to(chains.u)
     accepted = uniform.log() < log_ratio.nan_to_num(nan=-torch.inf)
-    return _where(accepted, Chains(u, log_prob, score, component, chains.step), chains)
+    return _where(accepted, Chains(u, log_prob, gradient, component, chains.step), chains)
 
 
 def _where(accepted: Tensor, new: Chains, old: Chains) -> Chains:
@@ -167,7 +167,7 @@ def _where(accepted: Tensor, new: Chains, old: Chains) -> Chains:
     return Chains(
         u=torch.where(wide, new.u, old.u),
         log_prob=torch.where(accepted, new.log_prob, old.log_prob),
-        score=torch.where(wide, new.score, old.score),
+        gradient=torch.where(wide, new.gradient, old.gradient),
         component=torch.where(accepted, new.component, old.component),
         step=old.step,
     )

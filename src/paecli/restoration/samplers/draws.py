@@ -34,7 +34,7 @@ class Draws:
 
     Attributes:
         points: `(n, s, k)`.
-        score: `(n, s, k)` gradient of the log density that the draws follow.
+        gradient: `(n, s, k)` gradient of the log density that the draws follow.
         ess: `(n,)` effective sample size; for chains the smallest over the latents.
         pareto_k: `(n,)` shape of the tail of the importance ratios; NaN without any.
         rhat: `(n,)` largest R-hat over the latents; NaN without chains.
@@ -45,7 +45,7 @@ class Draws:
     """
 
     points: Tensor
-    score: Tensor
+    gradient: Tensor
     ess: Tensor
     pareto_k: Tensor
     rhat: Tensor
@@ -88,7 +88,7 @@ def draw_from_mixture(target: Target, mixture: Mixture, generator: torch.Generat
     """Draws from the mixture itself: the methods `laplace` and `mixture`."""
     points = mixture.sample(KEPT, generator)
     ess = torch.full((len(points),), float(KEPT))
-    return make_draws(target, points, mixture.score(points), ess=ess)
+    return make_draws(target, points, mixture.gradient(points), ess=ess)
 
 
 def draw_from_prior(target: Target, space: LatentSpace, generator: torch.Generator) -> Draws:
@@ -103,7 +103,7 @@ def draw_from_prior(target: Target, space: LatentSpace, generator: torch.Generat
     u = space.base.sample(n * KEPT, generator=generator).to(target.data)
     points = space.from_base(u).detach().view(n, KEPT, k)
     ess = torch.full((n,), float(KEPT))
-    return make_draws(target, points, target.score(points)[1], ess=ess)
+    return make_draws(target, points, target.log_prob_and_gradient(points)[1], ess=ess)
 
 
 def draw_by_importance(target: Target, mixture: Mixture, generator: torch.Generator) -> Draws:
@@ -113,9 +113,9 @@ def draw_by_importance(target: Target, mixture: Mixture, generator: torch.Genera
     smoothed = [pareto_smooth(each) for each in log_ratios(target, proposal, points)]
     weights = torch.stack([weights for weights, _ in smoothed])
     points = take(points, resample(weights.log(), KEPT, generator))
-    _, score = target.score(points.to(target.data))
+    _, gradient = target.log_prob_and_gradient(points.to(target.data))
     shapes = torch.tensor([shape for _, shape in smoothed])
-    return make_draws(target, points, score, pareto_k=shapes, ess=1 / weights.square().sum(1))
+    return make_draws(target, points, gradient, pareto_k=shapes, ess=1 / weights.square().sum(1))
 
 
 def draw_by_chains(
@@ -124,17 +124,17 @@ def draw_by_chains(
     """Runs Hamiltonian Monte Carlo until the chains of each image agree, for some rounds."""
     chains = start_chains(target, mixture, chains=CHAINS, generator=generator)
     mixture, chains = warm_up(target, mixture, chains, generator)
-    chains, points, score = run_chains(
+    chains, points, gradient = run_chains(
         target, mixture, chains, steps=FIRST_ROUND, generator=generator
     )
-    answer = _summarise(target, points, score)
+    answer = _summarise(target, points, gradient)
     pending = torch.arange(len(target.data))
     for _ in range(1, rounds):
         apart = answer.rhat[pending] > RHAT_LIMIT
         pending, chains = pending[apart], chains.select(apart)
         if not len(pending):
             break
-        chains, more_points, more_score = run_chains(
+        chains, more_points, more_gradient = run_chains(
             target.select(pending),
             mixture.select(pending),
             chains,
@@ -142,31 +142,31 @@ def draw_by_chains(
             generator=generator,
         )
         points = torch.cat((points[:, apart], more_points))
-        score = torch.cat((score[:, apart], more_score))
-        answer = answer.put(pending, _summarise(target, points, score))
+        gradient = torch.cat((gradient[:, apart], more_gradient))
+        answer = answer.put(pending, _summarise(target, points, gradient))
     return answer
 
 
-def _summarise(target: Target, points: Tensor, score: Tensor) -> Draws:
+def _summarise(target: Target, points: Tensor, gradient: Tensor) -> Draws:
     """Diagnoses chains `(steps, n, c, k)` and thins them to `KEPT` draws of an image."""
     by_chain = points.transpose(1, 2)
     chosen = torch.linspace(0, points.shape[0] * points.shape[2] - 1, KEPT).round().long()
     pooled, pooled_score = (
-        values.permute(1, 0, 2, 3).flatten(1, 2)[:, chosen] for values in (points, score)
+        values.permute(1, 0, 2, 3).flatten(1, 2)[:, chosen] for values in (points, gradient)
     )
     ess = effective_sample_size(by_chain).amin(-1)
     return make_draws(target, pooled, pooled_score, rhat=rhat(by_chain).amax(-1), ess=ess)
 
 
 def make_draws(
-    target: Target, points: Tensor, score: Tensor, *, ess: Tensor, **diagnostics: Tensor
+    target: Target, points: Tensor, gradient: Tensor, *, ess: Tensor, **diagnostics: Tensor
 ) -> Draws:
     """Returns draws `(n, s, k)` in the target's precision; diagnostics not given are NaN."""
     names = [each.name for each in fields(Draws)][3:]
     unknown = torch.full((len(points),), torch.nan)
     return Draws(
         points.to(target.data),
-        score.to(target.data),
+        gradient.to(target.data),
         ess.float(),
         **{name: diagnostics.get(name, unknown).float() for name in names},
     )

@@ -17,7 +17,7 @@ Evaluate = Callable[[Tensor], tuple[State, Tensor]]
 def leapfrog(
     u: Tensor,
     momentum: Tensor,
-    score: Tensor,
+    gradient: Tensor,
     *,
     factors: Tensor,
     step: Tensor,
@@ -29,7 +29,7 @@ def leapfrog(
     Args:
         u: `(n, s, k)` points.
         momentum: `(n, s, k)` in the units of the factors.
-        score: `(n, s, k)` gradient of the log density at the points.
+        gradient: `(n, s, k)` gradient of the log density at the points.
         factors: `(n, s, k, k)` or `(n, 1, k, k)`.
         step: `(n, s, 1)` or `(n, 1, 1)` length of a step.
         steps: how many.
@@ -38,12 +38,12 @@ def leapfrog(
     Returns:
         The last points, momenta, and what `evaluate` told of the last points.
     """
-    momentum = momentum + 0.5 * step * _pull(factors, score)
+    momentum = momentum + 0.5 * step * _pull(factors, gradient)
     for index in range(steps):
         u = u + step * _push(factors, momentum)
-        state, score = evaluate(u)
+        state, gradient = evaluate(u)
         half = 0.5 if index == steps - 1 else 1.0
-        momentum = momentum + half * step * _pull(factors, score)
+        momentum = momentum + half * step * _pull(factors, gradient)
     return u, momentum, state
 
 
@@ -61,6 +61,6 @@ def _push(factors: Tensor, momentum: Tensor) -> Tensor:
     return (factors @ momentum.unsqueeze(-1)).squeeze(-1)
 
 
-def _pull(factors: Tensor, score: Tensor) -> Tensor:
-    """Returns the gradient in the units of the factors: `F' score`."""
-    return (factors.mT @ score.unsqueeze(-1)).squeeze(-1)
+def _pull(factors: Tensor, gradient: Tensor) -> Tensor:
+    """Returns the gradient in the units of the factors: `F' gradient`."""
+    return (factors.mT @ gradient.unsqueeze(-1)).squeeze(-1)

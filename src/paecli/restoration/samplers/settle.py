@@ -61,18 +61,18 @@ def _summarise(
     target: Target, runs: list[Tempered], halves: Halves, generator: torch.Generator
 ) -> Draws:
     """Draws `KEPT` of all particles by the evidence of their populations."""
-    points, score = (
+    points, gradient = (
         torch.cat(values, 1).flatten(0, 1)
         for values in (
             [each.particles.points for each in runs],
-            [each.particles.at.score() for each in runs],
+            [each.particles.at.gradient() for each in runs],
         )
     )
     chosen = resample(halves.log_weights.reshape(1, -1), KEPT, generator)[0]
     return make_draws(
         target,
         points[None, chosen],
-        score[None, chosen],
+        gradient[None, chosen],
         ess=torch.tensor([halves.effective_size()]),
         disagreement=torch.tensor([halves.disagreement()]),
         evidence_gap=torch.tensor([halves.evidence_gap()]),

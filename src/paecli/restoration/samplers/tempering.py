@@ -107,7 +107,7 @@ class Kernel:
         factors = self.factors[:, 0]
         offset = (particles.points - particles.points.mean(1, keepdim=True)).to(factors)
         standard = torch.linalg.solve_triangular(factors, offset.mT, upper=False).mT
-        pulls = particles.at.score(b).to(factors) @ factors
+        pulls = particles.at.gradient(b).to(factors) @ factors
         change = geometric_mean(shrunk_scatter(standard), torch.linalg.inv(shrunk_scatter(pulls)))
         covariance = factors @ change @ factors.mT
         return replace(self, factors=torch.linalg.cholesky(covariance)[:, None])
@@ -128,12 +128,12 @@ def move(
 
     def evaluate(points: Tensor) -> tuple[Evaluation, Tensor]:
         at = target.evaluate(points)
-        return at, at.score(b)
+        return at, at.gradient(b)
 
     points, end, at = leapfrog(
         like,
         momentum,
-        particles.at.score(b),
+        particles.at.gradient(b),
         factors=kernel.factors.to(like),
         step=kernel.step * jitter.to(like),
         steps=LEAPFROGS,

@@ -19,7 +19,7 @@ from paecli.training.flow import FlowStage
 from paecli.training.images import USUAL_PART
 from paecli.training.patches.latents import (
     fit_autoencoder,
-    measure_normal_maps,
+    measure_held_out_maps,
     measure_usual_scores,
     patch_latents,
 )
@@ -174,7 +174,7 @@ def measure_patches_again(run_dir: Path, *, progress: Progress = NullProgress())
 
 def _measure(model: PatchPAE, photographs: Photographs, progress: Progress) -> None:
     measure_usual_scores(model, photographs.kept, progress=progress)
-    measure_normal_maps(model, photographs.held_out, progress=progress)
+    measure_held_out_maps(model, photographs.held_out, progress=progress)
 
 
 def _photographs(settings: AutoencoderSettings, progress: Progress = NullProgress()) -> Photographs:

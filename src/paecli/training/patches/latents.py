@@ -95,8 +95,8 @@ def measure_usual_scores(model: PatchPAE, files: Sequence[Path], *, progress: Pr
     model.fit_usual(torch.cat(scores), torch.cat(ring))
 
 
-def measure_normal_maps(model: PatchPAE, files: Sequence[Path], *, progress: Progress) -> None:
-    """Sets what p-values compare with: scores of normal images and of their pixels.
+def measure_held_out_maps(model: PatchPAE, files: Sequence[Path], *, progress: Progress) -> None:
+    """Sets what p-values compare with: scores of reference images and of their pixels.
 
     Args:
         model: with a flow.
@@ -114,7 +114,7 @@ def measure_normal_maps(model: PatchPAE, files: Sequence[Path], *, progress: Pro
             peaks.append(scores.max())
             pixels.append(evenly_spaced(scores.flatten().sort().values, most))
             task.advance()
-    model.normal_scores = {
+    model.reference_scores = {
         TOP: torch.tensor(tops).sort().values,
         PEAK: torch.stack(peaks).sort().values,
         PIXEL: torch.cat(pixels).sort().values,

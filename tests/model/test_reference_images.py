@@ -1,11 +1,11 @@
 import torch
 
-from paecli.model.normal_reference import ALLOWANCE, COMPONENTS, FEATURES, NormalReference
+from paecli.model.reference_images import ALLOWANCE, COMPONENTS, FEATURES, ReferenceImages
 
 
-def line_of_images() -> NormalReference:
+def line_of_images() -> ReferenceImages:
     """Sixty latents in two far groups, of which one has all features 1 and the other 3."""
-    reference = NormalReference(2)
+    reference = ReferenceImages(2)
     latents = torch.zeros(120, 2)
     latents[:, 0] = torch.linspace(0, 1, 120)
     latents[60:, 1] = 100
@@ -42,7 +42,7 @@ def test_statistics_are_of_the_images_given_to_fit() -> None:
 
 
 def test_combined_rises_with_the_latent_and_with_errors_beyond_the_allowance() -> None:
-    reference = NormalReference(2)
+    reference = ReferenceImages(2)
     reference.statistics = torch.stack((torch.zeros(COMPONENTS), torch.ones(COMPONENTS)))
     usual = reference.combine(torch.zeros(1, COMPONENTS)).item()
 
@@ -63,7 +63,7 @@ def test_combined_rises_with_the_latent_and_with_errors_beyond_the_allowance() -
 def test_a_state_of_any_length_loads() -> None:
     reference = line_of_images()
     reference.fit(torch.zeros(4, 2), torch.zeros(4, FEATURES))
-    other = NormalReference(2)
+    other = ReferenceImages(2)
     other.load_state_dict(reference.state_dict())
     assert torch.equal(other.latents, reference.latents)
     assert torch.equal(other.statistics, reference.statistics)

@@ -1,7 +1,7 @@
 """What the model makes of images: every quantity that the scores are made of.
 
-`log_prob` (minus the log density of the latent) and `marginal_likelihood` are the paper's
-(arXiv:2006.05479, section 4.2 and appendix), `typicality` follows Nalisnick et al.
+Of the scores `log_prob` (minus the log density of the latent) and `marginal_likelihood` are the
+paper's (arXiv:2006.05479, section 4.2 and appendix), `typicality` follows Nalisnick et al.
 (arXiv:1906.02994); `combined` is our own, chosen on corrupted held-out images only.
 """
 
@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from paecli.model.model import Model
-from paecli.model.normal_reference import NormalReference
-from paecli.outliers.marginal_likelihood import negative_log_evidence
+from paecli.model.reference_images import ReferenceImages
+from paecli.outliers.marginal_likelihood import negative_log_marginal_likelihood
 from paecli.system.errors import CheckpointError
 
 SMALLEST = 1e-12  # keeps the logarithm of a perfect reconstruction finite
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Ingredients:
     """What the model makes of one batch of images; each part is computed once, when asked for.
 
     Attributes:
@@ -38,7 +38,7 @@ class Evidence:
         return self.model.autoencoder.encode(self.x)
 
     @cached_property
-    def base(self) -> tuple[Tensor, Tensor]:
+    def _in_base(self) -> tuple[Tensor, Tensor]:
         """Base vectors `(b, latent_size)` and `log|det du/dz|` `(b,)`."""
         return self.model.require_flow().to_base(self.z)
 
@@ -48,9 +48,9 @@ class Evidence:
         return self.x - self.model.autoencoder.decode(self.z)
 
     @cached_property
-    def log_prob(self) -> Tensor:
+    def negative_log_prob(self) -> Tensor:
         """`-log p(z)`, `(b,)` nats."""
-        u, log_determinant = self.base
+        u, log_determinant = self._in_base
         return -self.model.require_flow().base.log_prob(u) - log_determinant
 
     @cached_property
@@ -67,30 +67,30 @@ class Evidence:
     def cycle_distance(self) -> Tensor:
         """Squared distance, in whitened latents, to the latent of the reconstruction, `(b,)`.
 
-        Normal images return to where they came from; the decoder sends others back to the
-        nearest normal ones.
+        Reference images return to where they came from; the decoder sends others back to the
+        nearest reference ones.
         """
         again = self.model.autoencoder.encode(self.x - self.residual)
         return (self.model.require_flow().whiten(again) - self.white).square().sum(1)
 
     @cached_property
     def typicality(self) -> Tensor:
-        """Distance of `log p(z)` from its mean over normal images, `(b,)` nats."""
-        return (self.log_prob - self.reference.statistics[0, 0]).abs()
+        """Distance of `log p(z)` from its mean over reference images, `(b,)` nats."""
+        return (self.negative_log_prob - self.reference.statistics[0, 0]).abs()
 
     @cached_property
-    def local_log_prob(self) -> Tensor:
-        """`-log p(z)` minus its mean over the nearest normal images, `(b,)` nats."""
+    def negative_local_log_prob(self) -> Tensor:
+        """`-log p(z)` minus its mean over the nearest reference images, `(b,)` nats."""
         return self.components[:, 1]
 
     @cached_property
     def nearest_distance(self) -> Tensor:
-        """Distance, in whitened latents, to the nearest normal image, `(b,)`."""
+        """Distance, in whitened latents, to the nearest reference image, `(b,)`."""
         return self.components[:, -1].exp()
 
     @cached_property
     def combined(self) -> Tensor:
-        """Soft maximum of several scores, each compared with normal ones, `(b,)`."""
+        """Soft maximum of several scores, each compared with reference ones, `(b,)`."""
         return self.reference.combine(self.components)
 
     @cached_property
@@ -102,18 +102,18 @@ class Evidence:
         whatever turning leaves alone, such as how complex the image is, cancels.
         """
         turned = (self.x.flip(-1), self.x.flip(-2), self.x.flip(-1, -2))
-        log_p = torch.stack([-Evidence(self.model, x).log_prob for x in turned])
-        return torch.logsumexp(log_p, dim=0) - log(len(turned)) + self.log_prob
+        log_p = torch.stack([-Ingredients(self.model, x).negative_log_prob for x in turned])
+        return torch.logsumexp(log_p, dim=0) - log(len(turned)) + self.negative_log_prob
 
     @cached_property
-    def marginal_likelihood(self) -> Tensor:
-        """Minus the Laplace estimate of `log p(x)`, `(b,)` nats; see `negative_log_evidence`."""
-        return negative_log_evidence(
+    def negative_log_marginal_likelihood(self) -> Tensor:
+        """Minus the Laplace estimate of `log p(x)`, `(b,)` nats."""
+        return negative_log_marginal_likelihood(
             self.model,
             z=self.z,
-            u=self.base[0],
+            u=self._in_base[0],
             residual=self.residual,
-            log_prob=-self.log_prob,
+            log_prob=-self.negative_log_prob,
         )
 
     @cached_property
@@ -123,26 +123,26 @@ class Evidence:
 
     @cached_property
     def features(self) -> Tensor:
-        """What is compared with the nearest normal images, `(b, 3)`; see `NormalReference`."""
+        """What is compared with the nearest reference images, `(b, 3)`; see `ReferenceImages`."""
         positive = torch.stack((self.weighted_error, self.cycle_distance), dim=1)
         logarithms = positive.clamp_min(SMALLEST).log()
-        return torch.cat((self.log_prob.unsqueeze(1), logarithms), dim=1)
+        return torch.cat((self.negative_log_prob.unsqueeze(1), logarithms), dim=1)
 
     @cached_property
     def components(self) -> Tensor:
-        """The features compared with the nearest normal images, `(b, 5)`."""
+        """The features compared with the nearest reference images, `(b, 5)`."""
         return self.reference.compare(self.white, self.features)
 
     @property
-    def reference(self) -> NormalReference:
-        """The model's normal images.
+    def reference(self) -> ReferenceImages:
+        """The model's reference images.
 
         Raises:
             CheckpointError: the model was not given any.
         """
-        if not len(self.model.normal_reference.latents):
+        if not len(self.model.reference_images.latents):
             raise CheckpointError(
-                "this model has no normal images to compare with; "
+                "this model has no reference images to compare with; "
                 "run `pae train-flow RUN_FOLDER --measure-only`"
             )
-        return self.model.normal_reference
+        return self.model.reference_images

@@ -25,8 +25,8 @@ def calibration_part(images: Tensor) -> Tensor:
     return images[1::2] if len(images) > 1 else images
 
 
-class Calibration(nn.Module):
-    """Measured errors of a model; empty and without effect until `fit_calibration`.
+class HeldOutErrors(nn.Module):
+    """Measured errors of a model; empty and without effect until `fit_held_out_errors`.
 
     Attributes:
         edges: `(strata - 1,)` edges between strata of the decoded image's local variation.
@@ -42,7 +42,7 @@ class Calibration(nn.Module):
     images: Tensor
 
     def __init__(self) -> None:
-        """Creates an empty calibration."""
+        """Starts without any."""
         super().__init__()
         self.register_buffer("edges", torch.zeros(0))
         self.register_buffer("quantiles", torch.zeros(0, LEVELS))
@@ -55,7 +55,7 @@ class Calibration(nn.Module):
         return len(self.quantiles) > 0
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        # the sizes depend on the fit, and files without a calibration are fine
+        # the sizes depend on the fit, and files without such errors are fine
         for name, buffer in list(self.named_buffers()):
             stored = state_dict.setdefault(prefix + name, buffer)
             setattr(self, name, torch.empty_like(stored))
@@ -63,17 +63,17 @@ class Calibration(nn.Module):
 
 
 @torch.no_grad()
-def fit_calibration(
-    calibration: Calibration, *, u: Tensor, images: Tensor, decoded: Tensor
+def fit_held_out_errors(
+    errors: HeldOutErrors, *, u: Tensor, images: Tensor, decoded: Tensor
 ) -> None:
-    """Measures a calibration on images that no stage was trained on.
+    """Measures the errors on images that no stage was trained on.
 
     Args:
-        calibration: what to fill.
+        errors: what to fill.
         u: `(n, k)` base vectors of the images, `to_base(encode(x))`.
         images: `(n, c, h, w)` in [0, 1].
         decoded: `(n, c, h, w)` their reconstructions.
     """
-    calibration.edges, calibration.quantiles = tabulate_pixels(decoded, images)
-    calibration.u = u[:KEPT_IMAGES].clone()
-    calibration.images = (images[:KEPT_IMAGES] * 255).round().to(torch.uint8)
+    errors.edges, errors.quantiles = tabulate_pixels(decoded, images)
+    errors.u = u[:KEPT_IMAGES].clone()
+    errors.images = (images[:KEPT_IMAGES] * 255).round().to(torch.uint8)

@@ -10,7 +10,7 @@ from paecli.system.errors import DataError
 from paecli.system.progress import NullProgress, Progress
 
 
-def load_or_stand_in(
+def load_or_substitute(
     name: str,
     *,
     image_size: int | None,

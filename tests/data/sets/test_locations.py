@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from paecli.data import load_dataset
+from paecli.data.sets.locations import DATA_VARIABLE, find_location, search_folders
 from paecli.data.sets.named_sets import NAMED_SETS
-from paecli.data.sets.places import DATA_VARIABLE, find_place, search_folders
 from paecli.system.errors import DataError
 
 Writer = Callable[..., Path]
@@ -33,21 +33,21 @@ def test_order_is_argument_variable_cache_system(
     assert order[:2] == [tmp_path / "argument", tmp_path / "variable"]
     for root in reversed(order):  # a better place each time
         written = write_idx_set(root / "mnist")
-        assert find_place(NAMED_SETS["mnist"], tmp_path / "argument") == written
+        assert find_location(NAMED_SETS["mnist"], tmp_path / "argument") == written
 
 
 def test_an_incomplete_folder_does_not_count(tmp_path: Path, write_idx_set: Writer) -> None:
     write_idx_set(tmp_path / "mnist")
     (tmp_path / "mnist" / "train-labels-idx1-ubyte.gz").unlink()
-    assert find_place(NAMED_SETS["mnist"], tmp_path) is None
+    assert find_location(NAMED_SETS["mnist"], tmp_path) is None
 
 
 def test_bare_files_count_only_in_a_chosen_folder(
     empty_machine: Path, write_idx_set: Writer
 ) -> None:
     write_idx_set(empty_machine)
-    assert find_place(NAMED_SETS["mnist"], None) is None
-    assert find_place(NAMED_SETS["mnist"], empty_machine) == empty_machine
+    assert find_location(NAMED_SETS["mnist"], None) is None
+    assert find_location(NAMED_SETS["mnist"], empty_machine) == empty_machine
 
 
 def test_without_data_says_where_it_looked_and_what_to_do(

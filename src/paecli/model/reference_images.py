@@ -1,4 +1,4 @@
-"""Normal images that others are compared with: their latents and their scores."""
+"""Training images that others are compared with: their latents and their scores."""
 
 from typing import Any
 
@@ -15,12 +15,12 @@ SHARPNESS = 4.0  # of the soft maximum
 SMALLEST = 1e-3  # distance below which two latents are the same: kept ones have 11 bits
 
 
-class NormalReference(nn.Module):
+class ReferenceImages(nn.Module):
     """Judges scores by those of the nearest training images.
 
     What is usual depends on the kind of image: a shoe reconstructs better than a patterned
     shirt, so an error that is usual for shirts is not for a shoe. Comparing a score with its
-    mean over the nearest normal latents takes that out, like the local outlier factor
+    mean over the nearest reference latents takes that out, like the local outlier factor
     (Breunig et al., SIGMOD 2000) does for densities. For `-log p(z)` it is a likelihood ratio
     (Ren et al., arXiv:1906.02845) whose background is the density of the surroundings.
 
@@ -48,7 +48,7 @@ class NormalReference(nn.Module):
 
     @torch.no_grad()
     def keep(self, latents: Tensor, features: Tensor) -> None:
-        """Keeps normal images to compare with.
+        """Keeps reference images to compare with.
 
         Args:
             latents: `(n, latent_size)` whitened, `n` at least 1.
@@ -73,7 +73,7 @@ class NormalReference(nn.Module):
     def compare(self, latents: Tensor, features: Tensor) -> Tensor:
         """Returns the components of images, `(b, 5)`.
 
-        They are `-log p(z)`, each feature minus its mean over the nearest normal images, and
+        They are `-log p(z)`, each feature minus its mean over the nearest reference images, and
         the logarithm of the distance to the nearest one.
 
         Args:

@@ -21,7 +21,7 @@ def search_folders(data_dir: Path | None) -> list[Path]:
     return [*_chosen_folders(data_dir), dataset_cache(), SYSTEM_FOLDER]
 
 
-def find_place(named: NamedSet, data_dir: Path | None) -> Path | None:
+def find_location(named: NamedSet, data_dir: Path | None) -> Path | None:
     """Finds the folder that holds all files of a data set, gzipped or not.
 
     Files right in a folder, not in a sub-folder of a known name, count only where the user
@@ -29,12 +29,12 @@ def find_place(named: NamedSet, data_dir: Path | None) -> Path | None:
     """
     chosen = _chosen_folders(data_dir)
     for root in search_folders(data_dir):
-        places = [root / folder for folder in named.folders]
+        candidates = [root / folder for folder in named.folders]
         if root in chosen:
-            places.append(root)
-        for place in places:
-            if all(find_file(place, name) for name in named.files):
-                return place
+            candidates.append(root)
+        for candidate in candidates:
+            if all(find_file(candidate, name) for name in named.files):
+                return candidate
     return None
 
 
@@ -60,7 +60,7 @@ def require_comparison(name: str) -> None:
         raise UsageError(f"--against {name}: neither a folder nor one of {', '.join(known)}")
 
 
-def parse_place(text: str) -> tuple[str, int] | None:
+def parse_position(text: str) -> tuple[str, int] | None:
     """Reads `test:12` or `train:12`, a place in a data set; None if it names a file instead."""
     part, _, index = text.partition(":")
     if part not in ("train", "test") or not index.isdecimal() or Path(text).exists():
