@@ -57,7 +57,7 @@ with atheris.instrument_imports(include=PARSERS, enable_loader_override=False):
 ROOT = Path(__file__).parent.parent
 MODEL = ROOT / "tests" / "store" / "fixtures" / "version-1.safetensors"
 INDEX = ROOT / "src" / "paecli" / "registry" / "index.yaml"
-PRESETS = ROOT / "src" / "paecli" / "presets"
+PRESETS = ROOT / "src" / "paecli" / "training" / "presets"
 SLOWEST = 60  # seconds by the clock for one input; the machine may be shared
 MEMORY = 2048  # MB resident, some 500 of them torch's own
 LARGEST = 1 << 16  # bytes of an input

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from paecli.api import PAE
 from paecli.cli.app import app
 from paecli.data import write_image
-from paecli.outliers.scores import fit_normal_scores
+from paecli.outliers.scores import fit_reference_scores
 from paecli.store.checkpoint import read_header, save_pae
 from paecli.system.names import visible
 
@@ -32,7 +32,7 @@ def model(
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
     pae = PAE.of(trained_pae)
     pae.fit_sigma(blobs[400:])
-    fit_normal_scores(pae, blobs[400:], training=blobs[:400])
+    fit_reference_scores(pae, blobs[400:], training=blobs[:400])
     header = read_header(model_file).model_copy(update={"data": {"dataset": "fmnist-mini"}})
     save_pae(path, pae, header)
     return path

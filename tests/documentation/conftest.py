@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.data.sets.idx_files import idx_bytes
 from torch import Tensor
 
 from paecli.data import load_dataset, write_image
-from tests.data.sets.idx_files import idx_bytes
 
 from .running import run_pae
 

@@ -16,6 +16,7 @@ from paecli.cli.commands import (
     doctor,
     download,
     eval,
+    fid,
     info,
     inpaint,
     interpolate,
@@ -64,6 +65,7 @@ app = typer.Typer(
 app.command("train-ae")(train_ae.train_ae)
 app.command("train-flow")(train_flow.train_flow)
 app.command("eval")(eval.evaluate)
+app.command("fid")(fid.fid)
 app.command("ood")(ood.ood)
 app.command("inpaint")(inpaint.inpaint)
 app.command("denoise")(denoise.denoise)

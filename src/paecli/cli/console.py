@@ -5,25 +5,29 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    SpinnerColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from paecli.cli.standard_output import write_standard_output
 from paecli.system.names import escape_name, visible
 
 SECONDS_BETWEEN_LINES = 30
+BAR_WIDTH = 16
+LONGEST_WHOLE = 30  # letters of a name that is not folded
 
 stderr = Console(stderr=True, highlight=False)
 
@@ -52,11 +56,20 @@ def _defined(value: Any) -> Any:
 def print_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, words: bool = False
 ) -> None:
-    """Prints a table; columns after the first align right, as numbers do, unless they are words."""
-    table = Table(title=Text(visible(title)), title_justify="left", title_style="bold", pad_edge=False)
+    """Prints a table; columns after the first align right, as numbers do, unless they are words.
+
+    Where it is too wide, cells are folded; those of the first column last.
+    """
+    table = Table(
+        title=Text(visible(title)), title_justify="left", title_style="bold", pad_edge=False
+    )
     for index, column in enumerate(columns):
         left = words or index == 0
-        table.add_column(column, justify="left" if left else "right", overflow="fold")
+        # names are typed again, so a short one stays whole while others fold
+        longest = max((len(row[index]) for row in rows), default=0)
+        whole = index == 0 and longest <= LONGEST_WHOLE
+        justify: Literal["left", "right"] = "left" if left else "right"
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*(Text(visible(cell)) for cell in row))
     stderr.print(table)
@@ -104,6 +117,31 @@ def _as_text(shown: Mapping[str, str]) -> str:
     return "  ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items())
 
 
+def _columns(total: int) -> list[ProgressColumn]:
+    """Returns the parts of a bar; where the line is too narrow, the figures at its end are cut.
+
+    A single step has no bar, which would stay at 0 to the end.
+    """
+    what = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True))
+    time_taken = TimeElapsedColumn(Column(no_wrap=True))
+    figures = TextColumn(
+        "{task.fields[shown]}",
+        markup=False,
+        table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+    )
+    if total == 1:
+        return [SpinnerColumn(table_column=Column(no_wrap=True)), what, time_taken, figures]
+    return [
+        what,
+        BarColumn(bar_width=BAR_WIDTH, table_column=Column(no_wrap=True, min_width=BAR_WIDTH)),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        time_taken,
+        TimeRemainingColumn(table_column=Column(no_wrap=True)),
+        TextColumn("left", table_column=Column(no_wrap=True)),
+        figures,
+    ]
+
+
 class RichProgress:
     """Shows workflows' progress as bars on standard error, as lines where that is a file."""
 
@@ -113,16 +151,7 @@ class RichProgress:
         if not stderr.is_terminal:
             yield PlainTask(description, total)
             return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[shown]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=stderr) as bars:
+        with Progress(*_columns(total), console=stderr, expand=True) as bars:
             yield RichTask(bars, bars.add_task(description, total=total, shown=""))
 
     def say(self, message: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from paecli.system.names import escape_name
 
 # a spreadsheet takes a cell that begins so for a formula, which may run programs
-FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
+FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:

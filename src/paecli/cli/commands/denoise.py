@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from paecli.cli.options import Json, ModelOption, Out, Seed, Threads
+from paecli.cli.options import Json, ModelOption, ModelRegistry, Out, Seed, Threads
 from paecli.cli.restore_options import ImageArgument, MethodOption, Samples, Starts, Truth, run
 
 
@@ -16,6 +16,7 @@ def denoise(
         typer.Option("--noise", min=0, help="Standard deviation of the noise, pixels in [0, 1]."),
     ],
     model: ModelOption = None,
+    registry: ModelRegistry = None,
     starts: Starts = 64,
     samples: Samples = 64,
     method: MethodOption = "auto",

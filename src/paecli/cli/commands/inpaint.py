@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from paecli.cli.options import Json, ModelOption, Out, Seed, Threads
+from paecli.cli.options import Json, ModelOption, ModelRegistry, Out, Seed, Threads
 from paecli.cli.restore_options import ImageArgument, MethodOption, Samples, Starts, Truth, run
 
 
@@ -22,6 +22,7 @@ def inpaint(
         ),
     ],
     model: ModelOption = None,
+    registry: ModelRegistry = None,
     invert_mask: Annotated[
         bool, typer.Option("--invert-mask", help="In the mask file white is observed instead.")
     ] = False,

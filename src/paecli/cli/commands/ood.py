@@ -11,6 +11,7 @@ from paecli.cli.options import (
     DataDir,
     Json,
     ModelOption,
+    ModelRegistry,
     Report,
     Seed,
     Threads,
@@ -44,6 +45,7 @@ def ood(
         ),
     ] = None,
     model: ModelOption = None,
+    registry: ModelRegistry = None,
     against: Annotated[
         list[str] | None,
         typer.Option(

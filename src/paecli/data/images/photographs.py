@@ -72,9 +72,8 @@ def list_photographs(
             content_hash=_hash_files((*files, *parts.validation.files)),
         )
     if len(files) < 2:
-        raise DataError(
-            f"{parts.train.root} holds {len(files)} image(s); give at least 2, better 100"
-        )
+        count = "1 image" if files else "no images"
+        raise DataError(f"{parts.train.root} holds {count}; give at least 2, better 100")
     aside = _blocks_aside(len(files), held_out, seed)
     kept = [file for index, file in enumerate(files) if index not in aside]
     return Photographs(
