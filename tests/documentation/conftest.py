@@ -15,7 +15,7 @@ from .running import run_pae
 
 TRAIN, TEST = 240, 60  # images of each data set
 FILES = ("img", "photo", "part", "shoe", "clean", "shirt", "boot", "a", "b")
-FOLDERS = ("incoming", "photos", "other-photos", "holiday-photos")
+FOLDERS = ("incoming", "photos", "other-photos", "holiday-photos", "generated", "real")
 IN_A_FOLDER = 60
 TILE, TILES = 64, 120  # pixels a side, images
 

@@ -16,6 +16,7 @@ from paecli.evaluation.image_sets import read_statistics
 from paecli.system.errors import DataError
 
 COUNT = 25
+pytestmark = pytest.mark.filterwarnings("ignore:The `disp` argument:DeprecationWarning")
 
 
 class Moments:
