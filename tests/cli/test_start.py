@@ -105,6 +105,7 @@ MISTAKES = {
     "fid empty empty": (1, "no images in empty"),
     "fid words.png words.png": (1, "words.png is neither a folder"),
     "fid kept.npz kept.npz --features photo": (2, "statistics of inception"),
+    "fid kept.npz kept.npz --features classifier": (2, "grey 28 x 28 images"),
     "fid kept.npz kept.npz --kid": (2, "needs the images"),
     "fid kept.npz kept.npz --inception-weights nowhere.pth": (1, "cannot read nowhere.pth"),
     "info fmnist-32 --model mnist-8": (2, "two models are named"),

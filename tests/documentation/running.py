@@ -18,7 +18,7 @@ SMALL: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = (
     ("ood --against", FEW_IMAGES),
     ("inpaint", FEW_DRAWS),
     ("denoise", FEW_DRAWS),
-    ("fid", (("--features", "classifier"),)),
+    ("fid", (("--features", "photo"),)),
     ("eval --fid", (("--features", "classifier"), ("--samples", "40"))),
 )
 
