@@ -66,7 +66,9 @@ def fid(
         check_image_set(path)
     check_readable(inception_weights)
     if features is Features.classifier:
-        raise UsageError("--features classifier is for grey 28 x 28 images; choose inception or photo")
+        raise UsageError(
+            "--features classifier is for grey 28 x 28 images; choose inception or photo"
+        )
     kept = [path for path in (a, b) if path.suffix.lower() == STATISTICS and path.is_file()]
     if kept:
         features = _of_statistics(features, kid, kept[0])
