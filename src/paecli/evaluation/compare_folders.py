@@ -83,8 +83,8 @@ def compare_folders(
         features=network.name,
         frechet=distance,
         frechet_ci=spread,
-        kernel=other and other.value,
-        kernel_ci=other and other.ci,
+        kernel=other.value if other else None,
+        kernel_ci=other.ci if other else None,
         images=(sides[0].count, sides[1].count),
         protocol=f"squared Frechet distance, {sides[0].label} against {sides[1].label}, "
         f"rounded to 8 bit; {network.description}",
