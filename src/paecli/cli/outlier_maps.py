@@ -12,7 +12,7 @@ from paecli.cli.console import say
 from paecli.data.images.truth_masks import match_masks, read_truth
 from paecli.outliers.localisation import Localisation, localise
 from paecli.outliers.map_images import ImageMap
-from paecli.report.map_folder import MapFolder
+from paecli.report.heat_maps import MapFolder
 from paecli.system.errors import ImageError
 
 
