@@ -6,6 +6,7 @@ The library checks the same again, by the same functions where they need no torc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from paecli.data.images.listing import find_images
@@ -19,6 +20,7 @@ from paecli.store.find_model import find_model
 from paecli.store.header import Header, require_whole_images
 from paecli.system.errors import CheckpointError, DataError, ImageError, UsageError
 
+EXTRAS = {"onnx": ("onnx", "onnxruntime"), "watch": ("watchfiles",)}  # what each brings
 ANY_SIZE = 2**31  # pixels a side
 
 
@@ -196,3 +198,20 @@ def check_truth(truth: Path | None, image: Path) -> None:
         _check_partner(truth, image, "truth")
     else:
         check_image(truth)
+
+
+def require_extra(extra: str) -> None:
+    """Refuses a command whose extra is not installed.
+
+    Args:
+        extra: a key of `EXTRAS`.
+
+    Raises:
+        UsageError: names the first package that is missing, and how to install it.
+    """
+    for package in EXTRAS[extra]:
+        if find_spec(package) is None:
+            raise UsageError(
+                f"this needs {package}, which is not installed; install it with "
+                f"`pipx inject paecli 'paecli[{extra}]'`"
+            )

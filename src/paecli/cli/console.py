@@ -27,7 +27,9 @@ from paecli.cli.standard_output import write_standard_output
 from paecli.system.names import escape_name, visible
 
 SECONDS_BETWEEN_LINES = 10
-BAR_WIDTH = 16
+BAR_WIDTH = 12
+TIMES_WIDTH = 25  # letters of both times, of `left` and of the gaps
+SHORTEST_NAME = 8  # letters
 LONGEST_WHOLE = 30  # letters of a name that is not folded
 WARNING = "Warning: "  # how lines begin that somebody who asked for quiet should see
 
@@ -149,6 +151,13 @@ def _as_text(shown: Mapping[str, str]) -> str:
     return "  ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items())
 
 
+def _shortened(description: str, total: int) -> str:
+    """Cuts what a bar is called so that steps and time left fit beside it."""
+    steps = 2 * len(str(total)) + 1
+    room = max(stderr.width - BAR_WIDTH - steps - TIMES_WIDTH, SHORTEST_NAME)
+    return description if len(description) <= room else f"{description[: room - 1]}…"
+
+
 def _columns(total: int) -> list[ProgressColumn]:
     """Returns the parts of a bar; where the line is too narrow, the figures at its end are cut.
 
@@ -184,7 +193,8 @@ class RichProgress:
             yield PlainTask(description, total)
             return
         with Progress(*_columns(total), console=stderr, expand=True) as bars:
-            yield RichTask(bars, bars.add_task(description, total=total, shown=""))
+            name = _shortened(description, total)
+            yield RichTask(bars, bars.add_task(name, total=total, shown=""))
 
     def say(self, message: str) -> None:
         """Prints one line; a warning is said even after `be_quiet`."""

@@ -124,7 +124,7 @@ def _list(registry: str | None, offline: bool, json: bool) -> None:
         return print_json(
             {"registry": opened.source.address, "entries": [_fields(e) for e in entries]}
         )
-    columns = ["name", "what", "revision", "size", "licence", "description"]
+    columns = ["name", "what", "description"]
     rows = [_row(entry) for entry in entries]
     return print_table(f"Registry {opened.source.address}", columns, rows, words=True)
 
@@ -137,10 +137,7 @@ def _row(entry: Entry) -> list[str]:
     size = sum(file.size for file in entry.files) / MEGABYTE
     return [
         entry.name,
-        entry.kind,
-        str(entry.revision),
-        f"{size:.1f} MB",
-        entry.licence,
+        f"{entry.kind}, revision {entry.revision}, {size:.1f} MB, {entry.licence or 'no licence'}",
         entry.description,
     ]
 
