@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,13 +11,9 @@ if TYPE_CHECKING:
 
 MEGABYTE = 1e6
 HASH_SHOWN = 12  # digits that tell files apart
-CLASSES_SHOWN = 4
-MAIN_METRICS = {
-    "test_mse": "reconstruction MSE, test",
-    "held_out_mse": "reconstruction MSE, held out",
-    "test_nll": "flow NLL, test (nats)",
-    "held_out_nll": "flow NLL, held out (nats)",
-}
+SHOWN = 3  # of classes, and of scores
+MAIN_METRICS = {"mse": "reconstruction MSE", "nll": "flow NLL (nats)"}
+LIBRARIES = ("paecli", "torch", "python")  # whose versions matter most
 
 
 def summary_rows(described: ModelDescription) -> list[tuple[str, str]]:
@@ -26,16 +22,15 @@ def summary_rows(described: ModelDescription) -> list[tuple[str, str]]:
     size = f"{described.size / MEGABYTE:.1f} MB, SHA-256 {described.sha256[:HASH_SHOWN]}..."
     return [
         ("model", _kind(header)),
-        ("file", str(described.path)),
-        ("", size),
+        ("file", size),
         ("images", _images(header)),
         ("autoencoder", _autoencoder(described)),
         ("flow", _flow(described)),
         ("trained on", _data(header)),
         *_measured(header.metrics),
-        ("p-values by", ", ".join(described.scores) or "none: measured by `pae train-flow`"),
+        ("p-values by", _few(described.scores, "scores") or "none: `pae train-flow` measures them"),
         *_recipe(header.config),
-        ("made with", ", ".join(f"{name} {each}" for name, each in header.versions.items()) or "?"),
+        ("made with", ", ".join(f"{name} {header.versions.get(name, '?')}" for name in LIBRARIES)),
     ]
 
 
@@ -68,17 +63,25 @@ def _flow(described: ModelDescription) -> str:
 
 def _data(header: Header) -> str:
     name = header.data.get("dataset") or header.data.get("name") or "unknown"
-    classes = [str(each) for each in header.data.get("classes") or []]
-    if not classes:
-        return str(name)
-    more = ", ..." if len(classes) > CLASSES_SHOWN else ""
-    return f"{name}; {len(classes)} classes: {', '.join(classes[:CLASSES_SHOWN])}{more}"
+    classes = header.data.get("classes")
+    known = _few(classes, "classes") if isinstance(classes, list) else ""
+    return f"{name}; {known}" if known else str(name)
+
+
+def _few(names: Sequence[object], what: str) -> str:
+    """Returns the number of names and the first few of them; nothing of none."""
+    if not names:
+        return ""
+    more = ", ..." if len(names) > SHOWN else ""
+    return f"{len(names)} {what}: {', '.join(map(str, names[:SHOWN]))}{more}"
 
 
 def _measured(metrics: Mapping[str, float]) -> Iterator[tuple[str, str]]:
     for key, name in MAIN_METRICS.items():
-        if key in metrics:
-            yield name, f"{metrics[key]:.5g}"
+        parts = {"test": metrics.get(f"test_{key}"), "held out": metrics.get(f"held_out_{key}")}
+        known = [f"{part} {value:.5g}" for part, value in parts.items() if value is not None]
+        if known:
+            yield name, ", ".join(known)
 
 
 def _recipe(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -45,7 +45,8 @@ def info(
         return print_table("Model", ["", ""], list(_flatten(fields)), words=True)
     from paecli.report.model_summary import summary_rows
 
-    print_table("Model", ["", ""], summary_rows(description), words=True)
+    say(str(description.path))  # not in the table, whose cells are folded
+    print_table(description.path.name, ["", ""], summary_rows(description), words=True)
     return say("All settings: --all; for programs: --json.")
 
 
