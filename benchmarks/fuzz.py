@@ -162,7 +162,7 @@ def commands(folder: Path, content: bytes) -> None:
             try:
                 app(words, standalone_mode=False)
             except PaeError as error:
-                assert "\n" not in str(error)
+                assert "\n" not in str(error)  # noqa: PT017
 
 
 def statistics(folder: Path, content: bytes) -> None:
