@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from paecli.data.images.listing import find_images
-from paecli.data.images.opening import has_colour, open_image
+from paecli.data.images.opening import ImageSource, has_colour, open_image
 from paecli.data.images.pixels import decode
 from paecli.data.split_folders import find_parts
 from paecli.system.errors import DataError
@@ -82,7 +82,7 @@ def neighbouring_folds(count: int, folds: int) -> list[range]:
     return [range(start, end) for start, end in pairwise(ends)]
 
 
-def read_photograph(path: Path) -> Tensor:
+def read_photograph(path: ImageSource) -> Tensor:
     """Reads an image at its own size: `(1 or 3, h, w)` float32 in [0, 1].
 
     Raises:

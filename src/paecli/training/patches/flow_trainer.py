@@ -13,6 +13,7 @@ from paecli.model.patches.model import PatchPAE
 from paecli.system.progress import NullProgress, Progress
 from paecli.training.build_networks import build_flow
 from paecli.training.flow import FlowStage
+from paecli.training.history import Log
 from paecli.training.loop import LoopResult
 from paecli.training.patches.feature_maps import FeatureMap, fit_components, patch_latents
 from paecli.training.patches.reference import measure_usual_scores
@@ -42,6 +43,7 @@ class FlowTrainer:
         *,
         run_dir: Path,
         resumed: TrainingState | None = None,
+        log: Log = "csv",
         progress: Progress = NullProgress(),
     ) -> tuple[LoopResult, dict[str, Any]]:
         """Gives a model a flow over the patches of images, and measures what is usual of them.
@@ -51,6 +53,7 @@ class FlowTrainer:
             maps: of the images.
             run_dir: where the state of an interrupted training is kept.
             resumed: go on with it.
+            log: see `History`.
             progress: told of every step.
 
         Returns:
@@ -70,6 +73,7 @@ class FlowTrainer:
             content_hash=self.content_hash,
             accelerator=self.accelerator,
             resumed=resumed,
+            log=log,
             progress=progress,
         )
         model.flow = flow.cpu().eval()

@@ -15,6 +15,7 @@ from paecli.system.errors import CheckpointError, ConfigError, DataError
 from paecli.system.files import write_atomically
 from paecli.system.outputs import AUTOENCODER_FILE, CONFIG_FILE, MODEL_FILE
 from paecli.system.progress import NullProgress, Progress
+from paecli.training.history import Log
 from paecli.training.images import USUAL_PART
 from paecli.training.patches.feature_maps import (
     FeatureMap,
@@ -94,6 +95,7 @@ def train_patch_flow(
     resume: bool = False,
     overwrite: bool = False,
     device: str = "auto",
+    log: Log = "csv",
     progress: Progress = NullProgress(),
 ) -> TrainingReport:
     """Trains a flow on the latents of patches, then measures the maps of held-out images.
@@ -104,6 +106,7 @@ def train_patch_flow(
         resume: go on with the interrupted run.
         overwrite: replace a flow that is already there.
         device: `auto` or `cpu`.
+        log: `csv`, or `tensorboard` beside it; see `History`.
         progress: told of every step.
 
     Raises:
@@ -119,7 +122,7 @@ def train_patch_flow(
     accelerator = open_accelerator(device)
     trainer = FlowTrainer(settings, accelerator, content_hash=photographs.content_hash)
     loop, arguments = trainer.train(
-        model, maps, run_dir=run_dir, resumed=resumed, progress=progress
+        model, maps, run_dir=run_dir, resumed=resumed, log=log, progress=progress
     )
     reference = _measure(model, trainer, maps, photographs, run_settings, progress)
     header = header.model_copy(
