@@ -13,7 +13,7 @@ from paecli.model.patches.autoencoder import PatchAutoencoder
 from paecli.model.patches.model import PatchPAE
 from paecli.system.progress import Progress
 
-MOST_PATCHES = 400_000  # that a flow is trained on; more add little and cost memory
+MOST_PATCHES = 80_000  # that a flow is trained on; there is one for each fold, and more add little
 MOST_BYTES = 2**29  # of feature maps that are kept in memory
 
 
@@ -107,7 +107,7 @@ def fit_components(autoencoder: PatchAutoencoder, maps: Iterable[FeatureMap]) ->
 def patch_latents(
     autoencoder: PatchAutoencoder, maps: Sequence[FeatureMap], *, seed: int
 ) -> Tensor:
-    """Returns latents of the patches of images, `(n, latent_size)`, at most 400,000 of them.
+    """Returns latents of the patches of images, `(n, latent_size)`, at most 80,000 of them.
 
     Args:
         autoencoder: fitted.
