@@ -17,7 +17,7 @@ LAYERS = (
     ("cli",),
     ("report",),
     ("demo", "diagnosis"),
-    ("api", "train"),
+    ("api", "train", "export"),
     ("training", "outliers", "restoration", "evaluation", "sampling"),
     ("data", "store"),
     ("model",),

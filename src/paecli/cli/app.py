@@ -16,6 +16,7 @@ from paecli.cli.commands import (
     doctor,
     download,
     eval,
+    export,
     info,
     inpaint,
     interpolate,
@@ -83,6 +84,7 @@ app.command("sample")(sample.sample)
 app.command("interpolate")(interpolate.interpolate)
 app.command("download")(download.download)
 app.command("publish")(publish.publish)
+app.command("export")(export.export)
 app.command("info")(info.info)
 app.command("samples")(samples.samples)
 app.command("demo")(demo.demo)
