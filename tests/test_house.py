@@ -66,7 +66,8 @@ MAY_TOUCH_THE_DISK = {
     "system/files.py", "system/folders.py", "system/locks.py", "system/threads.py",
     "system/yaml_text.py", "training/autoencoder.py", "training/flow.py",
     "training/history.py", "training/loop.py",
-    "training/patches/jobs.py", "training/patches/latents.py", "training/run.py",
+    "training/patches/feature_maps.py", "training/patches/flow_trainer.py",
+    "training/patches/jobs.py", "training/run.py",
     "training/run_folder.py", "training/settings.py", "training/state.py",
 }  # fmt: skip
 DISK = {
