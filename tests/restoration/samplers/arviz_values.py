@@ -17,7 +17,7 @@ COUNTS = (100, 400, 1600)  # of importance ratios; every implementation takes th
 
 
 def chains() -> dict[str, Array]:
-    """Returns chains `(steps, chains)` of many kinds; `RandomState` gives the same ones for ever."""
+    """Returns chains `(steps, chains)` of many kinds; `RandomState` never changes."""
     random = np.random.RandomState(0)
     plain = {
         "independent": random.standard_normal((250, 4)),
