@@ -33,6 +33,7 @@ LATE = {
     "torchvision.datasets": "as torchvision",
     "torch": "`pae doctor` asks it only where there may be a GPU",
     "accelerate": "as torch",
+    "scipy.stats": "takes half a second, and only `--fdr` needs it",
     "paecli.training.loop": "as torch",
     "huggingface_hub": "only `hf://` registries need it",
     "pooch.downloaders": "only `doi:` registries need it",
