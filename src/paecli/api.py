@@ -12,7 +12,10 @@ from paecli.outliers.scores import measure_scores
 from paecli.restoration.restore import restore_with
 from paecli.restoration.result import Restoration
 from paecli.restoration.solve import Method
+from paecli.store.checkpoint import save_pae
+from paecli.store.header import Header
 from paecli.store.runs import load_with_header
+from paecli.system.errors import UsageError
 
 
 def load(model: str | Path | None = None) -> PAE:
@@ -28,7 +31,7 @@ def load(model: str | Path | None = None) -> PAE:
     Raises:
         CheckpointError: there is no such model, or its file is damaged.
     """
-    return PAE.of(load_with_header(model)[0])
+    return PAE.of(*load_with_header(model))
 
 
 class PAE(Model):
@@ -38,15 +41,50 @@ class PAE(Model):
     attributes.
     """
 
+    header: Header | None = None  # what its file said about it
+
     @classmethod
-    def of(cls, model: Model) -> PAE:
-        """Gives a model the methods of this class; both share their weights."""
+    def of(cls, model: Model, header: Header | None = None) -> PAE:
+        """Gives a model the methods of this class; both share their weights.
+
+        Args:
+            model: the model.
+            header: what its file says about it; `save` needs it.
+        """
         pae = cls(model.autoencoder, model.flow)
+        pae.header = header
         pae.sigma = model.sigma
         pae.held_out_errors = model.held_out_errors
         pae.reference_images = model.reference_images
         pae.reference_scores = model.reference_scores
+        pae.trained_on = model.trained_on
         return pae.train(model.training)
+
+    def __repr__(self) -> str:
+        """Says what the model is on one line; `pae.autoencoder` and `pae.flow` show the layers."""
+        channels, height, width = self.image_shape
+        shape = f"{height} x {width}" if channels == 1 else f"{channels} x {height} x {width}"
+        facts = [f"images of {shape}", f"{self.latent_size} latents"]
+        if self.header is not None:
+            facts.insert(0, self.header.training_set)
+            flow = f"{self.header.flow['kind']} flow" if self.header.flow else "no flow"
+            facts.append(f"{self.header.autoencoder['network']} network, {flow}")
+        weights = sum(parameter.numel() for parameter in self.parameters())
+        facts += [f"{weights:,} weights", str(self.sigma.device)]
+        return f"PAE({', '.join(facts)})"
+
+    def save(self, path: str | Path) -> None:
+        """Writes the model to a `.safetensors` file, which `load` and every command read.
+
+        No pickle is involved: loading such a file runs no code.
+
+        Raises:
+            UsageError: the model was not loaded from a file, which says how it was made.
+            WriteError: the file cannot be written.
+        """
+        if self.header is None:
+            raise UsageError("only models that `paecli.load` returned know how they were made")
+        save_pae(Path(path), self, self.header)
 
     def score(self, x: Tensor, score: str = "log_prob") -> Tensor:
         """Scores how unusual images are; see `paecli.outliers.scores` for the names.

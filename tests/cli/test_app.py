@@ -1,6 +1,5 @@
 """What all commands share: help, version, errors, exit codes, completion."""
 
-import os
 import re
 import subprocess
 import sys
@@ -25,7 +24,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], int]:
     monkeypatch.delenv(application.DEBUG, raising=False)
 
     def run(error: BaseException) -> int:
-        def fail() -> None:
+        def fail(**options: str) -> None:
             raise error
 
         monkeypatch.setattr(application, "app", fail)
@@ -143,17 +142,3 @@ def test_faults_of_our_own_are_not_hidden(failing: Callable[[BaseException], int
 
 def test_interruption_exits_as_shells_expect(failing: Callable[[BaseException], int]) -> None:
     assert failing(KeyboardInterrupt()) == 130
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_shell_completion_is_offered(shell: str) -> None:
-    # asked for by name: `--show-completion` looks at the parent process, which is none in CI
-    script = "from paecli.cli.app import app; app(prog_name='pae')"
-    ended = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"_PAE_COMPLETE": f"source_{shell}"},
-    )
-    assert ended.returncode == 0
-    assert "_PAE_COMPLETE" in ended.stdout

@@ -22,10 +22,11 @@ from paecli.cli.commands import (
     ood,
     publish,
     sample,
+    samples,
     train_ae,
     train_flow,
 )
-from paecli.cli.console import say
+from paecli.cli.console import complain, set_verbosity
 from paecli.cli.standard_output import (
     drop_standard_output,
     hold_standard_streams,
@@ -34,13 +35,24 @@ from paecli.cli.standard_output import (
 from paecli.system.errors import PaeError
 from paecli.system.folders import CACHE_VARIABLE, cache_folder, cache_is_temporary
 
+ANYWHERE = ("--quiet", "-q", "--verbose", "-v", "--debug")  # before the command or after it
+
 
 class Commands(TyperGroup):
-    """All commands; they take `~` where shells leave it, as in `--out=~/x`."""
+    """All commands.
+
+    They take `~` where shells leave it, as in `--out=~/x`, and the options of `pae` itself at any
+    place, as in `pae ood incoming/ --quiet`.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Reads the command line."""
-        return super().parse_args(ctx, [_with_home(argument) for argument in args])
+        end = args.index("--") if "--" in args else len(args)
+        own = [argument for argument in args[:end] if argument in ANYWHERE]
+        rest = [argument for argument in args[:end] if argument not in ANYWHERE]
+        return super().parse_args(
+            ctx, [*own, *(_with_home(argument) for argument in rest), *args[end:]]
+        )
 
 
 def _with_home(argument: str) -> str:
@@ -72,6 +84,7 @@ app.command("interpolate")(interpolate.interpolate)
 app.command("download")(download.download)
 app.command("publish")(publish.publish)
 app.command("info")(info.info)
+app.command("samples")(samples.samples)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 
@@ -93,6 +106,14 @@ def pae(
             "--version", callback=_print_version, is_eager=True, help="Print the version."
         ),
     ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", help="Print only JSON, errors and warnings."),
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Also say which files, caches and threads serve."),
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """A generative model of your own images.
@@ -100,12 +121,15 @@ def pae(
     It also tells what is unusual in them and restores what is damaged, with honest uncertainty.
 
     First steps: `pae demo`, then `pae train-ae DATASET` and `pae train-flow runs/DATASET`.
+
+    The options below may stand anywhere on the command line.
     """
     del version
+    set_verbosity(quiet=quiet, verbose=verbose)
     if debug:
         os.environ[DEBUG] = "1"
     if cache_is_temporary():
-        say(f"Warning: no home folder; the cache is {cache_folder()}, set {CACHE_VARIABLE}.")
+        complain(f"Warning: no home folder; the cache is {cache_folder()}, set {CACHE_VARIABLE}.")
 
 
 def main() -> None:
@@ -113,17 +137,17 @@ def main() -> None:
     hold_standard_streams()
     try:
         try:
-            app()
+            app(prog_name="pae")  # under `python -m paecli`, too
         finally:
             write_standard_output("")  # what is still to be written may not fit
     except PaeError as error:
         if os.environ.get(DEBUG):
             raise
-        say(f"Error: {error}")
+        complain(f"Error: {error}")
         drop_standard_output()
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        say("Interrupted.")
+        complain("Interrupted.")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # the reader of our output went away (`pae ... | head`); nothing is wrong
@@ -133,7 +157,7 @@ def main() -> None:
         message = _limit_of_the_machine(error)
         if message is None or os.environ.get(DEBUG):
             raise
-        say(f"Error: {message}")
+        complain(f"Error: {message}")
         drop_standard_output()
         sys.exit(1)
 

@@ -1,6 +1,7 @@
 """All printing: JSON to standard output, everything else to standard error."""
 
 import json
+import logging
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,9 +23,35 @@ from rich.text import Text
 
 from paecli.cli.standard_output import write_standard_output
 
-SECONDS_BETWEEN_LINES = 30
+SECONDS_BETWEEN_LINES = 10
+WARNING = "Warning: "  # how lines begin that somebody who asked for quiet should see
 
-stderr = Console(stderr=True, highlight=False)
+stderr = Console(stderr=True, highlight=False)  # silent where somebody asked for quiet
+_errors = Console(stderr=True, highlight=False)
+
+
+class _Details(logging.Handler):
+    """Prints what the library logs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints one record as a line."""
+        complain(f"{record.name.removeprefix('paecli.')}: {record.getMessage()}")
+
+
+_details = _Details()
+
+
+def set_verbosity(*, quiet: bool, verbose: bool) -> None:
+    """Sets what is printed from now on.
+
+    Args:
+        quiet: only JSON, errors and warnings.
+        verbose: also what the library logs: files, caches, threads.
+    """
+    stderr.quiet = quiet
+    logger = logging.getLogger("paecli")
+    logger.setLevel(logging.DEBUG if verbose else logging.NOTSET)
+    (logger.addHandler if verbose else logger.removeHandler)(_details)
 
 
 def print_json(fields: Mapping[str, Any]) -> None:
@@ -62,6 +89,11 @@ def print_table(
 def say(message: str) -> None:
     """Prints one line for the user."""
     stderr.print(printable(message), markup=False, soft_wrap=True)
+
+
+def complain(message: str) -> None:
+    """Prints one line that `--quiet` does not silence: an error or a warning."""
+    _errors.print(printable(message), markup=False, soft_wrap=True)
 
 
 def printable(text: str) -> str:
@@ -112,7 +144,7 @@ class RichProgress:
     @contextmanager
     def task(self, description: str, total: int) -> Iterator[RichTask | PlainTask]:
         """Shows a bar of `total` steps until the block ends."""
-        if not stderr.is_terminal:
+        if stderr.quiet or not stderr.is_terminal:
             yield PlainTask(description, total)
             return
         columns = (
@@ -128,5 +160,5 @@ class RichProgress:
             yield RichTask(bars, bars.add_task(description, total=total, shown=""))
 
     def say(self, message: str) -> None:
-        """Prints one line."""
-        say(message)
+        """Prints one line; a warning is said even after `be_quiet`."""
+        (complain if message.startswith(WARNING) else say)(message)

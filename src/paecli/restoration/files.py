@@ -126,6 +126,26 @@ def restore_files(
     reader.refuse_if_all_failed()
 
 
+def restore_image(
+    model: Model, image: ImageFile, mask: Mask, settings: RestoreSettings
+) -> RestoredFile:
+    """Restores an image that was read already, as `restore_files` does; its folder is empty.
+
+    Args:
+        model: with both stages trained.
+        image: the image.
+        mask: what is missing; the one of the settings is not looked at.
+        settings: how to restore.
+
+    Raises:
+        UsageError: there is nothing to restore.
+    """
+    model.require_flow()
+    _require_damage(image.path, mask, settings.noise)
+    job = _Job(image, mask, truth=None)
+    return next(_restore_chunk(model, [job], settings, {image.path: Path()}))
+
+
 @dataclass(frozen=True, eq=False)
 class _Job:
     image: ImageFile
@@ -171,7 +191,7 @@ class _Reader:
                 invert=self._settings.invert_mask,
                 seed=self._settings.seed,
             )
-            self._require_damage(path, mask)
+            _require_damage(path, mask, self._settings.noise)
         except (ImageError, UsageError) as error:
             if self._alone:
                 raise
@@ -186,13 +206,6 @@ class _Reader:
         """Raises what was wrong with the first image if none could be restored."""
         if self._failures and not self._done:
             raise self._failures[0]
-
-    def _require_damage(self, path: Path, mask: Mask) -> None:
-        if self._settings.noise == 0 and mask.observed.all():
-            why = f" ({mask.notes[-1]})" if mask.notes else ""
-            raise UsageError(
-                f"{path}: no pixel is missing and there is no noise: nothing to restore{why}"
-            )
 
     def _explain(self, image: ImageFile, mask: Mask) -> None:
         if image.resized:
@@ -219,6 +232,14 @@ class _Reader:
                 raise
             self._progress.say(f"No coverage: {error}")
             return None
+
+
+def _require_damage(path: Path, mask: Mask, noise: float) -> None:
+    if noise == 0 and mask.observed.all():
+        why = f" ({mask.notes[-1]})" if mask.notes else ""
+        raise UsageError(
+            f"{path}: no pixel is missing and there is no noise: nothing to restore{why}"
+        )
 
 
 def _folders(paths: Sequence[Path], source: Path, out: Path) -> dict[Path, Path]:

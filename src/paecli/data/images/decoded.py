@@ -1,6 +1,7 @@
 """Decodes many image files into one tensor, and remembers large results on disk."""
 
 import hashlib
+import logging
 import math
 import os
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ from paecli.data.sets.locations import dataset_cache
 from paecli.system.errors import DataError, ImageError, WriteError
 from paecli.system.files import replacing
 from paecli.system.progress import Progress
+
+logger = logging.getLogger(__name__)
 
 # bytes of decoded pixels, or of files; decoding fewer takes no longer than looking them up
 CACHE_FROM = 64 << 20
@@ -70,6 +73,7 @@ def decode_files(
         return _decode_in_memory(shape, files, recipe, progress)
     cached = dataset_cache() / "decoded" / f"{_key(files, recipe)}.npy"
     if cached.exists():
+        logger.debug("%d images from %s", len(files), cached)
         images, kept = _read_cache(cached)
         if len(kept) < len(files):
             lost = len(files) - len(kept)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from paecli.data.images.listing import find_images
-from paecli.data.images.opening import has_colour, open_image
+from paecli.data.images.opening import ImageSource, has_colour, open_image
 from paecli.data.images.pixels import decode
 from paecli.data.split_folders import find_parts
 from paecli.system.errors import DataError
@@ -99,7 +99,7 @@ def _blocks_aside(count: int, fraction: float, seed: int) -> set[int]:
     return set([file for block in blocks for file in block][:wanted])
 
 
-def read_photograph(path: Path) -> Tensor:
+def read_photograph(path: ImageSource) -> Tensor:
     """Reads an image at its own size: `(1 or 3, h, w)` float32 in [0, 1].
 
     Raises:

@@ -16,6 +16,7 @@ from paecli.system.outputs import AUTOENCODER_FILE, CONFIG_FILE, MODEL_FILE
 from paecli.system.progress import NullProgress, Progress
 from paecli.training.build_networks import build_flow
 from paecli.training.flow import FlowStage
+from paecli.training.history import Log
 from paecli.training.images import USUAL_PART
 from paecli.training.patches.latents import (
     fit_autoencoder,
@@ -90,6 +91,7 @@ def train_patch_flow(
     resume: bool = False,
     overwrite: bool = False,
     device: str = "auto",
+    log: Log = "csv",
     progress: Progress = NullProgress(),
 ) -> TrainingReport:
     """Trains a flow on the latents of patches, then measures the maps of held-out images.
@@ -100,6 +102,7 @@ def train_patch_flow(
         resume: go on with the interrupted run.
         overwrite: replace a flow that is already there.
         device: `auto` or `cpu`.
+        log: `csv`, or `tensorboard` beside it; see `History`.
         progress: told of every step.
 
     Raises:
@@ -128,6 +131,7 @@ def train_patch_flow(
         content_hash=photographs.content_hash,
         accelerator=accelerator,
         resumed=resumed,
+        log=log,
         progress=progress,
     )
     model.flow = flow.cpu().eval()
