@@ -18,7 +18,7 @@ LAYERS = (
     ("cli",),
     ("report",),
     ("demo", "diagnosis"),
-    ("api", "train"),
+    ("api", "train", "export"),
     ("training", "outliers", "restoration", "evaluation", "sampling"),  # the subjects
     ("data", "store"),
     ("model",),

@@ -154,3 +154,12 @@ def test_faults_of_our_own_are_not_hidden(failing: Callable[[BaseException], int
 
 def test_interruption_exits_as_shells_expect(failing: Callable[[BaseException], int]) -> None:
     assert failing(KeyboardInterrupt()) == 130
+
+
+@pytest.mark.parametrize(
+    "arguments", [["ood", ""], ["sample", "--out", ""], ["train-ae", ""], ["info", "", "--json"]]
+)
+def test_a_variable_that_is_not_set_is_not_the_working_folder(arguments: list[str]) -> None:
+    result = runner.invoke(app, arguments)
+    assert isinstance(result.exception, UsageError)
+    assert "is empty" in str(result.exception)

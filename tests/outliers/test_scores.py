@@ -3,6 +3,7 @@ from math import exp, log, pi
 
 import pytest
 import torch
+from tests.peak_memory import peak_growth
 from torch import Tensor
 
 from paecli.api import PAE
@@ -210,3 +211,18 @@ def test_false_positive_rate_holds_on_fresh_normal_images(name: str) -> None:
         # both the fresh images and the reference scores are samples
         error = (rate * (1 - rate) * (1 / 5000 + 1 / 5000)) ** 0.5
         assert abs((p <= rate).double().mean() - rate) < 4 * error
+
+
+def test_marginal_likelihood_holds_the_jacobians_of_a_few_images() -> None:
+    shape, latent_size = (3, 48, 48), 32
+    model = PAE(
+        Autoencoder(network="mlp", image_shape=shape, latent_size=latent_size, width=16),
+        LatentFlow(kind="nsf", latent_size=latent_size, blocks=1, width=8),
+    ).eval()
+    images = torch.rand(200, *shape)  # their Jacobians take 177 MB, and as much when stacked
+    score = "marginal_likelihood"
+    alone = measure_scores(model, images[:3], [score])[score]
+    found: list[torch.Tensor] = []
+    taken = peak_growth(lambda: found.append(measure_scores(model, images, [score])[score]))
+    assert taken < 330e6
+    torch.testing.assert_close(found[0][:3], alone, rtol=1e-4, atol=1e-2)
