@@ -2,6 +2,7 @@
 
 import ast
 import re
+import runpy
 from collections import Counter
 from graphlib import TopologicalSorter
 from importlib import resources
@@ -17,16 +18,7 @@ ROOT = Path(__file__).parent.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A layer may import itself, where it is a folder, and all layers below it.
-LAYERS: tuple[set[str], ...] = (
-    {"cli"},
-    {"report"},
-    {"demo", "diagnosis"},
-    {"api", "train", "export"},
-    {"training", "outliers", "restoration", "evaluation", "sampling"},  # the subjects
-    {"data", "store"},
-    {"model"},
-    {"system"},
-)
+LAYERS = runpy.run_path(str(ROOT / "tools" / "architecture.py"))["LAYERS"]
 # What may be imported inside a function of the library, and why.
 LATE = {
     "torch.utils.tensorboard": "only `--log tensorboard` needs it",
@@ -34,6 +26,7 @@ LATE = {
     "torchvision.datasets": "as torchvision",
     "torch": "`pae doctor` asks it only where there may be a GPU",
     "accelerate": "as torch",
+    "scipy.stats": "takes half a second, and only `--fdr` needs it",
     "paecli.training.loop": "as torch",
     "huggingface_hub": "only `hf://` registries need it",
     "pooch.downloaders": "only `doi:` registries need it",

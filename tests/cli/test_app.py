@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import paecli
@@ -120,6 +121,17 @@ def test_debug_shows_the_traceback(
         (PermissionError(13, "Permission denied", "/secret"), "cannot use /secret: Permission den"),
         (MemoryError(), "Error: not enough memory; ask for fewer"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "not enough mem"),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nGPU 0 has"),
+            "the accelerator's memory is full; .* a smaller --batch-size or --device cpu",
+        ),
+        (
+            RuntimeError("CUDA error: out of memory\nCUDA kernel errors"),
+            "accelerator's mem",
+        ),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), "accelerator's mem"),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"), "accelerator's mem"),
+        (RuntimeError("XPU out of memory. Tried to allocate 20.00 GiB"), "accelerator's mem"),
     ],
 )
 def test_what_the_system_refuses_is_one_line(

@@ -29,7 +29,9 @@ def fitted(trained_pae: PAE, blobs: Tensor) -> PAE:
 
 
 @pytest.mark.parametrize("name", SCORES)
-def test_noise_is_more_unusual_than_normal_images(name: str, fitted: PAE, blobs: Tensor) -> None:
+def test_noise_is_more_unusual_than_images_like_the_models_own(
+    name: str, fitted: PAE, blobs: Tensor
+) -> None:
     reference = SCORES[name](fitted, blobs[480:500])
     assert reference.shape == (20,)
     assert SCORES[name](fitted, torch.rand(20, 1, 28, 28)).median() > reference.max()
@@ -45,6 +47,25 @@ def test_scores_do_not_depend_on_the_company(fitted: PAE, blobs: Tensor) -> None
 
 def test_log_prob_is_minus_the_models(fitted: PAE, blobs: Tensor) -> None:
     torch.testing.assert_close(fitted.score(blobs[:9]), -fitted.log_prob(blobs[:9]))
+
+
+def test_typicality_is_the_distance_of_the_density_from_its_mean(
+    fitted: PAE, blobs: Tensor
+) -> None:
+    usual = fitted.log_prob(fitting_part(blobs[500:])).mean()
+    expected = (fitted.log_prob(blobs[:30]) - usual).abs()
+    torch.testing.assert_close(fitted.score(blobs[:30], "typicality"), expected)
+    # one that is likelier than usual is as unusual as one that is less likely
+    assert (fitted.log_prob(blobs[:30]) > usual).any()
+    assert (fitted.log_prob(blobs[:30]) < usual).any()
+
+
+def test_errors_are_mean_squares_plain_and_in_units_of_sigma(fitted: PAE, blobs: Tensor) -> None:
+    residual = blobs[:9] - fitted.reconstruct(blobs[:9])
+    assert fitted.sigma.unique().numel() > 1
+    for name, scale in (("reconstruction_error", 1), ("weighted_error", fitted.sigma)):
+        expected = (residual / scale).square().mean((1, 2, 3))
+        torch.testing.assert_close(fitted.score(blobs[:9], name), expected)
 
 
 def test_bytes_and_floats_score_the_same(fitted: PAE, blobs: Tensor) -> None:
@@ -74,7 +95,7 @@ def test_of_few_held_out_images_most_are_left_for_p_values(count: int) -> None:
     assert len(judges) >= min(19, 2 * count // 3, max(count // 2, 1))
 
 
-def test_normal_scores_ascend_and_are_of_the_other_half(fitted: PAE, blobs: Tensor) -> None:
+def test_reference_scores_ascend_and_are_of_the_other_half(fitted: PAE, blobs: Tensor) -> None:
     assert set(fitted.reference_scores) == set(FAST_SCORES)
     for name, values in fitted.reference_scores.items():
         expected = SCORES[name](fitted, calibration_part(blobs[500:])).sort().values

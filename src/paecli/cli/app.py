@@ -117,6 +117,8 @@ app.command("doctor")(doctor.doctor)
 
 DEBUG = "PAE_DEBUG"  # set by --debug; read where errors are caught
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
+# what torch says of the memory of CUDA, ROCm, XPU and MPS; cuBLAS has words of its own
+FULL_ACCELERATOR = ("out of memory", "STATUS_ALLOC_FAILED")
 
 
 def _print_version(wanted: bool) -> None:
@@ -198,4 +200,9 @@ def _limit_of_the_machine(error: Exception) -> str | None:
     # torch raises a bare RuntimeError on CPUs
     if isinstance(error, MemoryError) or "allocate memory" in str(error):
         return "not enough memory; ask for fewer or smaller images, or a smaller --batch-size"
+    if any(sign in str(error) for sign in FULL_ACCELERATOR):
+        return (
+            "the accelerator's memory is full; close what else uses it, or give a smaller "
+            "--batch-size or --device cpu"
+        )
     return None
