@@ -47,8 +47,8 @@ class Martingale:
     """Wealth from bets against uniform p-values, ready for a change that may come at any time.
 
     Money is laid by, and a part of it, `1 / (k (k + 1))` at the k-th image, is shared among the
-    bets: so a change after n images is met by fresh bets, at a cost of about `log n^2` in wealth. All
-    bets of one kind that were opened at different times win and lose together, so that one sum
+    bets: a change after n images is met by fresh bets, at a cost of about `log n^2` in wealth.
+    All bets of one kind that were opened at different times win and lose together, so that one sum
     stands for them.
     """
 
