@@ -18,6 +18,7 @@ from torch import Tensor
 
 from paecli.api import PAE
 from paecli.data import write_image
+from paecli.data.images.files import read_image
 from paecli.system.errors import DataError, WriteError
 from paecli.watching import arrivals
 from paecli.watching.arrivals import Arrivals
@@ -81,15 +82,8 @@ def test_every_image_has_one_answer(
     assert [Path(each["path"]).name for each in answers[:3]] == ["0.png", "1.png", "2.png"]
     assert sorted(Path(each["path"]).name for each in answers[3:]) == ["1.png", "new.png"]
     assert answers[-1]["drift"]["images"] == 3  # two are the baseline
-    pixels = (torch.from_numpy(_pixels(folder / "renamed.png")))[None]
+    pixels = read_image(folder / "renamed.png", image_shape=SHAPE).pixels[None]
     assert answers[0]["p_value"] == trained_pae.p_value(pixels, "log_prob").item()
-
-
-def _pixels(path: Path) -> Any:
-    import numpy as np
-    from PIL import Image
-
-    return np.asarray(Image.open(path))[None]
 
 
 def test_a_restart_takes_up_the_drift(
@@ -181,7 +175,11 @@ def test_a_torn_line_is_cut_off(
     whole = file.read_bytes()
     file.write_bytes(whole[:-20])
     assert watch_once(folder, file, watcher_of) == 1
-    assert file.read_bytes() == whole
+    before = json.loads(whole.splitlines()[-1])
+    again = answers_in(file)
+    assert len(again) == 3
+    assert again[-1]["path"] == before["path"]
+    assert again[-1]["score"] == pytest.approx(before["score"], rel=1e-4)  # scored alone now
 
 
 @pytest.mark.parametrize("content", [b"notes\n", b'{"a": 1}\n', b"words", b"[]\n"])
