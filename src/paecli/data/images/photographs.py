@@ -58,9 +58,8 @@ def list_photographs(
         progress.say(note)
     files = parts.train.files
     if len(files) < 2:
-        raise DataError(
-            f"{parts.train.root} holds {len(files)} image(s); give at least 2, better 100"
-        )
+        count = "1 image" if files else "no images"
+        raise DataError(f"{parts.train.root} holds {count}; give at least 2, better 100")
     apart = parts.validation is not None and parts.test is not None
     held_out = parts.validation.files if apart and parts.validation is not None else ()
     return Photographs(
