@@ -23,6 +23,7 @@ from paecli.cli.commands import (
     interpolate,
     ood,
     publish,
+    recalibrate,
     sample,
     samples,
     train_ae,
@@ -112,6 +113,7 @@ app.command("download")(download.download)
 app.command("publish")(publish.publish)
 app.command("export")(export.export)
 app.command("watch")(watch.watch)
+app.command("recalibrate")(recalibrate.recalibrate)
 app.command("info")(info.info)
 app.command("samples")(samples.samples)
 app.command("demo")(demo.demo)
