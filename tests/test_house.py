@@ -19,6 +19,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A layer may import itself, where it is a folder, and all layers below it.
 LAYERS: tuple[set[str], ...] = (
     {"cli"},
+    {"serve"},
     {"report"},
     {"demo", "diagnosis"},
     {"api", "train"},
@@ -54,7 +55,8 @@ MAY_TOUCH_THE_DISK = {
     "evaluation/features/opening.py",
     "outliers/compare_sets.py", "outliers/comparison_sets.py", "outliers/flag_images.py",
     "outliers/flag_photographs.py", "outliers/map_images.py",
-    "restoration/files.py",
+    "restoration/files.py", "serve/address.py", "serve/answers.py", "serve/app.py",
+    "serve/finding.py", "serve/run.py",
     "store/cache.py", "store/checkpoint.py", "store/contents.py", "store/describe.py",
     "store/feature_weights.py", "store/find_model.py", "store/header.py", "store/obtain.py",
     "store/patch_checkpoint.py", "store/publishing/publication_plan.py",

@@ -15,6 +15,7 @@ PICTURE = ROOT / "docs" / "images" / "architecture.svg"
 
 LAYERS = (
     ("cli",),
+    ("serve",),
     ("report",),
     ("demo", "diagnosis"),
     ("api", "train"),

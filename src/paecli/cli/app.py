@@ -23,6 +23,7 @@ from paecli.cli.commands import (
     publish,
     sample,
     samples,
+    serve,
     train_ae,
     train_flow,
 )
@@ -81,6 +82,7 @@ app.command("inpaint")(inpaint.inpaint)
 app.command("denoise")(denoise.denoise)
 app.command("sample")(sample.sample)
 app.command("interpolate")(interpolate.interpolate)
+app.command("serve")(serve.serve)
 app.command("download")(download.download)
 app.command("publish")(publish.publish)
 app.command("info")(info.info)
