@@ -463,7 +463,9 @@ function compareWith(name, data) {
 }
 
 function slideCompare() {
-  byId("compare-over").style.clipPath = `inset(0 ${100 - byId("compare").value}% 0 0)`;
+  const place = `${byId("compare").value}%`;
+  byId("compare-over").style.clipPath = `inset(0 0 0 ${place})`;
+  byId("divider").style.left = place;
 }
 
 byId("compare").oninput = slideCompare;

@@ -1,0 +1,141 @@
+"""A page of the shared small model, served in a thread of the test's own process."""
+
+import copy
+import json
+import os
+import shutil
+import socket
+import threading
+import time
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from paecli.api import PAE
+from paecli.data import write_image
+from paecli.outliers.scores import fit_reference_scores
+from paecli.serve.address import listen, new_token
+from paecli.serve.answers import Answers
+from paecli.serve.run import build_server
+from paecli.store.checkpoint import Header, hash_tensors, save_pae
+from paecli.store.runs import load_scorer
+
+from ..conftest import AUTOENCODER, FLOW
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@dataclass(frozen=True)
+class Served:
+    """Where a page is.
+
+    Attributes:
+        port: on 127.0.0.1.
+        token: of its address.
+    """
+
+    port: int
+    token: str
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}/?token={self.token}"
+
+    def request(
+        self, method: str, path: str, body: Any = None, *, host: str | None = None, **headers: str
+    ) -> HTTPResponse:
+        """Sends a request; `_` in the names of headers stands for `-`."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=120)
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        given |= {"Host": host or f"127.0.0.1:{self.port}"}
+        if body is not None:
+            given.setdefault("Content-Type", "application/json")
+        content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        connection.request(method, path, content, given)
+        return connection.getresponse()
+
+    def ask(self, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        """Asks with the token; returns the status and what the last line of the answer says."""
+        method = "GET" if body is None else "POST"
+        answer = self.request(method, f"/api/{path}", body, X_Pae_Token=self.token, **headers)
+        text = answer.read().decode().splitlines()
+        return answer.status, json.loads(text[-1]) if text else None
+
+
+def served_by(model: Any) -> Iterator[Served]:
+    token = new_token()
+    listening: socket.socket = listen(0)
+    server = build_server(Answers(model, "blobs"), token=token)
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield Served(listening.getsockname()[1], token)
+    server.should_exit = True
+    thread.join(20)
+    listening.close()
+    assert not thread.is_alive(), "the server does not end"
+
+
+@pytest.fixture(scope="session")
+def measured(trained_pae: PAE, blobs: Tensor, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a model that knows how unusual blobs are, and where."""
+    model = copy.deepcopy(trained_pae)
+    model.fit_sigma(blobs[400:])
+    model.measure_errors(blobs[400:])
+    fit_reference_scores(model, blobs[400:], training=blobs[:400])
+    path = tmp_path_factory.mktemp("run") / "model.safetensors"
+    header = Header(
+        kind="pae",
+        autoencoder=AUTOENCODER,
+        flow=FLOW,
+        autoencoder_hash=hash_tensors(model.autoencoder.state_dict()),
+        data={"name": "blobs"},
+    )
+    save_pae(path, model, header)
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(measured: Path) -> Iterator[Served]:
+    yield from served_by(load_scorer(measured)[0])
+
+
+@pytest.fixture
+def images(blobs: Tensor, tmp_path: Path) -> list[Path]:
+    """Six pictures, the last one of noise."""
+    paths = [tmp_path / "in" / f"{name}.png" for name in "abcdef"]
+    for path, blob in zip(paths[:5], blobs[500:], strict=False):
+        write_image(path, blob)
+    write_image(paths[5], torch.rand(1, 28, 28))
+    return paths
+
+
+def upload(path: Path) -> dict[str, str]:
+    return {"name": path.name, "data": b64encode(path.read_bytes()).decode()}
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A headless browser; tests that need one are skipped where there is none."""
+    found = [path for name in BROWSERS if (path := shutil.which(name))]
+    if not found:
+        pytest.skip("no Chromium is installed: the page is NOT tested in a browser")
+    from playwright.sync_api import sync_playwright
+
+    flags = "no-sandbox disable-gpu disable-quic no-first-run disable-background-networking"
+    more = "disable-component-update disable-sync disable-dev-shm-usage"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=os.environ.get("PAE_TEST_BROWSER", found[0]),
+            args=["--headless", *(f"--{flag}" for flag in f"{flags} {more}".split())],
+        )
+        yield browser
+        browser.close()
