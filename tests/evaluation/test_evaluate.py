@@ -81,6 +81,7 @@ def test_the_report_is_plain_json_with_the_contract_s_keys(
     test = load_dataset("fmnist-mini").test.images
     error = (pae.reconstruct(test) - test / 255).double().square().mean().item()
     assert report["reconstruction"]["mse"] == pytest.approx(error, rel=1e-5)
+    assert report["reconstruction"]["pca_mse"] > 0.005
     nll = -pae.log_prob(test).double().mean().item()
     assert report["flow"]["nll"] == pytest.approx(nll, rel=1e-5)
     assert 0.5 < report["flow"]["two_sample"]["auroc"] <= 1

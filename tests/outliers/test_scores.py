@@ -59,9 +59,18 @@ def test_sigma_is_the_error_of_one_half_with_a_floor(fitted: PAE, blobs: Tensor)
 
 
 def test_halves_share_no_image() -> None:
-    images = torch.arange(7)
-    assert fitting_part(images).tolist() == [0, 2, 4, 6]
-    assert calibration_part(images).tolist() == [1, 3, 5]
+    images = torch.arange(40)
+    assert fitting_part(images).tolist() == list(range(0, 40, 2))
+    assert calibration_part(images).tolist() == list(range(1, 40, 2))
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 26, 29, 38, 39])
+def test_of_few_held_out_images_most_are_left_for_p_values(count: int) -> None:
+    fitted, judges = fitting_part(torch.arange(count)), calibration_part(torch.arange(count))
+    assert len(fitted) >= 1
+    if count > 1:
+        assert sorted([*fitted.tolist(), *judges.tolist()]) == list(range(count))
+    assert len(judges) >= min(19, 2 * count // 3, max(count // 2, 1))
 
 
 def test_normal_scores_ascend_and_are_of_the_other_half(fitted: PAE, blobs: Tensor) -> None:

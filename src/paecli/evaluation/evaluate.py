@@ -1,6 +1,6 @@
 """`pae eval`: how well a model reconstructs, how well its flow fits, how good its samples are."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from paecli.evaluation.sample_quality import SampleQuality, sample_quality
 from paecli.evaluation.smoothness import interpolation, lines_between
 from paecli.model.flow import LatentFlow
 from paecli.model.model import Model
+from paecli.model.principal_components import principal_components
 from paecli.store.runs import load_with_header, origin_of
 from paecli.system.errors import DataError
 from paecli.system.progress import NullProgress, Progress
@@ -99,8 +100,9 @@ def evaluate(
         seen_images=loaded.seen,
         images=len(x),
         seed=seed,
-        reconstruction=reconstruction_quality(
-            x, x_hat, labels=data.test.labels, classes=data.test.classes
+        reconstruction=replace(
+            reconstruction_quality(x, x_hat, labels=data.test.labels, classes=data.test.classes),
+            pca_mse=_linear_error(loaded.trained_on, x, components=model.latent_size),
         ),
         flow=_flow_quality(model.require_flow(), z, seed=seed) if has_flow else None,
         memorisation=_memorisation(model, loaded, seed=seed, progress=progress),
@@ -121,6 +123,14 @@ def _open_network(
         inception_weights=compare.inception_weights,
         progress=progress,
     )
+
+
+@torch.no_grad()
+def _linear_error(training: Tensor | None, x: Tensor, *, components: int) -> float | None:
+    """Returns the error of the best linear autoencoder, by which a network's is judged."""
+    if training is None:
+        return None
+    return principal_components(training, components).mse(x)
 
 
 @torch.no_grad()

@@ -25,6 +25,8 @@ class ReconstructionQuality:
         ssim: mean over images of the structural similarity, 1 is perfect.
         mse_percentiles: percentile -> mean squared error of an image.
         per_class: class name -> mean squared error; empty without labels.
+        pca_mse: mean squared error of as many principal components as the model has latents, of
+            the images that it was trained on; None where these are not here.
     """
 
     mse: float
@@ -33,6 +35,7 @@ class ReconstructionQuality:
     ssim: float
     mse_percentiles: dict[str, float]
     per_class: dict[str, float]
+    pca_mse: float | None = None
 
 
 def reconstruction_quality(
