@@ -1,5 +1,6 @@
 """`pae sample` and `pae interpolate`: new images, and the way from one image to another."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,14 +143,15 @@ def go_along_directions(
     """
     flow = model.require_flow()
     base, _ = flow.to_base(model.encode(model.as_images(image[None])))
-    jacobian = torch.stack(
-        [
-            torch.func.jvp(model.generate, (base,), (direction[None],))[1].flatten()
-            for direction in torch.eye(model.latent_size).to(base)
-        ]
-    )
-    directions, changes, _ = torch.linalg.svd(jacobian, full_matrices=False)
-    chosen = directions.T[:count]
+
+    def push(direction: Tensor) -> Tensor:
+        change: Tensor = torch.func.jvp(model.generate, (base,), (direction[None],))[1]
+        return change.flatten()
+
+    with warnings.catch_warnings(action="ignore"):  # torch's own, on first use
+        jacobian = torch.vmap(push)(torch.eye(model.latent_size).to(base)).T
+    _, changes, directions = torch.linalg.svd(jacobian, full_matrices=False)
+    chosen = directions[:count]
     # the sign of a singular vector is arbitrary; this one is the same everywhere
     signs = chosen.gather(1, chosen.abs().argmax(1, keepdim=True)).sign()
     places = torch.linspace(-reach, reach, steps).to(base)

@@ -8,9 +8,11 @@ import socket
 import threading
 import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPResponse
+from email.message import Message
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +23,21 @@ from torch import Tensor
 from paecli.api import PAE
 from paecli.data import write_image
 from paecli.outliers.scores import fit_reference_scores
+from paecli.restoration.samplers import prior_pool
 from paecli.serve.address import listen, new_token
 from paecli.serve.answers import Answers
 from paecli.serve.run import build_server
-from paecli.store.checkpoint import Header, hash_tensors, save_pae
+from paecli.store.checkpoint import read_header, save_pae
 from paecli.store.runs import load_scorer
 
-from ..conftest import AUTOENCODER, FLOW
-
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Message
+    content: bytes
 
 
 @dataclass(frozen=True)
@@ -50,22 +58,23 @@ class Served:
 
     def request(
         self, method: str, path: str, body: Any = None, *, host: str | None = None, **headers: str
-    ) -> HTTPResponse:
+    ) -> Answer:
         """Sends a request; `_` in the names of headers stands for `-`."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=120)
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         given |= {"Host": host or f"127.0.0.1:{self.port}"}
         if body is not None:
             given.setdefault("Content-Type", "application/json")
         content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        connection.request(method, path, content, given)
-        return connection.getresponse()
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=120)) as connection:
+            connection.request(method, path, content, given)
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.headers, answer.read())
 
     def ask(self, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """Asks with the token; returns the status and what the last line of the answer says."""
         method = "GET" if body is None else "POST"
         answer = self.request(method, f"/api/{path}", body, X_Pae_Token=self.token, **headers)
-        text = answer.read().decode().splitlines()
+        text = answer.content.decode().splitlines()
         return answer.status, json.loads(text[-1]) if text else None
 
 
@@ -84,22 +93,41 @@ def served_by(model: Any) -> Iterator[Served]:
     assert not thread.is_alive(), "the server does not end"
 
 
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restores in little time; commands in this process do the same."""
+    monkeypatch.setattr(prior_pool, "MOST_DRAWS", 512)
+
+
+@pytest.fixture
+def minutes(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """Lets restorations that begin from now on take minutes, or no longer."""
+    decode = prior_pool.PriorPool._decode
+
+    def slowly(pool: prior_pool.PriorPool, points: Tensor) -> Tensor:
+        time.sleep(0.02)
+        return decode(pool, points)
+
+    monkeypatch.setattr(prior_pool, "ROWS", 1)
+
+    def switch(slow: bool) -> None:
+        monkeypatch.setattr(prior_pool, "MOST_DRAWS", 20_000 if slow else 256)
+        monkeypatch.setattr(prior_pool.PriorPool, "_decode", slowly if slow else decode)
+
+    return switch
+
+
 @pytest.fixture(scope="session")
-def measured(trained_pae: PAE, blobs: Tensor, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def measured(
+    trained_pae: PAE, model_file: Path, blobs: Tensor, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The file of a model that knows how unusual blobs are, and where."""
     model = copy.deepcopy(trained_pae)
     model.fit_sigma(blobs[400:])
     model.measure_errors(blobs[400:])
     fit_reference_scores(model, blobs[400:], training=blobs[:400])
     path = tmp_path_factory.mktemp("run") / "model.safetensors"
-    header = Header(
-        kind="pae",
-        autoencoder=AUTOENCODER,
-        flow=FLOW,
-        autoencoder_hash=hash_tensors(model.autoencoder.state_dict()),
-        data={"name": "blobs"},
-    )
-    save_pae(path, model, header)
+    save_pae(path, model, read_header(model_file))
     return path
 
 

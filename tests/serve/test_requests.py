@@ -1,16 +1,19 @@
 """The server asked over HTTP: who is refused, what is bounded, and what the answers are."""
 
+import asyncio
 import json
 import os
 import socket
 import sys
-import time
+import threading
 import zipfile
 from base64 import b64decode, b64encode
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -19,6 +22,7 @@ from typer.testing import CliRunner
 from paecli.cli.app import app
 from paecli.data import read_image
 from paecli.outliers.flag_images import flag_images
+from paecli.outliers.residual_maps import with_maps
 from paecli.sampling import interpolate
 from paecli.serve import run, uploads
 from paecli.serve.jobs import MOST_WAITING, BusyError, Job, Lane
@@ -26,6 +30,7 @@ from paecli.store.runs import load_scorer
 
 from .conftest import Served, upload
 
+WORDS = b64encode(b"words").decode()
 QUICK = {"noise": 0.1, "samples": 4}
 
 
@@ -43,8 +48,10 @@ def mask_file(folder: Path) -> Path:
 @pytest.mark.parametrize("token", ["", "wrong", "é"])
 def test_nothing_is_answered_without_the_token(page: Served, path: str, token: str) -> None:
     for headers in ({}, {"X_Pae_Token": token.encode().decode("latin-1")}):
-        answer = page.request("GET", f"{path}?token={'wrong' if token == 'é' else token}", **headers)
-        text = answer.read().decode()
+        answer = page.request(
+            "GET", f"{path}?token={'wrong' if token == 'é' else token}", **headers
+        )
+        text = answer.content.decode()
         assert answer.status == 401
         assert "the address that `pae serve` printed" in text
         assert len(text.splitlines()) == 1
@@ -55,7 +62,9 @@ def test_a_token_in_the_address_does_not_serve_for_what_changes_something(page: 
     assert answer.status == 401
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "0.0.0.0", ""])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "0.0.0.0", ""]
+)
 def test_other_hosts_are_refused(page: Served, host: str) -> None:
     answer = page.request("GET", f"/?token={page.token}", host=host or "x")
     assert answer.status == 421
@@ -96,11 +105,15 @@ def test_other_methods_are_refused(page: Served, method: str) -> None:
 def test_no_file_of_the_server_can_be_read(page: Served, path: str) -> None:
     answer = page.request("GET", f"{path}?token={page.token}")
     assert answer.status == 404
-    assert b"root:" not in answer.read()
+    assert b"root:" not in answer.content
 
 
 def test_browsers_are_told_to_keep_the_page_apart(page: Served) -> None:
-    for path, kind in (("/", "text/html"), ("/app.js", "text/javascript"), ("/api/model", "application/json")):
+    for path, kind in (
+        ("/", "text/html"),
+        ("/app.js", "text/javascript"),
+        ("/api/model", "application/json"),
+    ):
         answer = page.request("GET", f"{path}?token={page.token}")
         assert answer.headers["content-type"].startswith(kind)
         policy = answer.headers["content-security-policy"]
@@ -116,7 +129,7 @@ def test_browsers_are_told_to_keep_the_page_apart(page: Served) -> None:
 
 def test_the_page_reaches_for_nothing_outside(page: Served) -> None:
     for path in ("/", "/app.js", "/style.css"):
-        text = page.request("GET", f"{path}?token={page.token}").read().decode()
+        text = page.request("GET", f"{path}?token={page.token}").content.decode()
         assert "https://" not in text
         assert text.count("http://") == text.count("http://www.w3.org/2000/svg")
 
@@ -183,12 +196,12 @@ def test_an_image_of_a_hundred_megapixels_is_refused_in_one_line(page: Served) -
     ("body", "says"),
     [
         ({}, "image: Field required"),
-        ({"image": {"name": "a", "data": "!"}}, "image.data"),
+        ({"image": {"name": "a", "data": 5}}, "image.data"),
         ({"image": {"name": "a", "data": ""}, "path": "/etc/passwd"}, "path: Extra inputs"),
         (b"[" * 50_000, "request"),
         (b"\xff", "request"),
         ({"image": {"name": "a\r\nb", "data": ""}}, "ab is empty"),
-        ({"image": {"name": "words.png", "data": b64encode(b"words").decode()}}, "words.png is not an image"),
+        ({"image": {"name": "a.png", "data": WORDS}}, "a.png is not an image"),
     ],
 )  # fmt: skip
 def test_what_is_no_request_is_answered_in_one_line(page: Served, body: Any, says: str) -> None:
@@ -204,10 +217,8 @@ def test_only_json_is_taken(page: Served) -> None:
 
 
 def test_no_more_jobs_wait_than_a_few() -> None:
-    import asyncio
-
     async def crowd() -> list[Any]:
-        lane, block = Lane(), __import__("threading").Event()
+        lane, block = Lane(), threading.Event()
         jobs = [lane.run(Job(), block.wait) for _ in range(MOST_WAITING + 2)]
         tasks = [asyncio.ensure_future(job) for job in jobs]
         await asyncio.sleep(0.05)
@@ -255,8 +266,10 @@ def test_noise_alone_is_removed_and_nothing_to_do_is_said(page: Served, images: 
     assert "nothing to restore" in answer["error"]
 
 
-def test_p_values_are_those_of_the_command(page: Served, images: list[Path], measured: Path) -> None:
-    broken = {"name": "broken.png", "data": b64encode(b"words").decode()}
+def test_p_values_are_those_of_the_command(
+    page: Served, images: list[Path], measured: Path
+) -> None:
+    broken = {"name": "broken.png", "data": WORDS}
     status, answer = page.ask("find", {"images": [*map(upload, images), broken]})
     assert status == 200
     *rows, bad = answer["images"]
@@ -269,20 +282,20 @@ def test_p_values_are_those_of_the_command(page: Served, images: list[Path], mea
     )
 
 
-def test_regions_follow_the_ranks_of_pixels(page: Served, images: list[Path], measured: Path) -> None:
-    from paecli.outliers.residual_maps import with_maps
-
+def test_regions_follow_the_ranks_of_pixels(
+    page: Served, images: list[Path], measured: Path
+) -> None:
     about, (_, answer) = page.ask("model")[1], page.ask("find", {"images": [upload(images[5])]})
     model = load_scorer(measured)[0]
     report = flag_images(model, [images[5]], score="combined", fpr=0.1)  # type: ignore[arg-type]
     maps: list[Any] = []
     with_maps(model, report, show=maps.append)  # type: ignore[arg-type]
     with Image.open(BytesIO(b64decode(answer["images"][0]["ranks"]))) as picture:
-        red, green, _ = picture.split()
-        ranks = torch.tensor(list(red.getdata())) * 256 + torch.tensor(list(green.getdata()))
+        red, green, _ = np.asarray(picture).astype(int).transpose(2, 0, 1)
+        ranks = torch.tensor(red * 256 + green)
     inside = ranks <= 0.1 * (about["peaks"] + 1) + 1e-9
     assert inside.any()
-    assert torch.equal(inside.view(28, 28), maps[0].inside)
+    assert torch.equal(inside, maps[0].inside)
 
 
 def test_ways_are_those_of_the_library(page: Served, images: list[Path], measured: Path) -> None:
@@ -292,7 +305,7 @@ def test_ways_are_those_of_the_library(page: Served, images: list[Path], measure
     way = interpolate(load_scorer(measured)[0], *ends, steps=5)  # type: ignore[arg-type]
     assert answer["log_prob"] == pytest.approx(way.log_prob.tolist())
     with Image.open(BytesIO(b64decode(answer["frames"][2]))) as frame:
-        shown = torch.tensor(list(frame.getdata())).view(28, 28) / 255
+        shown = torch.tensor(np.asarray(frame)) / 255
     assert (shown - way.frames[2, 0]).abs().max() <= 0.5 / 255 + 1e-6
 
 
@@ -302,7 +315,10 @@ def test_images_of_any_kind_are_read(page: Served, mode: str, tmp_path: Path) ->
     Image.new(mode, (40, 30)).save(path)
     status, answer = page.ask("preview", {"image": upload(path)})
     assert status == 200, answer
-    assert answer["note"] == f"{path.name} is 40 x 30 pixels; the model sees its middle, shrunk to 28 x 28"
+    assert (
+        answer["note"]
+        == f"{path.name} is 40 x 30 pixels; the model sees its middle, shrunk to 28 x 28"
+    )
 
 
 def test_of_an_animation_the_first_image_counts(page: Served, tmp_path: Path) -> None:
@@ -320,14 +336,18 @@ _listening: list[bool] = []
 
 
 def _note_writing(event: str, arguments: tuple[Any, ...]) -> None:
-    if _listening and event == "open" and isinstance(arguments[2], int):
-        if arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
-            _written.append(str(arguments[0]))
+    if not (_listening and event == "open" and isinstance(arguments[2], int)):
+        return
+    if arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+        _written.append(str(arguments[0]))
 
 
 def test_nothing_is_written_to_any_disk(page: Served, images: list[Path], tmp_path: Path) -> None:
     mask = mask_file(tmp_path)
-    big = {"name": "big.png", "data": b64encode(images[0].read_bytes() + b"\0" * 3_000_000).decode()}
+    big = {
+        "name": "big.png",
+        "data": b64encode(images[0].read_bytes() + b"\0" * 3_000_000).decode(),
+    }
     page.ask("restore", {"image": upload(images[0]), **QUICK})  # matplotlib may write its cache
     sys.addaudithook(_note_writing)
     _listening.append(True)
@@ -342,23 +362,19 @@ def test_nothing_is_written_to_any_disk(page: Served, images: list[Path], tmp_pa
 
 
 def test_a_dropped_connection_stops_its_job(
-    page: Served, images: list[Path], monkeypatch: pytest.MonkeyPatch
+    page: Served, images: list[Path], minutes: Callable[[bool], None]
 ) -> None:
-    from paecli.restoration.samplers import prior_pool
-
-    monkeypatch.setattr(prior_pool, "MOST_DRAWS", 10**6)  # takes minutes
+    minutes(True)
     body = json.dumps({"image": upload(images[0]), **QUICK}).encode()
     head = (
         f"POST /api/restore HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Pae-Token: {page.token}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", page.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", page.port), timeout=60) as connection:
         connection.sendall(head.encode() + body)
-        while b"passes" not in connection.recv(1000):
+        while b'"waiting": null' not in connection.recv(1000):
             pass
-    monkeypatch.undo()
-    began = time.monotonic()
+        minutes(False)
     status, answer = page.ask("restore", {"image": upload(images[0]), **QUICK})  # waits its turn
     assert status == 200
     assert "mean" in answer
-    assert time.monotonic() - began < 60

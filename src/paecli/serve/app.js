@@ -782,7 +782,7 @@ function unavailable(panel, why) {
   if (!model.finds) unavailable("find", `${model.why_not_find}.`);
   else {
     const slider = byId("rate-slider");
-    Object.assign(slider, { min: Math.log10(1 / (model.references + 1)), max: 0, step: 0.01 });
+    Object.assign(slider, { min: Math.ceil(-100 * Math.log10(model.references + 1)) / 100, max: 0, step: 0.01 });
     slider.value = Math.log10(rate());
   }
   if (model.shape) byId("brush-width").max = Math.max(5, Math.round(width() / 3));
