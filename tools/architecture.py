@@ -18,7 +18,7 @@ LAYERS = (
     ("serve",),
     ("report",),
     ("demo", "diagnosis"),
-    ("api", "train"),
+    ("api", "train", "export"),
     ("training", "outliers", "restoration", "evaluation", "sampling"),
     ("data", "store"),
     ("model",),

@@ -110,7 +110,9 @@ class PAE(Model):
         image: Tensor,
         *,
         mask: Tensor | None = None,
-        noise: float = 0.0,
+        noise: float | Tensor = 0.0,
+        blur: float = 0.0,
+        downsample: int = 1,
         method: Method = "auto",
         samples: int = 64,
         starts: int = 64,
@@ -121,7 +123,12 @@ class PAE(Model):
         Args:
             image: `(c, h, w)` float; what is under the mask is never looked at.
             mask: `(h, w)` or `(c, h, w)`, 1 or True where OBSERVED; all of it by default.
-            noise: standard deviation of the Gaussian noise on observed pixels.
+            noise: standard deviation of the Gaussian noise on observed pixels: a number, or one
+                a pixel, `(h, w)` or `(c, h, w)`. Where it is 0 pixels are exact.
+            blur: standard deviation in pixels of a Gaussian blur that the image was seen through.
+            downsample: side of the blocks of pixels of which only the mean was seen, after the
+                blur: the image is `(c, h / downsample, w / downsample)`, its mask and noise map
+                alike, the answer has the model's size.
             method: `map`, `laplace`, `mixture`, `is`, `hmc`, `smc`, or `auto`: `smc` within
                 seconds.
             samples: draws to return as images.
@@ -130,13 +137,16 @@ class PAE(Model):
 
         Raises:
             UsageError: shapes that do not fit, observed values that are not finite, or
-                outside [0, 1] without noise.
+                outside [0, 1] without noise, a blur or a down-sampling that does not fit.
         """
         masks = None if mask is None else mask[None]
+        noise = noise[None] if isinstance(noise, Tensor) and noise.ndim else noise
         return self.restore_batch(
             image[None],
             mask=masks,
             noise=noise,
+            blur=blur,
+            downsample=downsample,
             method=method,
             samples=samples,
             starts=starts,
@@ -148,7 +158,9 @@ class PAE(Model):
         images: Tensor,
         *,
         mask: Tensor | None = None,
-        noise: float = 0.0,
+        noise: float | Tensor = 0.0,
+        blur: float = 0.0,
+        downsample: int = 1,
         method: Method = "auto",
         samples: int = 64,
         starts: int = 64,
@@ -157,13 +169,15 @@ class PAE(Model):
         """Restores images `(n, c, h, w)`; each gets the answer it would get alone.
 
         Together they are quicker, since they share draws from the prior. Args as of `restore`;
-        `mask` is `(n, h, w)` or `(n, c, h, w)`, or 1 for n.
+        `mask` and a noise map are `(n, h, w)` or `(n, c, h, w)`, or 1 for n.
         """
         return restore_with(
             self,
             images,
             mask=mask,
             noise=noise,
+            blur=blur,
+            downsample=downsample,
             method=method,
             samples=samples,
             starts=starts,

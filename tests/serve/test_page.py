@@ -108,7 +108,7 @@ def test_tools_box_erase_undo_clear_and_invert(
     count = lambda: int(tab.locator("#easel-place").inner_text().split()[0])  # noqa: E731
     tab.set_input_files("#restore-file", images[0])
     tab.locator("#editor").wait_for()
-    tab.get_by_text("Box", exact=True).click()
+    tab.locator("[value=box]").check()
     box = tab.locator("#easel").bounding_box()
     unit = (box["width"] - 2) / 28
     tab.mouse.move(box["x"] + 1 + 4.5 * unit, box["y"] + 1 + 5.5 * unit)
@@ -118,7 +118,7 @@ def test_tools_box_erase_undo_clear_and_invert(
     assert count() == 10 * 5
     mask = drawn(save(tab, "#save-mask", tmp_path / "mask.png"))
     assert (mask[5:10, 4:14] == 255).all()
-    tab.get_by_text("Erase", exact=True).click()
+    tab.locator("[value=erase]").check()
     tab.locator("#brush-width").fill("1")
     tab.mouse.click(box["x"] + 1 + 6.5 * unit, box["y"] + 1 + 6.5 * unit)
     assert count() == 49

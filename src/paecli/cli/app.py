@@ -16,6 +16,7 @@ from paecli.cli.commands import (
     doctor,
     download,
     eval,
+    export,
     info,
     inpaint,
     interpolate,
@@ -85,6 +86,7 @@ app.command("interpolate")(interpolate.interpolate)
 app.command("serve")(serve.serve)
 app.command("download")(download.download)
 app.command("publish")(publish.publish)
+app.command("export")(export.export)
 app.command("info")(info.info)
 app.command("samples")(samples.samples)
 app.command("demo")(demo.demo)

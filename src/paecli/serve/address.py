@@ -5,29 +5,13 @@ import secrets
 import socket
 import sys
 import webbrowser
-from importlib.util import find_spec
 
 from paecli.system.errors import UsageError
 
 HOST = "127.0.0.1"  # nobody on the network reaches it
 USUAL_PORT = 8620
-PACKAGES = ("starlette", "uvicorn")  # of the extra `web`
 TOKEN_BYTES = 32
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")  # one is set where windows can be opened
-
-
-def require_web() -> None:
-    """Refuses to serve without the packages of the extra `web`.
-
-    Raises:
-        UsageError: one is missing; says how to install them.
-    """
-    missing = [package for package in PACKAGES if find_spec(package) is None]
-    if missing:
-        raise UsageError(
-            f"pae serve needs {' and '.join(missing)}: pip install 'paecli[web]', or "
-            "pipx inject paecli 'paecli[web]'"
-        )
 
 
 def listen(port: int | None) -> socket.socket:

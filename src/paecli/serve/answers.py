@@ -15,8 +15,9 @@ from paecli.model.model import Model
 from paecli.model.patches.model import PatchPAE
 from paecli.report.heat_maps import heat_map
 from paecli.report.restore_plots import pictures
-from paecli.restoration.files import RestoredFile, RestoreSettings, restore_image
+from paecli.restoration.files import RestoredFile, restore_image
 from paecli.restoration.masks.files import Mask, read_mask_file
+from paecli.restoration.reading import RestoreSettings
 from paecli.sampling import draw_samples, go_along_directions, interpolate
 from paecli.serve.finding import Finder, Found
 from paecli.serve.uploads import Draw, Find, Interpolate, OneImage, Restore

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from paecli.cli.checks import check_model
+from paecli.cli.checks import check_model, require_extra
 from paecli.cli.console import print_json, say
 from paecli.cli.options import Json, Model, Threads
 
@@ -38,9 +38,9 @@ def serve(
 
         pae serve runs/fmnist --port 9000 --no-browser
     """
-    from paecli.serve.address import address_of, listen, new_token, open_browser, require_web
+    from paecli.serve.address import address_of, listen, new_token, open_browser
 
-    require_web()
+    require_extra("web")
     contents = check_model(model, patches=True)
     with listen(port) as listening:
         token = new_token()

@@ -34,19 +34,13 @@ def draw_by_tempering(
     for index in range(rounds):
         part = pool.for_image(target, index % PARTS)
         runs.append(temper(twice, part, size=PARTICLES, generator=generator))
-        images.append(_wanted(twice, runs[-1].particles.points))
+        with torch.no_grad():
+            images.append(twice.wanted(twice.images(runs[-1].particles.points)))
         halves = _halves(runs, images)
         draws = _summarise(target, runs, halves, generator)
         if draws.halves_agree.all():
             break
     return draws
-
-
-@torch.no_grad()
-def _wanted(target: Target, points: Tensor) -> Tensor:
-    """Returns the missing pixels of the points' images, or all pixels if none is missing."""
-    missing = ~target.observed[0]
-    return target.images(points)[..., missing if missing.any() else ~missing]
 
 
 def _halves(runs: list[Tempered], images: list[Tensor]) -> Halves:
