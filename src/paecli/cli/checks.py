@@ -18,7 +18,7 @@ from paecli.restoration.masks.shapes import is_mask_folder, parse_mask
 from paecli.store.contents import ModelContents, read_contents
 from paecli.store.find_model import find_model
 from paecli.store.header import Header, require_whole_images
-from paecli.system.errors import CheckpointError, ImageError, UsageError
+from paecli.system.errors import CheckpointError, DataError, ImageError, UsageError
 
 # the packages that each brings
 EXTRAS = {
@@ -70,6 +70,20 @@ def check_image(path: Path) -> None:
     """
     with open_image(path):
         pass
+
+
+def check_image_set(path: Path) -> None:
+    """Refuses what is neither a folder with images nor a file of statistics.
+
+    Raises:
+        DataError: it does not exist, is another file, or holds no image.
+    """
+    if path.is_dir():
+        find_images([path])
+    elif not path.exists():
+        raise DataError(f"{path} does not exist; give a folder of images or an .npz file")
+    elif path.suffix.lower() != ".npz" or not path.is_file():
+        raise DataError(f"{path} is neither a folder of images nor an .npz file of statistics")
 
 
 def check_training_set(
