@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo fmt check test docs ci clean
+.PHONY: help install demo fmt check test docs site ci clean
 
 help: ## Lists the targets.
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ fmt: install ## Formats the code and mends what ruff can mend.
 docs: install ## Writes docs/cli.md and the picture of the architecture.
 	$(BIN)/typer paecli.cli.app utils docs --name pae --title "Commands" --output docs/cli.md
 	$(BIN)/python tools/architecture.py
+
+site: install ## Builds the documentation as a site, in site/.
+	$(BIN)/python -m mkdocs build --strict
 
 ci: check test ## What must pass before a change lands.
 

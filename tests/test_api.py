@@ -11,7 +11,7 @@ from paecli.api import PAE, load
 from paecli.model.model import Model
 from paecli.outliers.scores import measure_scores
 from paecli.store.checkpoint import load_pae
-from paecli.system.errors import CheckpointError
+from paecli.system.errors import CheckpointError, UsageError
 
 
 def test_load_gives_the_model_of_the_file(model_file: Path, blobs: Tensor) -> None:
@@ -35,6 +35,32 @@ def test_pae_of_a_model_shares_its_weights(trained_pae: PAE) -> None:
     assert pae.reference_images is model.reference_images
     assert pae.held_out_errors is model.held_out_errors
     assert pae.reference_scores is model.reference_scores
+    assert pae.trained_on is model.trained_on
+
+
+def test_a_saved_model_is_the_same_model(model_file: Path, tmp_path: Path) -> None:
+    pae = load(model_file)
+    pae.save(tmp_path / "copy.safetensors")
+    again = load(tmp_path / "copy.safetensors")
+    assert again.state_dict().keys() == pae.state_dict().keys()
+    for name, tensor in pae.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor), name
+    assert again.reference_scores.keys() == pae.reference_scores.keys()
+    assert again.header == pae.header
+
+
+def test_a_model_of_unknown_making_cannot_be_saved(trained_pae: PAE, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="know how they were made"):
+        PAE.of(trained_pae).save(tmp_path / "model.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_representation_is_one_line_of_facts() -> None:
+    said = repr(load("mnist-8"))
+    assert said.startswith("PAE(mnist, ")
+    for fact in ("images of 28 x 28", "8 latents", "resnet network, glow flow", "weights", "cpu"):
+        assert fact in said
+    assert len(said.splitlines()) == 1
 
 
 def test_score_is_the_score_of_that_name(trained_pae: PAE, blobs: Tensor) -> None:

@@ -12,7 +12,10 @@ from paecli.outliers.scores import measure_scores
 from paecli.restoration.restore import restore_with
 from paecli.restoration.result import Restoration
 from paecli.restoration.solve import Method
+from paecli.store.checkpoint import save_pae
+from paecli.store.header import Header
 from paecli.store.runs import load_with_header
+from paecli.system.errors import UsageError
 
 
 def load(model: str | Path | None = None) -> PAE:
@@ -28,7 +31,7 @@ def load(model: str | Path | None = None) -> PAE:
     Raises:
         CheckpointError: there is no such model, or its file is damaged.
     """
-    return PAE.of(load_with_header(model)[0])
+    return PAE.of(*load_with_header(model))
 
 
 class PAE(Model):
@@ -38,15 +41,50 @@ class PAE(Model):
     attributes.
     """
 
+    header: Header | None = None  # what its file said about it
+
     @classmethod
-    def of(cls, model: Model) -> PAE:
-        """Gives a model the methods of this class; both share their weights."""
+    def of(cls, model: Model, header: Header | None = None) -> PAE:
+        """Gives a model the methods of this class; both share their weights.
+
+        Args:
+            model: the model.
+            header: what its file says about it; `save` needs it.
+        """
         pae = cls(model.autoencoder, model.flow)
+        pae.header = header
         pae.sigma = model.sigma
         pae.held_out_errors = model.held_out_errors
         pae.reference_images = model.reference_images
         pae.reference_scores = model.reference_scores
+        pae.trained_on = model.trained_on
         return pae.train(model.training)
+
+    def __repr__(self) -> str:
+        """Says what the model is on one line; `pae.autoencoder` and `pae.flow` show the layers."""
+        channels, height, width = self.image_shape
+        shape = f"{height} x {width}" if channels == 1 else f"{channels} x {height} x {width}"
+        facts = [f"images of {shape}", f"{self.latent_size} latents"]
+        if self.header is not None:
+            facts.insert(0, self.header.training_set)
+            flow = f"{self.header.flow['kind']} flow" if self.header.flow else "no flow"
+            facts.append(f"{self.header.autoencoder['network']} network, {flow}")
+        weights = sum(parameter.numel() for parameter in self.parameters())
+        facts += [f"{weights:,} weights", str(self.sigma.device)]
+        return f"PAE({', '.join(facts)})"
+
+    def save(self, path: str | Path) -> None:
+        """Writes the model to a `.safetensors` file, which `load` and every command read.
+
+        No pickle is involved: loading such a file runs no code.
+
+        Raises:
+            UsageError: the model was not loaded from a file, which says how it was made.
+            WriteError: the file cannot be written.
+        """
+        if self.header is None:
+            raise UsageError("only models that `paecli.load` returned know how they were made")
+        save_pae(Path(path), self, self.header)
 
     def score(self, x: Tensor, score: str = "log_prob") -> Tensor:
         """Scores how unusual images are; see `paecli.outliers.scores` for the names.
@@ -72,7 +110,9 @@ class PAE(Model):
         image: Tensor,
         *,
         mask: Tensor | None = None,
-        noise: float = 0.0,
+        noise: float | Tensor = 0.0,
+        blur: float = 0.0,
+        downsample: int = 1,
         method: Method = "auto",
         samples: int = 64,
         starts: int = 64,
@@ -83,7 +123,12 @@ class PAE(Model):
         Args:
             image: `(c, h, w)` float; what is under the mask is never looked at.
             mask: `(h, w)` or `(c, h, w)`, 1 or True where OBSERVED; all of it by default.
-            noise: standard deviation of the Gaussian noise on observed pixels.
+            noise: standard deviation of the Gaussian noise on observed pixels: a number, or one
+                a pixel, `(h, w)` or `(c, h, w)`. Where it is 0 pixels are exact.
+            blur: standard deviation in pixels of a Gaussian blur that the image was seen through.
+            downsample: side of the blocks of pixels of which only the mean was seen, after the
+                blur: the image is `(c, h / downsample, w / downsample)`, its mask and noise map
+                alike, the answer has the model's size.
             method: `map`, `laplace`, `mixture`, `is`, `hmc`, `smc`, or `auto`: `smc` within
                 seconds.
             samples: draws to return as images.
@@ -92,13 +137,16 @@ class PAE(Model):
 
         Raises:
             UsageError: shapes that do not fit, observed values that are not finite, or
-                outside [0, 1] without noise.
+                outside [0, 1] without noise, a blur or a down-sampling that does not fit.
         """
         masks = None if mask is None else mask[None]
+        noise = noise[None] if isinstance(noise, Tensor) and noise.ndim else noise
         return self.restore_batch(
             image[None],
             mask=masks,
             noise=noise,
+            blur=blur,
+            downsample=downsample,
             method=method,
             samples=samples,
             starts=starts,
@@ -110,7 +158,9 @@ class PAE(Model):
         images: Tensor,
         *,
         mask: Tensor | None = None,
-        noise: float = 0.0,
+        noise: float | Tensor = 0.0,
+        blur: float = 0.0,
+        downsample: int = 1,
         method: Method = "auto",
         samples: int = 64,
         starts: int = 64,
@@ -119,13 +169,15 @@ class PAE(Model):
         """Restores images `(n, c, h, w)`; each gets the answer it would get alone.
 
         Together they are quicker, since they share draws from the prior. Args as of `restore`;
-        `mask` is `(n, h, w)` or `(n, c, h, w)`, or 1 for n.
+        `mask` and a noise map are `(n, h, w)` or `(n, c, h, w)`, or 1 for n.
         """
         return restore_with(
             self,
             images,
             mask=mask,
             noise=noise,
+            blur=blur,
+            downsample=downsample,
             method=method,
             samples=samples,
             starts=starts,

@@ -15,7 +15,8 @@ from paecli.evaluation.result import Evaluation
 from paecli.model.model import Model
 from paecli.outliers.compare_sets import SetComparison, compare_sets
 from paecli.outliers.flag_images import FlagReport, flag_images
-from paecli.restoration.files import RestoredFile, RestoreSettings, restore_files
+from paecli.restoration.files import RestoredFile, restore_files
+from paecli.restoration.reading import RestoreSettings
 from paecli.restoration.solve import Method
 from paecli.sampling import (
     InterpolationReport,

@@ -1,12 +1,12 @@
 """What all commands share: help, version, errors, exit codes, completion."""
 
-import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import paecli
@@ -25,7 +25,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], int]:
     monkeypatch.delenv(application.DEBUG, raising=False)
 
     def run(error: BaseException) -> int:
-        def fail() -> None:
+        def fail(**options: str) -> None:
             raise error
 
         monkeypatch.setattr(application, "app", fail)
@@ -121,6 +121,17 @@ def test_debug_shows_the_traceback(
         (PermissionError(13, "Permission denied", "/secret"), "cannot use /secret: Permission den"),
         (MemoryError(), "Error: not enough memory; ask for fewer"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "not enough mem"),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nGPU 0 has"),
+            "the accelerator's memory is full; .* a smaller --batch-size or --device cpu",
+        ),
+        (
+            RuntimeError("CUDA error: out of memory\nCUDA kernel errors"),
+            "accelerator's mem",
+        ),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), "accelerator's mem"),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"), "accelerator's mem"),
+        (RuntimeError("XPU out of memory. Tried to allocate 20.00 GiB"), "accelerator's mem"),
     ],
 )
 def test_what_the_system_refuses_is_one_line(
@@ -145,15 +156,10 @@ def test_interruption_exits_as_shells_expect(failing: Callable[[BaseException], 
     assert failing(KeyboardInterrupt()) == 130
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_shell_completion_is_offered(shell: str) -> None:
-    # asked for by name: `--show-completion` looks at the parent process, which is none in CI
-    script = "from paecli.cli.app import app; app(prog_name='pae')"
-    ended = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"_PAE_COMPLETE": f"source_{shell}"},
-    )
-    assert ended.returncode == 0
-    assert "_PAE_COMPLETE" in ended.stdout
+@pytest.mark.parametrize(
+    "arguments", [["ood", ""], ["sample", "--out", ""], ["train-ae", ""], ["info", "", "--json"]]
+)
+def test_a_variable_that_is_not_set_is_not_the_working_folder(arguments: list[str]) -> None:
+    result = runner.invoke(app, arguments)
+    assert isinstance(result.exception, UsageError)
+    assert "is empty" in str(result.exception)

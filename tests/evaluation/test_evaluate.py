@@ -9,6 +9,7 @@ from paecli.api import PAE
 from paecli.data import content_keys, load_dataset
 from paecli.evaluation import evaluate as module
 from paecli.evaluation.evaluate import SampleQualityOptions, evaluate
+from paecli.model.model import BATCH, Model
 from paecli.store.checkpoint import load_pae, save_pae
 from paecli.system.errors import DataError, UsageError
 from paecli.system.progress import NullProgress
@@ -81,6 +82,7 @@ def test_the_report_is_plain_json_with_the_contract_s_keys(
     test = load_dataset("fmnist-mini").test.images
     error = (pae.reconstruct(test) - test / 255).double().square().mean().item()
     assert report["reconstruction"]["mse"] == pytest.approx(error, rel=1e-5)
+    assert report["reconstruction"]["pca_mse"] > 0.005
     nll = -pae.log_prob(test).double().mean().item()
     assert report["flow"]["nll"] == pytest.approx(nll, rel=1e-5)
     assert 0.5 < report["flow"]["two_sample"]["auroc"] <= 1
@@ -139,3 +141,18 @@ def test_too_few_images_to_compare(model: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(module, "open_feature_network", lambda *_, **__: Pooling())
     with pytest.raises(UsageError, match="--samples 20"):
         evaluate(model, compare=SampleQualityOptions(samples=5))
+
+
+def test_no_whole_set_is_turned_into_floats(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    largest = 0
+    convert = Model.as_images
+
+    def watch(self: Model, x: Tensor) -> Tensor:
+        nonlocal largest
+        largest = max(largest, len(x))
+        return convert(self, x)
+
+    monkeypatch.setattr(Model, "as_images", watch)
+    evaluation = evaluate(model, dataset="fmnist-mini")
+    assert evaluation.images == 1000
+    assert largest <= BATCH

@@ -7,8 +7,16 @@ from torch import Tensor
 
 from paecli.api import PAE
 from paecli.data import write_image
-from paecli.report.restore_plots import write_pictures
-from paecli.restoration.files import RestoredFile, RestoreSettings, restore_files
+from paecli.data.images.files import read_image
+from paecli.data.images.opening import MemoryFile
+from paecli.report.restore_plots import pictures, write_pictures
+from paecli.restoration.files import (
+    RestoredFile,
+    RestoreSettings,
+    restore_files,
+    restore_image,
+)
+from paecli.restoration.masks.files import read_mask_file
 from paecli.restoration.samplers import prior_pool
 from paecli.system.errors import DataError, ImageError, PaeError, UsageError
 
@@ -202,3 +210,29 @@ def test_nan_under_the_mask_is_fine(trained_pae: PAE, blobs: Tensor) -> None:
     image[:, :, :14] = torch.nan
     result = trained_pae.restore(image, mask=mask, method="laplace", starts=8)
     assert bool(result.mean.isfinite().all())
+
+
+def test_bytes_in_memory_give_the_pictures_of_files(
+    trained_pae: PAE, folder: Path, tmp_path: Path
+) -> None:
+    mask = tmp_path / "mask.png"
+    drawn = torch.zeros(1, 28, 28)
+    drawn[:, 5:15, 8:20] = 1
+    write_image(mask, drawn)
+    source = folder / "0.png"
+    (from_file,) = restore(trained_pae, source, replace(QUICK, mask=str(mask)))
+    image = read_image(MemoryFile("0.png", source.read_bytes()), image_shape=(1, 28, 28))
+    hole = read_mask_file(MemoryFile("mask.png", mask.read_bytes()), image)
+    assert pictures(restore_image(trained_pae, image, hole, QUICK)) == pictures(from_file)
+    with pytest.raises(UsageError, match="nothing to restore"):
+        restore_image(trained_pae, image, replace(hole, observed=hole.observed | True), QUICK)
+
+
+def test_no_name_of_bytes_in_memory_is_looked_up_on_the_disk(folder: Path) -> None:
+    content = (folder / "0.png").read_bytes()
+    image = read_image(MemoryFile("nowhere/0.png", content), image_shape=(1, 28, 28))
+    assert str(image.path) == "nowhere/0.png"
+    with pytest.raises(ImageError, match="mask is not an image"):
+        read_mask_file(MemoryFile("mask", b"words"), image)
+    with pytest.raises(ImageError, match="empty is empty"):
+        read_image(MemoryFile("empty", b""), image_shape=(1, 28, 28))

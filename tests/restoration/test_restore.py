@@ -12,7 +12,7 @@ from paecli.restoration.result import Restoration
 from paecli.restoration.samplers import draws
 from paecli.restoration.solve import METHODS
 
-from .conftest import IMAGES, LATENT, LinearCase
+from .conftest import IMAGES, LATENT, SIDE, LinearCase
 
 SAMPLING = [method for method in METHODS if method != "map"]
 
@@ -32,7 +32,10 @@ def restored(linear: LinearCase, method: str, **options: int) -> list[Restoratio
 
 def changed(linear: LinearCase) -> torch.Tensor:
     """Where the answer is not simply the input."""
-    return ~linear.damage.observed | torch.tensor(linear.damage.noise > 0)
+    if linear.damage.operator is not None:
+        return torch.ones(IMAGES, 1, SIDE, SIDE, dtype=torch.bool)
+    noisy = torch.as_tensor(linear.damage.noise > 0).expand(IMAGES, 1, SIDE, SIDE)
+    return ~linear.damage.observed | noisy
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -79,6 +82,15 @@ def test_curvatures_agree_for_a_linear_decoder(linear: LinearCase) -> None:
         torch.testing.assert_close(found, exact, atol=1e-6, rtol=1e-6)
 
 
+@pytest.mark.parametrize("method", ["map", "laplace", "smc"])
+def test_noise_maps_blur_and_small_images_are_exact(odd: LinearCase, method: str) -> None:
+    where, results = changed(odd), restored(odd, method)
+    expected = {"map": odd.pixel_mean(), "mean": odd.pixel_mean(), "std": odd.pixel_std()}
+    for name in ("map",) if method == "map" else expected:
+        found = torch.stack([getattr(each, name) for each in results])
+        torch.testing.assert_close(found[where], expected[name][where], atol=1e-4, rtol=0)
+
+
 def test_one_mode_of_full_weight(linear: LinearCase) -> None:
     for each in restored(linear, "mixture"):
         assert [mode.weight for mode in each.modes] == [pytest.approx(1.0)]
@@ -97,10 +109,10 @@ def test_auto_is_tempered_monte_carlo_that_settles(linear: LinearCase) -> None:
 def test_company_changes_nothing(linear: LinearCase, method: str) -> None:
     together = restored(linear, method)
     for index in range(IMAGES):
-        damage = Damage(
-            linear.damage.data[index : index + 1],
-            linear.damage.observed[index : index + 1],
-            linear.damage.noise,
+        damage = replace(
+            linear.damage,
+            data=linear.damage.data[index : index + 1],
+            observed=linear.damage.observed[index : index + 1],
         )
         (alone,) = restored(replace(linear, damage=damage), method)
         assert torch.equal(alone.mean, together[index].mean)
@@ -137,9 +149,17 @@ def test_equal_seeds_give_equal_answers(linear: LinearCase) -> None:
     assert all(torch.equal(a.predictive, b.predictive) for a, b in zip(first, second, strict=True))
 
 
-def test_observed_pixels_are_pasted_back_only_without_noise(linear: LinearCase) -> None:
-    for index, each in enumerate(restored(linear, "laplace")):
-        seen = linear.damage.observed[index]
-        same = bool((each.mean[seen] == linear.damage.data[index][seen]).all())
-        assert same == (linear.damage.noise == 0)
-        assert bool((each.std[seen] == 0).all()) == (linear.damage.noise == 0)
+def test_only_exact_pixels_are_pasted_back(linear: LinearCase) -> None:
+    check_pasted(linear)
+
+
+def test_only_exact_pixels_of_odd_cases_are_pasted_back(odd: LinearCase) -> None:
+    check_pasted(odd)
+
+
+def check_pasted(case: LinearCase) -> None:
+    exact = ~changed(case)
+    for index, each in enumerate(restored(case, "laplace")):
+        assert torch.equal(each.std == 0, exact[index])
+        if case.damage.operator is None:
+            assert torch.equal(each.mean == case.damage.data[index], exact[index])

@@ -14,6 +14,7 @@ from PIL import Image
 
 from paecli.data import content_keys, load_dataset
 from paecli.data.model_data import load_for_model
+from paecli.model.held_out_errors import calibration_part, fitting_part
 from paecli.store.runs import load_with_header, origin_of
 from paecli.system.errors import DataError, TrainingError, UsageError
 from paecli.system.locks import locked_folder
@@ -199,9 +200,25 @@ def test_of_few_images_enough_are_held_out_for_the_usual_rate() -> None:
         assert 1 / (reference_scores + 1) < 0.05
 
 
+@pytest.mark.parametrize("photographs", [60, 80, 104, 150, 330])
+def test_of_any_few_images_enough_are_left_for_a_rate_of_a_twentieth(
+    photographs: int, tmp_path: Path
+) -> None:
+    for index in range(photographs):
+        pixels = torch.randint(0, 256, (6, 6), dtype=torch.uint8).numpy()
+        Image.fromarray(pixels).save(tmp_path / f"{index}.png")
+    data = load_dataset(str(tmp_path))
+    kept, held_out = split_data(DataSettings(dataset=str(tmp_path)), data)
+    judges, fitted = calibration_part(held_out.images), fitting_part(held_out.images)
+    assert len(judges) >= 19
+    assert len(fitted) >= 6
+    assert len(judges) + len(fitted) == len(held_out)
+    assert len(kept) >= len(held_out)
+
+
 def test_the_split_and_the_finest_rate_are_said(folder: Path) -> None:
     data = load_dataset(str(folder))
     kept, held_out = split_data(DataSettings(dataset=str(folder)), data)
     line = describe_split(data, kept, held_out)
     assert f"{len(held_out)} held out" in line
-    assert f"p-values from {1 / (len(held_out) // 2 + 1):.2g} up" in line
+    assert f"p-values from {1 / (len(calibration_part(held_out.images)) + 1):.2g} up" in line

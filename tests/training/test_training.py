@@ -24,7 +24,7 @@ from paecli.system.progress import NullProgress
 from paecli.train import measure_again, train_autoencoder, train_flow
 from paecli.training.autoencoder import split_data
 from paecli.training.flow import FlowStage
-from paecli.training.run import history_file
+from paecli.training.history import history_file
 from paecli.training.run_folder import resolve_flow_settings, state_file
 from paecli.training.settings import RunSettings
 

@@ -16,31 +16,68 @@ from paecli.cli.commands import (
     doctor,
     download,
     eval,
+    export,
+    fid,
     info,
     inpaint,
     interpolate,
     ood,
     publish,
     sample,
+    samples,
     train_ae,
     train_flow,
 )
-from paecli.cli.console import say
+from paecli.cli.console import complain, set_verbosity
 from paecli.cli.standard_output import (
     drop_standard_output,
     hold_standard_streams,
     write_standard_output,
 )
-from paecli.system.errors import PaeError
+from paecli.system.errors import PaeError, UsageError
 from paecli.system.folders import CACHE_VARIABLE, cache_folder, cache_is_temporary
+
+MAY_BE_EMPTY = ("--description", "--licence", "--name")
+ANYWHERE = ("--quiet", "-q", "--verbose", "-v", "--debug")  # before the command or after it
 
 
 class Commands(TyperGroup):
-    """All commands; they take `~` where shells leave it, as in `--out=~/x`."""
+    """All commands.
+
+    They take `~` where shells leave it, as in `--out=~/x`, and the options of `pae` itself at any
+    place, as in `pae ood incoming/ --quiet`.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Reads the command line."""
-        return super().parse_args(ctx, [_with_home(argument) for argument in args])
+        _refuse_empty(args)
+        end = args.index("--") if "--" in args else len(args)
+        own = [argument for argument in args[:end] if argument in ANYWHERE]
+        rest = [argument for argument in args[:end] if argument not in ANYWHERE]
+        return super().parse_args(
+            ctx, [*own, *(_with_home(argument) for argument in rest), *args[end:]]
+        )
+
+
+def _refuse_empty(arguments: list[str]) -> None:
+    """Refuses an empty argument, which would be the working folder where a path is wanted.
+
+    It mostly comes from a variable of a shell that is not set. Options of words may be empty.
+
+    Raises:
+        UsageError: names what is empty.
+    """
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        option, is_option, value = argument.partition("=")
+        if argument == "":
+            empty = before
+        elif is_option and not value and option.startswith("--"):
+            empty = option
+        else:
+            continue
+        if empty not in MAY_BE_EMPTY:
+            what = empty if empty.startswith("-") else "an argument"
+            raise UsageError(f"{what} is empty; is a variable of the shell not set?")
 
 
 def _with_home(argument: str) -> str:
@@ -64,6 +101,7 @@ app = typer.Typer(
 app.command("train-ae")(train_ae.train_ae)
 app.command("train-flow")(train_flow.train_flow)
 app.command("eval")(eval.evaluate)
+app.command("fid")(fid.fid)
 app.command("ood")(ood.ood)
 app.command("inpaint")(inpaint.inpaint)
 app.command("denoise")(denoise.denoise)
@@ -71,12 +109,16 @@ app.command("sample")(sample.sample)
 app.command("interpolate")(interpolate.interpolate)
 app.command("download")(download.download)
 app.command("publish")(publish.publish)
+app.command("export")(export.export)
 app.command("info")(info.info)
+app.command("samples")(samples.samples)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 
 DEBUG = "PAE_DEBUG"  # set by --debug; read where errors are caught
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
+# what torch says of the memory of CUDA, ROCm, XPU and MPS; cuBLAS has words of its own
+FULL_ACCELERATOR = ("out of memory", "STATUS_ALLOC_FAILED")
 
 
 def _print_version(wanted: bool) -> None:
@@ -93,6 +135,14 @@ def pae(
             "--version", callback=_print_version, is_eager=True, help="Print the version."
         ),
     ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", help="Print only JSON, errors and warnings."),
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Also say which files, caches and threads serve."),
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """A generative model of your own images.
@@ -100,12 +150,15 @@ def pae(
     It also tells what is unusual in them and restores what is damaged, with honest uncertainty.
 
     First steps: `pae demo`, then `pae train-ae DATASET` and `pae train-flow runs/DATASET`.
+
+    The options below may stand anywhere on the command line.
     """
     del version
+    set_verbosity(quiet=quiet, verbose=verbose)
     if debug:
         os.environ[DEBUG] = "1"
     if cache_is_temporary():
-        say(f"Warning: no home folder; the cache is {cache_folder()}, set {CACHE_VARIABLE}.")
+        complain(f"Warning: no home folder; the cache is {cache_folder()}, set {CACHE_VARIABLE}.")
 
 
 def main() -> None:
@@ -113,17 +166,17 @@ def main() -> None:
     hold_standard_streams()
     try:
         try:
-            app()
+            app(prog_name="pae")  # under `python -m paecli`, too
         finally:
             write_standard_output("")  # what is still to be written may not fit
     except PaeError as error:
         if os.environ.get(DEBUG):
             raise
-        say(f"Error: {error}")
+        complain(f"Error: {error}")
         drop_standard_output()
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        say("Interrupted.")
+        complain("Interrupted.")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # the reader of our output went away (`pae ... | head`); nothing is wrong
@@ -133,7 +186,7 @@ def main() -> None:
         message = _limit_of_the_machine(error)
         if message is None or os.environ.get(DEBUG):
             raise
-        say(f"Error: {message}")
+        complain(f"Error: {message}")
         drop_standard_output()
         sys.exit(1)
 
@@ -147,4 +200,9 @@ def _limit_of_the_machine(error: Exception) -> str | None:
     # torch raises a bare RuntimeError on CPUs
     if isinstance(error, MemoryError) or "allocate memory" in str(error):
         return "not enough memory; ask for fewer or smaller images, or a smaller --batch-size"
+    if any(sign in str(error) for sign in FULL_ACCELERATOR):
+        return (
+            "the accelerator's memory is full; close what else uses it, or give a smaller "
+            "--batch-size or --device cpu"
+        )
     return None

@@ -6,18 +6,21 @@ The library checks the same again, by the same functions where they need no torc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from paecli.data.images.listing import find_images
 from paecli.data.images.opening import open_image, oriented_size
+from paecli.data.images.partners import ARRAY_ENDING, Partners
 from paecli.data.sets.locations import require_dataset
-from paecli.model.requirements import require_flow
-from paecli.restoration.masks.shapes import parse_mask
+from paecli.model.requirements import require_flow, require_noise_of_file
+from paecli.restoration.masks.shapes import is_mask_folder, parse_mask
 from paecli.store.contents import ModelContents, read_contents
 from paecli.store.find_model import find_model
 from paecli.store.header import Header, require_whole_images
-from paecli.system.errors import CheckpointError
+from paecli.system.errors import CheckpointError, DataError, ImageError, UsageError
 
+EXTRAS = {"onnx": ("onnx", "onnxruntime"), "watch": ("watchfiles",)}  # what each brings
 ANY_SIZE = 2**31  # pixels a side
 
 
@@ -64,6 +67,20 @@ def check_image(path: Path) -> None:
         pass
 
 
+def check_image_set(path: Path) -> None:
+    """Refuses what is neither a folder with images nor a file of statistics.
+
+    Raises:
+        DataError: it does not exist, is another file, or holds no image.
+    """
+    if path.is_dir():
+        find_images([path])
+    elif not path.exists():
+        raise DataError(f"{path} does not exist; give a folder of images or an .npz file")
+    elif path.suffix.lower() != ".npz" or not path.is_file():
+        raise DataError(f"{path} is neither a folder of images nor an .npz file of statistics")
+
+
 def check_training_set(
     header: Header, *, instead: str | None = None, data_dir: Path | None = None
 ) -> None:
@@ -103,20 +120,58 @@ def check_mask(spec: str, image_shape: tuple[int, int, int], image: Path) -> Non
 
     Args:
         spec: what the user typed.
-        image_shape: `(channels, height, width)` that the model takes.
+        image_shape: `(channels, height, width)` of what is seen of the model's images.
         image: the user's image, whose pixels the corners of a box count, or a folder of images.
 
     Raises:
-        ImageError: a file that is no image.
+        ImageError: a file that is no image, or a folder without a mask of the image's name.
         UsageError: neither a file nor a shape that fits the model's images.
     """
-    if Path(spec).is_file():
+    if is_mask_folder(spec):
+        _check_partner(Path(spec), image, "mask")
+    elif Path(spec).is_file():
         check_image(Path(spec))
     else:
         height, width = image_shape[1:]
         if spec.startswith("box:"):
             height, width = _size_of(image)
         parse_mask(spec, height=height, width=width)
+
+
+def check_noise(given: str, image: Path) -> float | Path:
+    """Reads a standard deviation, or finds the file or folder of noise maps.
+
+    Args:
+        given: what the user typed.
+        image: the user's image, or a folder of images.
+
+    Raises:
+        ImageError: a folder without a map of the image's name, or a file that is no image.
+        UsageError: neither a file nor a standard deviation of pixels in [0, 1].
+    """
+    try:
+        number = float(given)
+    except ValueError:
+        path = Path(given)
+        if path.is_dir():
+            _check_partner(path, image, "noise map")
+        elif not path.exists():
+            raise UsageError(
+                f"--noise {given} is no number and no file; give a standard deviation of pixels "
+                "in [0, 1], such as 0.1, or a picture or .npy file with one a pixel"
+            ) from None
+        elif path.suffix.lower() != ARRAY_ENDING:
+            check_image(path)
+        return path
+    require_noise_of_file(number, "--noise")
+    return number
+
+
+def _check_partner(folder: Path, image: Path, what: str) -> None:
+    """Refuses a folder that holds no partner of the only image."""
+    partners = Partners(image, folder, also=(ARRAY_ENDING,))
+    if not image.is_dir() and (lacking := partners.missing([image])):
+        raise ImageError(partners.complaint(lacking, 1, what))
 
 
 def _size_of(image: Path) -> tuple[int, int]:
@@ -127,11 +182,36 @@ def _size_of(image: Path) -> tuple[int, int]:
         return oriented_size(opened)
 
 
-def check_truth(truth: Path | None) -> None:
+def check_truth(truth: Path | None, image: Path) -> None:
     """Refuses an undamaged image, or folder of them, that does not exist.
 
+    Args:
+        truth: what the user named, if anything.
+        image: the user's image, or a folder of images.
+
     Raises:
-        ImageError: it does not, or the file is no image.
+        ImageError: it does not, the file is no image, or the folder has none of the image's name.
     """
-    if truth is not None and not truth.is_dir():
+    if truth is None:
+        return
+    if truth.is_dir():
+        _check_partner(truth, image, "truth")
+    else:
         check_image(truth)
+
+
+def require_extra(extra: str) -> None:
+    """Refuses a command whose extra is not installed.
+
+    Args:
+        extra: a key of `EXTRAS`.
+
+    Raises:
+        UsageError: names the first package that is missing, and how to install it.
+    """
+    for package in EXTRAS[extra]:
+        if find_spec(package) is None:
+            raise UsageError(
+                f"this needs {package}, which is not installed; install it with "
+                f"`pipx inject paecli 'paecli[{extra}]'`"
+            )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from paecli.cli.console import RichProgress, print_json, print_table, say
-from paecli.model.requirements import require_damage, require_noise
+from paecli.model.requirements import require_damage, require_operator
 
 if TYPE_CHECKING:
     from paecli.restoration.files import RestoredFile
@@ -30,11 +30,33 @@ MethodOption = Annotated[
         "map, laplace and mixture are quicker approximations.",
     ),
 ]
+Blur = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        metavar="SIGMA",
+        help="The input is blurred by a Gaussian of this standard deviation, in pixels of the "
+        "model's size.",
+    ),
+]
+Downsample = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="The input is N times smaller than the model's images, each pixel the mean of N by N "
+        "(after the blur); the answer has the model's size.",
+    ),
+]
+NOISE_HELP = (
+    "Standard deviation of the noise on the input, pixels in [0, 1]; or a picture (white is 1) or "
+    ".npy file of one a pixel, or a folder of these by the images' names."
+)
 Truth = Annotated[
     Path | None,
     typer.Option(
         "--truth",
-        help="The undamaged image (or a folder with the same file names), to count how many of "
+        help="The undamaged image (or a folder of them by the images' names), to count how many of "
         "its pixels the intervals cover.",
         show_default=False,
     ),
@@ -49,7 +71,9 @@ def run(
     truth: Path | None,
     as_json: bool,
     mask: str | None = None,
-    noise: float,
+    noise: str,
+    blur: float = 0.0,
+    downsample: int = 1,
     **options: Any,
 ) -> None:
     """Restores, and prints a JSON line for each image or a table of them all.
@@ -61,25 +85,35 @@ def run(
         truth: the undamaged image, or folder of them.
         as_json: whether to print JSON.
         mask: what is missing; None is nothing.
-        noise: standard deviation on the input.
+        noise: standard deviation on the input, or a file or folder with one a pixel.
+        blur: standard deviation of the blur of the input, in pixels of the model's size.
+        downsample: side of the blocks of pixels of which the input holds the mean.
         options: the other fields of `RestoreSettings`.
     """
-    from paecli.cli.checks import check_images, check_mask, check_model, check_truth
+    from paecli.cli.checks import check_images, check_mask, check_model, check_noise, check_truth
 
     contents = check_model(model)
-    require_noise(noise)
-    require_damage(noise, mask is not None)
-    if mask is not None:
-        check_mask(mask, contents.image_shape, image)
+    shape = require_operator(contents.image_shape, blur=blur, downsample=downsample)
+    level = check_noise(noise, image)
+    require_damage(level != 0 or mask is not None or blur > 0 or downsample > 1)
     check_images([image])
-    check_truth(truth)
+    if mask is not None:
+        check_mask(mask, shape, image)
+    check_truth(truth, image)
     from paecli.report.restore_plots import write_pictures
-    from paecli.restoration.files import RestoreSettings, restore_files
+    from paecli.restoration.files import restore_files
     from paecli.restoration.masks.files import NOTHING
+    from paecli.restoration.reading import RestoreSettings
     from paecli.store.runs import load_with_header
 
     rows = []
-    settings = RestoreSettings(mask=NOTHING if mask is None else mask, noise=noise, **options)
+    settings = RestoreSettings(
+        mask=NOTHING if mask is None else mask,
+        noise=level,
+        blur=blur,
+        downsample=downsample,
+        **options,
+    )
     restored = restore_files(
         load_with_header(contents.path)[0],
         image,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -20,6 +20,16 @@ def _tuning(name: str, text: str, *, least: float | None = None) -> Any:
     return typer.Option(
         name, help=text, min=least, show_default="preset", rich_help_panel="Training"
     )
+
+
+LogName = Literal["csv", "tensorboard"]
+
+
+def _checked_log(log: LogName) -> LogName:
+    from paecli.training.history import require_log
+
+    require_log(log)
+    return log
 
 
 Preset = Annotated[
@@ -60,6 +70,15 @@ Seed = Annotated[
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run.")]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace what the run folder already holds.")
+]
+Log = Annotated[
+    LogName,
+    typer.Option(
+        "--log",
+        callback=_checked_log,
+        help="csv (always: RUN/STAGE-history.csv grows by a row an epoch) or tensorboard "
+        "(beside it; needs the extra `tensorboard`).",
+    ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto (a GPU if there is one) or cpu.")]
 

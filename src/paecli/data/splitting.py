@@ -41,6 +41,7 @@ def hold_out(
     seed: int,
     by: SplitRule = "content",
     purpose: str = "test",
+    least: int = 1,
 ) -> tuple[ImageSplit, ImageSplit]:
     """Splits images into those kept and those held out.
 
@@ -55,6 +56,7 @@ def hold_out(
         seed: the same seed gives the same parts.
         by: the rule.
         purpose: by content, parts for different purposes are drawn independently.
+        least: by content, hold out at least so many, if there are as many different ones.
 
     Returns:
         The kept and the held-out images, each in their old order.
@@ -65,28 +67,29 @@ def hold_out(
     total = len(split)
     if total < 2:
         raise DataError(
-            f"{total} image(s) cannot be divided into a training and a held-out part; "
-            "give at least 2"
+            f"{'1 image' if total == 1 else 'no images'} cannot be divided into a training and a "
+            "held-out part; give at least 2"
         )
     if by == "content":
-        held = _draw_by_content(split, fraction, f"{purpose}:{seed}")
+        held = _draw_by_content(split, fraction, f"{purpose}:{seed}", least)
         return split.select(~held), split.select(held)
     count = min(max(round(fraction * total), 1), total - 1)
     order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
     return split.select(order[count:].sort().values), split.select(order[:count].sort().values)
 
 
-def _draw_by_content(split: ImageSplit, fraction: float, salt: str) -> Tensor:
+def _draw_by_content(split: ImageSplit, fraction: float, salt: str, least: int) -> Tensor:
     """Returns `(n,)` bool, whether each image is held out."""
     keys = content_keys(split.images).tolist()
     share = torch.tensor([_share(key, salt) for key in keys], dtype=torch.float64)
     lowest, highest = share.min(), share.max()
+    enough = share.sort().values[min(least, len(share)) - 1]
     if lowest == highest:
         raise DataError(
             f"all {len(split)} images are the same, so none can be held out; "
             "give at least 2 different ones"
         )
-    return (share < highest) & (share < fraction) | (share == lowest)
+    return (share < highest) & ((share < fraction) | (share <= enough)) | (share == lowest)
 
 
 def _share(key: int, salt: str) -> float:

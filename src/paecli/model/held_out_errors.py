@@ -12,17 +12,29 @@ from torch import Tensor, nn
 
 from paecli.model.pixel_table import LEVELS, tabulate_pixels
 
+ENOUGH = 19  # images behind p-values: the smallest is then 1 / 20
 KEPT_IMAGES = 48  # held-out images that are stored with the model to measure inflation
 
 
 def fitting_part(images: Tensor) -> Tensor:
-    """Returns the half of held-out images from which sigma and the statistics are measured."""
-    return images[::2]
+    """Returns the part of held-out images from which sigma and the statistics are measured.
+
+    It is every second one; of few images every third or fourth, so that those left over for
+    p-values are enough for a rate of .05.
+    """
+    return images[:: _step(len(images))]
 
 
 def calibration_part(images: Tensor) -> Tensor:
-    """Returns the other half: p-values are valid only against images nothing was fitted to."""
-    return images[1::2] if len(images) > 1 else images
+    """Returns the others: p-values are valid only against images nothing was fitted to."""
+    if len(images) < 2:
+        return images
+    return images[torch.arange(len(images)) % _step(len(images)) > 0]
+
+
+def _step(count: int) -> int:
+    """Returns the smallest step that leaves enough images between those it takes."""
+    return next((step for step in (2, 3) if count - -(-count // step) >= ENOUGH), 4)
 
 
 class HeldOutErrors(nn.Module):

@@ -93,14 +93,61 @@ def require_noise(noise: float) -> None:
         raise UsageError(f"noise is {noise}, it must be a standard deviation of 0 or more")
 
 
-def require_damage(noise: float, any_missing: bool) -> None:
+def require_noise_of_file(noise: float, source: str) -> None:
+    """Refuses noise that pixels in [0, 1] cannot have, and asks whether grey levels were meant.
+
+    Args:
+        noise: standard deviation.
+        source: where it comes from, as the user calls it.
+
+    Raises:
+        UsageError: negative, infinite, NaN, or above 1.
+    """
+    require_noise(noise)
+    if noise > 1:
+        raise UsageError(
+            f"{source} is {noise:g}, but pixels lie in [0, 1]: is {noise:g} of 255 grey levels "
+            f"meant? That is {noise / 255:.3g}"
+        )
+
+
+def require_operator(
+    image_shape: tuple[int, int, int], *, blur: float, downsample: int
+) -> tuple[int, int, int]:
+    """Refuses a blur or a down-sampling that the model's images cannot have had.
+
+    Returns:
+        The shape of what is seen of an image.
+
+    Raises:
+        UsageError: a blur that is no standard deviation of pixels, or blocks that do not divide
+            the image's sides.
+    """
+    channels, height, width = image_shape
+    if not 0 <= blur <= max(height, width):  # NaN, too
+        raise UsageError(
+            f"blur is {blur:g}, it must be a standard deviation of 0 to {max(height, width)} pixels"
+        )
+    if downsample < 1 or height % downsample or width % downsample:
+        common = [n for n in range(2, min(height, width)) if not (height % n or width % n)]
+        raise UsageError(
+            f"the model's {width} x {height} pixels cannot be down-sampled by {downsample}; "
+            f"choose one of {', '.join(map(str, common)) or 'none'}"
+        )
+    return channels, height // downsample, width // downsample
+
+
+def require_damage(any_damage: bool) -> None:
     """Refuses to restore what is whole.
 
     Raises:
-        UsageError: there is neither noise nor a missing pixel.
+        UsageError: there is neither noise nor a missing pixel, no blur and no down-sampling.
     """
-    if noise == 0 and not any_missing:
-        raise UsageError("no pixel is missing and there is no noise: nothing to restore")
+    if not any_damage:
+        raise UsageError(
+            "no pixel is missing and there is no noise: nothing to restore; say what is wrong with "
+            "the image by --mask, --noise, --blur or --downsample"
+        )
 
 
 def require_features(name: str, image_shape: tuple[int, int, int]) -> None:

@@ -50,7 +50,7 @@ class SetComparison:
         reference_count: how many of them were scored.
         outliers: the sets compared with it.
         results: one a set and score.
-        scores: by set, the reference one first, then by score, `(n,)` values, higher = more unusual.
+        scores: by set, the reference one first, then by score, `(n,)`, higher = more unusual.
             A set is called as in `results`; of sets of one name the later ones are numbered.
         seconds: how long it took.
     """

@@ -54,8 +54,14 @@ def class_rows(quality: ReconstructionQuality) -> list[tuple[str, str]]:
 
 def _reconstruction_rows(quality: ReconstructionQuality) -> list[Row]:
     percentiles = quality.mse_percentiles
+    linear = (
+        []
+        if quality.pca_mse is None
+        else [("MSE of PCA, same size", f"{quality.pca_mse:.6f}", "", "")]
+    )
     return [
         ("reconstruction MSE", f"{quality.mse:.6f}", _interval(quality.mse_ci), "0"),
+        *linear,
         ("MSE, median image", f"{percentiles['50']:.6f}", "", "0"),
         ("MSE, 99th percentile", f"{percentiles['99']:.6f}", "", "0"),
         ("PSNR (dB)", f"{quality.psnr:.2f}", "", "high"),

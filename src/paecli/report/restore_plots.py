@@ -10,13 +10,14 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from paecli.data.images.files import write_image
+from paecli.data.images.files import png_of
 from paecli.report.grid import as_pixels, image_grid
 from paecli.report.pictures import COLOUR_MAPS
 from paecli.report.plots import to_png
 from paecli.restoration.files import RestoredFile
 from paecli.restoration.result import Restoration
 from paecli.system.files import write_atomically
+from paecli.system.names import visible
 
 COLUMNS = 6
 LEAST_WEIGHT = 0.005  # modes below it are not shown
@@ -25,21 +26,32 @@ LETTERS_PER_LINE = 100
 
 
 def write_pictures(restored: RestoredFile) -> None:
-    """Writes best mode, mean, standard deviation (255 = 1.0), samples and the overview.
+    """Writes the pictures of a restoration to its files.
 
     Raises:
-        DataError: a file cannot be written.
-        CheckpointError: likewise.
+        WriteError: a file cannot be written.
     """
-    result, files = restored.restoration, restored.files
-    write_image(files["map_file"], result.map, own=True)
-    write_image(files["mean_file"], result.mean, own=True)
-    write_image(files["std_file"], result.std, own=True)
-    write_atomically(files["samples_file"], image_grid(result.samples))
-    picture = overview(
-        result, damaged=restored.damaged, truth=restored.truth, notes=restored.mask_notes
-    )
-    write_atomically(files["overview_file"], picture)
+    files = restored.files
+    for key, picture in pictures(restored).items():
+        write_atomically(files[key], picture)
+
+
+def pictures(restored: RestoredFile) -> dict[str, bytes]:
+    """Draws best mode, mean, standard deviation (255 = 1.0), samples and the overview.
+
+    Returns:
+        PNG files by their keys in `RestoredFile.files`.
+    """
+    result = restored.restoration
+    return {
+        "map_file": png_of(result.map, own=True),
+        "mean_file": png_of(result.mean, own=True),
+        "std_file": png_of(result.std, own=True),
+        "samples_file": image_grid(result.samples),
+        "overview_file": overview(
+            result, damaged=restored.damaged, truth=restored.truth, notes=restored.mask_notes
+        ),
+    }
 
 
 def overview(
@@ -80,7 +92,7 @@ def overview(
         _show(panel, image, f"sample {number}")
     fit = f"chi-squared {result.chi2:.0f} for {result.degrees_of_freedom} observed values"
     lines = [f"method {result.method}, {fit}", *notes]
-    wrapped = [fill(line, LETTERS_PER_LINE) for line in lines]
+    wrapped = [fill(visible(line), LETTERS_PER_LINE) for line in lines]
     figure.suptitle("\n".join(wrapped), fontsize="small", parse_math=False)
     return to_png(figure)
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from paecli.model.requirements import require_noise
+from paecli.model.requirements import require_noise, require_operator
+from paecli.restoration.operators import Operator, build_operator
 from paecli.system.errors import UsageError
 
 
@@ -16,48 +17,89 @@ class Damage:
     Attributes:
         data: `(n, c, h, w)`; any finite values where missing.
         observed: `(n, c, h, w)` boolean, True where observed.
-        noise: standard deviation of the noise on observed pixels.
+        noise: standard deviation of the noise on observed pixels; a number, or a tensor that
+            broadcasts to `data`.
+        operator: blur or down-sampling through which the images are seen, or None.
     """
 
     data: Tensor
     observed: Tensor
-    noise: float
+    noise: float | Tensor = 0.0
+    operator: Operator | None = None
+
+    @property
+    def noise_variance(self) -> Tensor:
+        """`(n, c, h, w)`."""
+        return torch.as_tensor(self.noise).to(self.data).square().expand_as(self.data)
+
+    @property
+    def certain(self) -> Tensor:
+        """`(n, c, h, w)` boolean: what is known exactly and stays as it is."""
+        if self.operator is not None:
+            return torch.zeros_like(self.observed)
+        return self.observed & (self.noise_variance == 0)
 
     def paste(self, images: Tensor, index: int) -> Tensor:
-        """Puts the observed pixels of image `index` into `(..., c, h, w)`, unless noisy."""
-        if self.noise > 0:
+        """Puts what is certain of image `index` into `(..., c, h, w)`."""
+        if self.operator is not None:
             return images
-        return torch.where(self.observed[index], self.data[index], images)
+        return torch.where(self.certain[index], self.data[index], images)
+
+    def erase(self, std: Tensor, index: int) -> Tensor:
+        """Returns the standard deviation `(c, h, w)` with 0 for what is certain of an image."""
+        return std if self.operator is not None else std.masked_fill(self.certain[index], 0.0)
 
 
 def check_damage(
-    images: Tensor, mask: Tensor | None, *, noise: float, image_shape: tuple[int, int, int]
+    images: Tensor,
+    mask: Tensor | None,
+    *,
+    noise: float | Tensor,
+    image_shape: tuple[int, int, int],
+    blur: float = 0.0,
+    downsample: int = 1,
 ) -> Damage:
     """Checks damaged images and spreads the mask over images and channels.
 
     Raises:
         UsageError: as `paecli.restoration.restore.restore_with`.
     """
-    if images.ndim != 4 or tuple(images.shape[1:]) != tuple(image_shape):
+    operator = build_operator(image_shape, blur=blur, downsample=downsample)
+    shape = require_operator(image_shape, blur=blur, downsample=downsample)
+    if images.ndim != 4 or tuple(images.shape[1:]) != shape:
+        small = f" with downsample={downsample}" if downsample > 1 else ""
         raise UsageError(
             f"images have shape {tuple(images.shape)}, the model takes (n, "
-            f"{', '.join(map(str, image_shape))}); resize or convert them first"
+            f"{', '.join(map(str, shape))}){small}; resize or convert them first"
         )
-    require_noise(noise)
-    if mask is None:
-        mask = torch.ones(1, *image_shape[1:])
-    if mask.ndim == 3:
-        mask = mask[:, None]
+    noise = _check_noise(noise, images)
+    observed = _spread(torch.ones(1, *shape[1:]) if mask is None else mask, images, "mask").bool()
+    seen = images[observed]
+    if not seen.isfinite().all():
+        raise UsageError("observed pixels are NaN or infinite; mask them as missing")
+    exact = images[observed & _spread(torch.as_tensor(noise == 0), images, "noise")]
+    if exact.numel() and (exact.min() < 0 or exact.max() > 1):
+        raise UsageError("observed pixels lie outside [0, 1]; scale them, or give their noise")
+    return Damage(images.float(), observed, noise, operator)
+
+
+def _check_noise(noise: float | Tensor, images: Tensor) -> float | Tensor:
+    if not isinstance(noise, Tensor):
+        require_noise(noise)
+        return float(noise)
+    if not (noise.isfinite().all() and (noise >= 0).all()):
+        raise UsageError("the noise map has values below 0, infinite or NaN; give deviations")
+    return _spread(noise.float(), images, "noise map")
+
+
+def _spread(values: Tensor, images: Tensor, name: str) -> Tensor:
+    """Broadcasts `(h, w)`, `(n, h, w)` or `(n, c, h, w)` to the images."""
+    if values.ndim == 3:
+        values = values[:, None]
     try:
-        observed = mask.bool().expand(images.shape)
+        return values.expand(images.shape)
     except RuntimeError:
         raise UsageError(
-            f"the mask has shape {tuple(mask.shape)}, the images {tuple(images.shape)}; "
-            "give a mask of the images' height and width"
+            f"the {name} has shape {tuple(values.shape)}, the images {tuple(images.shape)}; "
+            f"give a {name} of the images' height and width"
         ) from None
-    values = images[observed]
-    if not values.isfinite().all():
-        raise UsageError("observed pixels are NaN or infinite; mask them as missing")
-    if noise == 0 and values.numel() and (values.min() < 0 or values.max() > 1):
-        raise UsageError("observed pixels lie outside [0, 1]; scale them, or give their noise")
-    return Damage(images.float(), observed, float(noise))

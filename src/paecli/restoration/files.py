@@ -8,42 +8,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from paecli.data.images.files import ImageFile, read_image
+from paecli.data.images.files import ImageFile
 from paecli.data.images.listing import find_images
 from paecli.model.model import Model
-from paecli.restoration.masks.drawing import draw_mask
-from paecli.restoration.masks.files import NOTHING, Mask, read_mask
+from paecli.restoration.masks.files import Mask
+from paecli.restoration.noise_maps import read_noise
+from paecli.restoration.reading import Job, Reader, RestoreSettings, require_damaged
 from paecli.restoration.restore import restore_with
 from paecli.restoration.result import Restoration
-from paecli.restoration.solve import Method
-from paecli.system.errors import ImageError, PaeError, UsageError
 from paecli.system.heap import keep_freed_memory
 from paecli.system.progress import NullProgress, Progress
 
 CHUNK = 24  # images restored as one batch; larger ones gain little and need more memory
-
-
-@dataclass(frozen=True)
-class RestoreSettings:
-    """How to restore.
-
-    Attributes:
-        mask: `none`, a shape of `paecli.restoration.masks.drawing`, or a file (white = missing).
-        invert_mask: whether the mask file has white for observed instead.
-        noise: standard deviation of the noise on the input, pixels in [0, 1].
-        method: see `PAE.restore`.
-        samples: images to draw.
-        starts: starting points of the search for modes.
-        seed: of everything random, the random mask included.
-    """
-
-    mask: str = NOTHING
-    invert_mask: bool = False
-    noise: float = 0.0
-    method: Method = "auto"
-    samples: int = 64
-    starts: int = 64
-    seed: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +68,9 @@ def restore_files(
 ) -> Iterator[RestoredFile]:
     """Restores an image file, or all of a folder in batches; writes nothing.
 
-    In a folder, an image that cannot be read or whose mask does not fit is skipped, and one
-    without a truth has no coverage; `progress` is told.
+    In a folder, an image that cannot be read, or whose mask or noise map is missing or does not
+    fit, is skipped, and one without a truth has no coverage; `progress` is told, of what is
+    missing before anything is computed.
 
     Args:
         model: with both stages trained.
@@ -114,8 +91,8 @@ def restore_files(
     model.require_flow()
     keep_freed_memory()
     paths = find_images([source], leave_out=out, progress=progress)
-    reader = _Reader(model.image_shape, source, settings, truth, progress)
-    reader.check_shape()
+    reader = Reader(model.image_shape, source, settings, truth, progress)
+    paths = reader.prepare(paths)
     folders = _folders(paths, source, out)
     with progress.task("restoring", len(paths)) as task:
         for start in range(0, len(paths), CHUNK):
@@ -126,99 +103,25 @@ def restore_files(
     reader.refuse_if_all_failed()
 
 
-@dataclass(frozen=True, eq=False)
-class _Job:
-    image: ImageFile
-    mask: Mask
-    truth: Tensor | None
+def restore_image(
+    model: Model, image: ImageFile, mask: Mask, settings: RestoreSettings
+) -> RestoredFile:
+    """Restores an image that was read already, as `restore_files` does; its folder is empty.
 
+    Args:
+        model: with both stages trained.
+        image: the image.
+        mask: what is missing; the one of the settings is not looked at.
+        settings: how to restore.
 
-class _Reader:
-    """Reads images with their masks and truths, before anything is computed."""
-
-    def __init__(
-        self,
-        shape: tuple[int, int, int],
-        source: Path,
-        settings: RestoreSettings,
-        truth: Path | None,
-        progress: Progress,
-    ) -> None:
-        self._shape, self._source, self._settings = shape, source, settings
-        self._truth, self._progress = truth, progress
-        self._alone = not source.is_dir()
-        self._said: set[str] = set()
-        self._failures: list[PaeError] = []
-        self._done = 0
-
-    def check_shape(self) -> None:
-        """Refuses a misspelt shape once, and not for every image."""
-        mask = self._settings.mask
-        if mask != NOTHING and not mask.startswith("box:") and not Path(mask).is_file():
-            draw_mask(mask, height=self._shape[1], width=self._shape[2])
-
-    def read(self, path: Path) -> _Job | None:
-        """Returns what is needed to restore an image, None if a folder's image has to be skipped.
-
-        Raises:
-            PaeError: the only image cannot be restored.
-        """
-        try:
-            image = read_image(path, image_shape=self._shape)
-            mask = read_mask(
-                self._settings.mask,
-                image,
-                invert=self._settings.invert_mask,
-                seed=self._settings.seed,
-            )
-            self._require_damage(path, mask)
-        except (ImageError, UsageError) as error:
-            if self._alone:
-                raise
-            self._failures.append(error)
-            self._progress.say(f"Skipped: {error}")
-            return None
-        self._explain(image, mask)
-        self._done += 1
-        return _Job(image, mask, self._read_truth(path))
-
-    def refuse_if_all_failed(self) -> None:
-        """Raises what was wrong with the first image if none could be restored."""
-        if self._failures and not self._done:
-            raise self._failures[0]
-
-    def _require_damage(self, path: Path, mask: Mask) -> None:
-        if self._settings.noise == 0 and mask.observed.all():
-            why = f" ({mask.notes[-1]})" if mask.notes else ""
-            raise UsageError(
-                f"{path}: no pixel is missing and there is no noise: nothing to restore{why}"
-            )
-
-    def _explain(self, image: ImageFile, mask: Mask) -> None:
-        if image.resized:
-            height, width = image.original_size
-            self._progress.say(
-                f"{image.path} is {width} x {height} pixels; restored at the model's "
-                f"{self._shape[2]} x {self._shape[1]}"
-            )
-        for note in mask.notes:
-            if note not in self._said:
-                self._said.add(note)
-                self._progress.say(note)
-
-    def _read_truth(self, path: Path) -> Tensor | None:
-        truth = self._truth
-        if truth is None:
-            return None
-        if truth.is_dir() and not self._alone:
-            truth = truth / path.relative_to(self._source)
-        try:
-            return read_image(truth, image_shape=self._shape).pixels
-        except ImageError as error:
-            if self._alone:
-                raise
-            self._progress.say(f"No coverage: {error}")
-            return None
+    Raises:
+        UsageError: there is nothing to restore.
+    """
+    model.require_flow()
+    noise = read_noise(settings.noise, image)
+    require_damaged(image.path, mask, noise, settings)
+    job = Job(image, mask, noise, truth=None)
+    return next(_restore_chunk(model, [job], settings, {image.path: Path()}))
 
 
 def _folders(paths: Sequence[Path], source: Path, out: Path) -> dict[Path, Path]:
@@ -234,7 +137,7 @@ def _folders(paths: Sequence[Path], source: Path, out: Path) -> dict[Path, Path]
 
 
 def _restore_chunk(
-    model: Model, jobs: Sequence[_Job], settings: RestoreSettings, folders: Mapping[Path, Path]
+    model: Model, jobs: Sequence[Job], settings: RestoreSettings, folders: Mapping[Path, Path]
 ) -> Iterator[RestoredFile]:
     if not jobs:
         return
@@ -242,16 +145,18 @@ def _restore_chunk(
         model,
         torch.stack([job.image.pixels for job in jobs]),
         mask=torch.stack([job.mask.observed for job in jobs]),
-        noise=settings.noise,
+        noise=_stacked([job.noise for job in jobs]),
+        blur=settings.blur,
+        downsample=settings.downsample,
         method=settings.method,
         samples=settings.samples,
         starts=settings.starts,
         seed=settings.seed,
     )
     for job, restoration in zip(jobs, restorations, strict=True):
-        hole = ~job.mask.observed
-        among = hole if hole.any() else torch.ones_like(hole)
-        true = job.truth
+        hole, true = ~job.mask.observed, job.truth
+        asked = hole.any() and not settings.through_operator
+        among = hole if asked else torch.ones(model.image_shape, dtype=torch.bool)
         yield RestoredFile(
             path=job.image.path,
             damaged=job.image.pixels.masked_fill(hole, torch.nan),
@@ -261,3 +166,10 @@ def _restore_chunk(
             folder=folders[job.image.path],
             mask_notes=job.mask.notes,
         )
+
+
+def _stacked(noises: Sequence[float | Tensor]) -> float | Tensor:
+    """Returns noise for a batch: `(n, c, h, w)`, or the number that all share."""
+    if all(isinstance(noise, float) for noise in noises):
+        return noises[0]
+    return torch.stack([torch.as_tensor(noise) for noise in noises])

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from paecli.model.base_distribution import Base
 from paecli.model.held_out_errors import HeldOutErrors
+from paecli.restoration.operators import Operator
 from paecli.restoration.target import Generate, Target
 
 LARGEST = 1000.0
@@ -21,7 +22,13 @@ HALVINGS = 20  # of the interval in which the factor is searched; leaves it to 1
 
 
 def measure_inflation(
-    errors: HeldOutErrors, generate: Generate, *, base: Base, sigma: Tensor, observed: Tensor
+    errors: HeldOutErrors,
+    generate: Generate,
+    *,
+    base: Base,
+    sigma: Tensor,
+    observed: Tensor,
+    operator: Operator | None = None,
 ) -> float:
     """Measures by how much to inflate the model's variance for one mask.
 
@@ -33,7 +40,8 @@ def measure_inflation(
         generate: maps base vectors `(b, k)` to images.
         base: distribution of base vectors.
         sigma: `(c, h, w)` standard deviation of a pixel.
-        observed: `(c, h, w)`, True where observed.
+        observed: `(c, h, w)` or flattened, True where observed.
+        operator: through which the image is seen, or None.
 
     Returns:
         A factor from 1 to `LARGEST`; 1 without held-out images or observed pixels.
@@ -41,7 +49,12 @@ def measure_inflation(
     if not errors.fitted or not observed.any():
         return 1.0
     posterior = _linearise(
-        errors, generate, base=base, sigma=sigma.flatten(), observed=observed.flatten()
+        errors,
+        generate,
+        base=base,
+        sigma=sigma,
+        seen=observed.flatten(),
+        operator=operator,
     )
     low, high = 1.0, LARGEST
     for _ in range(HALVINGS):
@@ -76,20 +89,33 @@ class _LinearPosterior:
 
 
 def _linearise(
-    errors: HeldOutErrors, generate: Generate, *, base: Base, sigma: Tensor, observed: Tensor
+    errors: HeldOutErrors,
+    generate: Generate,
+    *,
+    base: Base,
+    sigma: Tensor,
+    seen: Tensor,
+    operator: Operator | None,
 ) -> _LinearPosterior:
-    """Linearises; `sigma` and `observed` are `(p,)`."""
-    u, data = errors.u.to(sigma), errors.images.flatten(1).to(sigma) / 255
-    everything = torch.ones_like(data, dtype=torch.bool)
-    target = Target(generate, data, sigma.square().expand_as(data), everything, u.shape[1], base)
+    """Linearises; `seen` is `(q,)`."""
+    u, data = errors.u.to(sigma), errors.images.to(sigma) / 255
+    variance = sigma.square()
+    if operator is not None:
+        data, variance = operator(data), operator.variance(variance)
+    data, variance = data.flatten(1), variance.flatten()
+    observed = seen.expand_as(data)
+    target = Target(
+        generate, data, variance.expand_as(data), observed, u.shape[1], base, operator=operator
+    )
     images, jacobian = (each.squeeze(1).double() for each in target.jacobian(u[:, None]))
-    wanted = jacobian[..., observed if observed.all() else ~observed]
-    informing = jacobian[..., observed]
-    weighted = informing / sigma[observed].square().double()
+    wanted = target.wanted(jacobian)
+    informing = target.observe(jacobian)[..., seen]
+    weighted = informing / variance[seen].double()
+    misfit = data.double() - target.observe(images)
     return _LinearPosterior(
         prior_precision=base.precision(u).double(),
         prior_gradient=base.gradient(u).unsqueeze(-1).double(),
         precision=weighted @ informing.mT,
-        likelihood_gradient=weighted @ (data.double() - images)[:, observed, None],
+        likelihood_gradient=weighted @ misfit[:, seen, None],
         metric=wanted @ wanted.mT,
     )

@@ -133,11 +133,12 @@ def gauss_newton(target: Target, u: Tensor) -> tuple[Tensor, Tensor]:
         `(n, s, k, k)` and `(n, s, k)`, in float64.
     """
     images, jacobian = target.jacobian(u)
-    weighted = jacobian * target.pixel_precision[:, None, None]
+    seen = target.observe(jacobian)
+    weighted = seen * target.pixel_precision[:, None, None]
     points = u.flatten(0, 1)
     prior = target.base.precision(points).double().view(*u.shape, -1)
-    curvature = (weighted @ jacobian.transpose(-1, -2)).double() + prior
-    misfit = target.data[:, None] - images
+    curvature = (weighted @ seen.transpose(-1, -2)).double() + prior
+    misfit = target.data[:, None] - target.observe(images)
     pull = target.base.gradient(points).double().view(u.shape)
     slope = torch.einsum("nskp,nsp->nsk", weighted, misfit).double() + pull
     return curvature, slope
@@ -195,7 +196,7 @@ def hessian(target: Target, u: Tensor) -> Tensor:
     """
 
     def energy(point: Tensor, data: Tensor, weight: Tensor) -> Tensor:
-        misfit = target.generate(point[None]).flatten() - data
+        misfit = target.observe(target.generate(point[None]).flatten()) - data
         prior = target.base.log_prob(point[None]).squeeze()
         return 0.5 * (weight * misfit.square()).sum() - prior
 

@@ -5,12 +5,14 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from paecli.model.model import Model
 from paecli.restoration.coordinates import LatentSpace
 from paecli.restoration.damage import Damage, check_damage
 from paecli.restoration.inflation import measure_inflation
 from paecli.restoration.moments import Linearisation, pixel_moments
+from paecli.restoration.operators import Operator
 from paecli.restoration.pixel_model import GaussianPixels, PixelModel, TabulatedPixels
 from paecli.restoration.randomness import image_generator
 from paecli.restoration.result import Diagnostics, Mode, Restoration
@@ -26,32 +28,42 @@ def restore_with(
     images: Tensor,
     *,
     mask: Tensor | None,
-    noise: float,
+    noise: float | Tensor,
     method: Method,
     samples: int,
     starts: int,
     seed: int,
+    blur: float = 0.0,
+    downsample: int = 1,
 ) -> list[Restoration]:
     """Restores a batch of images; see `PAE.restore` for the arguments.
 
     Raises:
         UsageError: shapes that do not fit, an unknown method, a count below 1, observed
-            values that are not finite, or outside [0, 1] without noise.
+            values that are not finite, or outside [0, 1] without noise, a blur or a down-sampling
+            that the model's images cannot have had.
     """
     model.require_flow()
     if method not in METHODS:
         raise UsageError(f"no method {method!r}; choose one of {', '.join(METHODS)}")
     if min(samples, starts) < 1:
         raise UsageError("samples and starts must be at least 1")
-    damage = check_damage(images, mask, noise=noise, image_shape=model.image_shape)
+    damage = check_damage(
+        images,
+        mask,
+        noise=noise,
+        image_shape=model.image_shape,
+        blur=blur,
+        downsample=downsample,
+    )
     data = damage.data.to(model.sigma)
-    damage = Damage(data, damage.observed.to(data.device), noise)
+    damage = replace(damage, data=data, observed=damage.observed.to(data.device))
     return restore_images(
         damage,
         space=latent_space(model),
         latent_size=model.latent_size,
         sigma=model.sigma,
-        inflation=measured_inflation(model, damage.observed),
+        inflation=measured_inflation(model, damage.observed, damage.operator),
         pixels=_pixel_model(model),
         method=method,
         samples=samples,
@@ -110,7 +122,7 @@ def restore_images(
             generator=generator,
             guesses=None if guesses is None else guesses[only],
         )
-        reading = _Reading(damage, plain.select(only), space, posterior, pixels, index)
+        reading = _Reading(damage, plain.select(only), space, posterior, pixels, index, sigma.shape)
         result = reading.restoration(samples, generator)
         restored.append(replace(result, seconds=time.perf_counter() - began))
     return restored
@@ -127,7 +139,7 @@ def latent_space(model: Model) -> LatentSpace:
     )
 
 
-def measured_inflation(model: Model, observed: Tensor) -> Tensor:
+def measured_inflation(model: Model, observed: Tensor, operator: Operator | None = None) -> Tensor:
     """Measures the inflation of each image's mask, `(n,)`; equal masks are measured once."""
     masks, which = torch.unique(observed.flatten(1), dim=0, return_inverse=True)
     factors = [
@@ -136,7 +148,8 @@ def measured_inflation(model: Model, observed: Tensor) -> Tensor:
             model.generate,
             base=model.require_flow().base,
             sigma=model.sigma,
-            observed=each.reshape(model.image_shape),
+            observed=each,
+            operator=operator,
         )
         for each in masks
     ]
@@ -157,6 +170,8 @@ def _guesses(model: Model, damage: Damage) -> Tensor:
     data = torch.where(damage.observed, damage.data, torch.zeros_like(damage.data))
     average = data.flatten(1).sum(1) / seen.sum(1).clamp_min(1)
     filled = torch.where(damage.observed, data, average.view(-1, 1, 1, 1)).clamp(0, 1)
+    if filled.shape[1:] != model.image_shape:
+        filled = interpolate(filled, size=model.image_shape[1:])
     # an image at a time: the last digits of a batch depend on who is in it
     alone = [model.require_flow().to_base(model.encode(each[None]))[0] for each in filled]
     return torch.stack(alone).nan_to_num()
@@ -168,7 +183,11 @@ def build_target(
     """Builds the posterior over base vectors; arguments as of `restore_images`."""
     data = damage.data.flatten(1)
     observed = damage.observed.flatten(1)
-    variance = inflation[:, None] * sigma.flatten().square() + damage.noise**2
+    model_variance = sigma.square()
+    if damage.operator is not None:
+        model_variance = damage.operator.variance(model_variance)
+    scaled = inflation[:, None] * model_variance.flatten()
+    variance = scaled + damage.noise_variance.flatten(1).to(scaled)
     return Target(
         generate=lambda u: space.decode(space.from_base(u)),
         data=torch.where(observed, data, torch.zeros_like(data)),
@@ -176,6 +195,7 @@ def build_target(
         observed=observed,
         latent_size=latent_size,
         base=space.base,
+        operator=damage.operator,
     )
 
 
@@ -190,11 +210,12 @@ class _Reading:
         posterior: Posterior,
         pixels: PixelModel,
         index: int,
+        shape: torch.Size,
     ) -> None:
         self.damage, self.space, self.pixels, self.index = damage, space, pixels, index
         self.base_target, self.latents = plain, space.target(plain)
         self.posterior, self.draws = posterior, posterior.draws
-        self.shape = damage.data.shape[1:]
+        self.shape = shape
 
     @torch.no_grad()
     def restoration(self, samples: int, generator: torch.Generator) -> Restoration:
@@ -207,7 +228,7 @@ class _Reading:
         return Restoration(
             map=self._pasted(map_image[0, 0]),
             mean=self._pasted(mean),
-            std=self._without_observed(std),
+            std=self.damage.erase(std.reshape(self.shape), self.index),
             samples=self._pasted(images[0, chosen]),
             samples_u=self.space.base_vectors(points[:, chosen])[0],
             predictive=self._pasted(self.pixels.draw(images[0], generator)),
@@ -258,12 +279,6 @@ class _Reading:
 
     def _pasted(self, images: Tensor) -> Tensor:
         return self.damage.paste(images.reshape(*images.shape[:-1], *self.shape), self.index)
-
-    def _without_observed(self, std: Tensor) -> Tensor:
-        image = std.reshape(self.shape)
-        if self.damage.noise > 0:
-            return image
-        return image.masked_fill(self.damage.observed[self.index], 0.0)
 
 
 def _known(value: Tensor) -> float | None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from paecli.model.base_distribution import Base
+from paecli.restoration.operators import Operator
 from paecli.system.threads import fitting
 
 Generate = Callable[[Tensor], Tensor]
@@ -19,20 +20,21 @@ JACOBIAN_ROWS = 4096  # decoder passes at once when a Jacobian is taken; bounds 
 
 @dataclass(frozen=True)
 class Target:
-    """`log p(u, d) = log prior(u) + sum over observed pixels of log N(d; g(u), variance)`.
+    """`log p(u, d) = log prior(u) + sum over observed pixels of log N(d; A g(u), variance)`.
 
     The coordinates `u` are the flow's base vectors, with `g(u) = decode(from_base(u))`, or
     those of `paecli.restoration.coordinates`. Shapes: `n` images, `s` points for each, `k`
-    latents, `p` values (channels times pixels) of an image.
+    latents, `p` values (channels times pixels) of an image, `q` of what is seen of it by `A`.
 
     Attributes:
         generate: `g`, maps `(b, k)` points to `(b, c, h, w)` images; differentiable.
-        data: `(n, p)` observed values; anything finite where missing.
-        variance: `(n, p)` variance of `data` about `g(u)`: model error and noise.
-        observed: `(n, p)`, True where observed.
+        data: `(n, q)` observed values; anything finite where missing.
+        variance: `(n, q)` variance of `data` about `A g(u)`: model error and noise.
+        observed: `(n, q)`, True where observed.
         base: distribution of base vectors.
         log_prior: log density of `(b, k)` points, `(b,)` in nats; differentiable. None: that
             of the base, whose vectors the points are.
+        operator: `A`, blur or down-sampling; None: the image itself is seen, `q = p`.
     """
 
     generate: Generate
@@ -42,11 +44,24 @@ class Target:
     latent_size: int
     base: Base
     log_prior: LogDensity | None = None
+    operator: Operator | None = None
 
     @property
     def pixel_precision(self) -> Tensor:
-        """`(n, p)`: 1 / variance where observed, 0 where missing."""
+        """`(n, q)`: 1 / variance where observed, 0 where missing."""
         return self.observed / self.variance
+
+    def observe(self, images: Tensor) -> Tensor:
+        """Returns what is seen of flattened images `(..., p)`: `(..., q)`."""
+        return images if self.operator is None else self.operator.flat(images)
+
+    def wanted(self, images: Tensor) -> Tensor:
+        """Picks the pixels that are asked for, from images `(..., p)` of the first target.
+
+        They are the missing ones; all, where none is missing or all are seen through an operator.
+        """
+        missing = ~self.observed[0]
+        return images[..., missing] if self.operator is None and missing.any() else images
 
     def images(self, u: Tensor) -> Tensor:
         """Maps points `(n, s, k)` to flattened images `(n, s, p)`."""
@@ -54,14 +69,17 @@ class Target:
         return self.generate(u.reshape(n * s, -1)).reshape(n, s, -1)
 
     def misfit(self, images: Tensor) -> Tensor:
-        """Returns how far `(n, s, p)` images are off in standard deviations; 0 where missing."""
-        return (images - self.data[:, None]) * self.pixel_precision.sqrt()[:, None]
+        """Returns how far what is seen of `(n, s, p)` images is off, in standard deviations.
+
+        Returns:
+            `(n, s, q)`; 0 where missing.
+        """
+        return (self.observe(images) - self.data[:, None]) * self.pixel_precision.sqrt()[:, None]
 
     def chi2(self, images: Tensor) -> Tensor:
         """Returns the squared misfit of `(n, s, p)` images in units of the variance: `(n, s)`."""
-        return torch.einsum(
-            "nsp,np->ns", (images - self.data[:, None]).square(), self.pixel_precision
-        )
+        misfit = self.observe(images) - self.data[:, None]
+        return torch.einsum("nsq,nq->ns", misfit.square(), self.pixel_precision)
 
     def log_prob(self, u: Tensor, *, temper: float = 1.0) -> Tensor:
         """Returns `log prior + temper * log likelihood` at points `(n, s, k)`: `(n, s)`."""
@@ -84,7 +102,10 @@ class Target:
 
     def prior_gradient(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the log prior `(n, s)` at points `(n, s, k)` and its gradient `(n, s, k)`."""
-        with fitting(f"gradients {_size_class(u)}", u.shape[0] * u.shape[1]), torch.enable_grad():
+        with (
+            fitting(f"prior gradients {_size_class(u)}", u.shape[0] * u.shape[1]),
+            torch.enable_grad(),
+        ):
             flat = u.detach().flatten(0, 1).requires_grad_(True)
             log_prior = (self.log_prior or self.base.log_prob)(flat)
             (gradient,) = torch.autograd.grad(log_prior.sum(), flat)

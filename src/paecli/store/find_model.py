@@ -1,11 +1,14 @@
 """Run folders: which file is where, and how MODEL on the command line finds one."""
 
+import logging
 from pathlib import Path
 
 from paecli.store.contents import read_header
 from paecli.store.registry import fetch_model
 from paecli.system.errors import CheckpointError
 from paecli.system.outputs import AUTOENCODER_FILE, MODEL_FILE
+
+logger = logging.getLogger(__name__)
 
 
 def find_model(model: str | Path | None) -> Path:
@@ -17,6 +20,12 @@ def find_model(model: str | Path | None) -> Path:
     Raises:
         CheckpointError: nothing there, or a run without a trained stage.
     """
+    path = _find(model)
+    logger.debug("the model is %s", path)
+    return path
+
+
+def _find(model: str | Path | None) -> Path:
     if model is None:
         return fetch_model(None)
     path = Path(model)

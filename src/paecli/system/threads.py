@@ -6,6 +6,7 @@ the cores from whoever could go on. So threads sleep soon (`wait_passively`), an
 chosen by timing the work itself (`fitting`): at its start, when its speed changes, now and then.
 """
 
+import logging
 import os
 import sys
 import time
@@ -15,6 +16,8 @@ from typing import Any, Literal
 
 from paecli.system.cores import available_cores
 from paecli.system.tuner import Tuner
+
+logger = logging.getLogger(__name__)
 
 Setting = int | Literal["auto"]
 
@@ -108,7 +111,10 @@ def fitting(kind: str, units: int = 1) -> Iterator[None]:
         yield
     finally:
         _State.is_inside = False
+    was_trying = tuner.is_trying
     tuner.record(time.perf_counter() - start, units)
+    if was_trying and not tuner.is_trying:
+        logger.debug("%d threads for %s", tuner.threads, kind)
 
 
 def threads_in_use(kind: str | None = None) -> int:

@@ -19,6 +19,7 @@ from paecli.system.progress import NullProgress, Progress
 from paecli.system.threads import fitting
 from paecli.training.augmentation import augment
 from paecli.training.build_networks import build_autoencoder, build_flow
+from paecli.training.history import Log
 from paecli.training.images import (
     describe_split,
     held_out_part,
@@ -51,6 +52,7 @@ def train_autoencoder(
     resume: bool = False,
     overwrite: bool = False,
     device: str = "auto",
+    log: Log = "csv",
     progress: Progress | None = None,
 ) -> TrainingReport:
     """Trains an autoencoder and writes it to a run folder.
@@ -65,6 +67,7 @@ def train_autoencoder(
         resume: go on with the interrupted run in `run_dir`.
         overwrite: replace what `run_dir` holds.
         device: `auto` or `cpu`.
+        log: `csv`, or `tensorboard` beside it; see `History`.
         progress: told of every step.
 
     Raises:
@@ -99,6 +102,7 @@ def train_autoencoder(
             content_hash=data.content_hash,
             accelerator=accelerator,
             resumed=resumed,
+            log=log,
             progress=progress,
         )
         model = Model(autoencoder.cpu(), None if prior is None else prior.cpu()).eval()

@@ -16,6 +16,7 @@ from paecli.system.files import write_atomically
 from paecli.system.outputs import CONFIG_FILE, MODEL_FILE
 from paecli.system.progress import NullProgress, Progress
 from paecli.training.build_networks import build_flow
+from paecli.training.history import Log
 from paecli.training.images import describe_split, read_same_data, split_data
 from paecli.training.mixture_fit import fit_mixture
 from paecli.training.objectives import FlowObjective
@@ -43,6 +44,7 @@ def train_flow(
     resume: bool = False,
     overwrite: bool = False,
     device: str = "auto",
+    log: Log = "csv",
     progress: Progress | None = None,
 ) -> TrainingReport:
     """Trains a flow on the latents of the autoencoder in a run folder.
@@ -59,6 +61,7 @@ def train_flow(
         resume: go on with the interrupted run.
         overwrite: replace a flow that is already there.
         device: `auto` or `cpu`.
+        log: `csv`, or `tensorboard` beside it; see `History`.
         progress: told of every step.
 
     Raises:
@@ -92,6 +95,7 @@ def train_flow(
             content_hash=str(header.data.get("content_hash", "")),
             accelerator=accelerator,
             resumed=resumed,
+            log=log,
             progress=progress,
         )
         model.flow = flow.cpu().eval()

@@ -15,6 +15,7 @@ from paecli.training.state import TrainingState
 # against, so of few images a larger part is held out
 USUAL_PART, LARGEST_PART = 1 / 12, 1 / 4
 WANTED = 100  # held-out images
+NEEDED = 26  # of so many, 19 are left for p-values, whose smallest is then .05
 
 
 def read_data(
@@ -104,6 +105,7 @@ def split_data(settings: DataSettings, data: ImageDataset) -> tuple[ImageSplit, 
             seed=settings.split_seed,
             by="position" if is_named(settings.dataset) else settings.split_by,
             purpose="held out",
+            least=1 if settings.held_out else min(NEEDED, len(data.train) // 2),
         )
     return (kept.take(settings.limit) if settings.limit else kept), held_out
 
@@ -111,7 +113,8 @@ def split_data(settings: DataSettings, data: ImageDataset) -> tuple[ImageSplit, 
 def held_out_part(settings: DataSettings, count: int) -> float:
     """Returns the part of `count` training images to hold out: the user's, or a twelfth.
 
-    Of fewer than 1,200 images it is more: enough for 100, but at most a fourth.
+    Of fewer than 1,200 images it is more: enough for 100, but at most a fourth. Of fewer than about
+    100 `split_data` holds out more again, as many as a rate of .05 needs, but at most half.
     """
     if settings.held_out is not None:
         return settings.held_out

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -115,8 +116,13 @@ class TrainingLoop:
         self.average = WeightAverage(stage.module, decay=settings.averaging)
         self.stop = StopRequest()
 
-    def run(self) -> LoopResult:
+    def run(
+        self, after_epoch: Callable[[list[dict[str, float]]], None] | None = None
+    ) -> LoopResult:
         """Trains to the last epoch.
+
+        Args:
+            after_epoch: told the rows of all epochs so far whenever one has ended.
 
         Raises:
             TrainingError: the loss is no longer finite.
@@ -127,6 +133,8 @@ class TrainingLoop:
             task.advance(self.state.step)
             while self.state.epoch < self.settings.epochs:
                 self._epoch(task)
+                if after_epoch:
+                    after_epoch(self.state.history)
         self.stage.module.load_state_dict(self.state.part(BEST))
         return self._result()
 

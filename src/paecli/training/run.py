@@ -1,6 +1,5 @@
 """What both training jobs share: the run folder, resuming, and the report."""
 
-import json
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,11 +13,11 @@ from torch import Tensor
 
 from paecli.model.model import Model
 from paecli.system.errors import TrainingError
-from paecli.system.files import write_atomically
 from paecli.system.heap import keep_freed_memory
 from paecli.system.locks import locked_folder
 from paecli.system.outputs import CONFIG_FILE as CONFIG_FILE
 from paecli.system.progress import NullProgress, Progress
+from paecli.training.history import History, Log
 from paecli.training.loop import LoopResult, Stage, TrainingLoop, choose_bfloat16
 from paecli.training.run_folder import refuse_other_run, require_device, state_file
 from paecli.training.settings import OptimiserSettings
@@ -91,11 +90,6 @@ class TrainingReport:
         }
 
 
-def history_file(run_dir: Path, stage: str) -> Path:
-    """Returns where the metrics of a stage are kept, one JSON object a line."""
-    return run_dir / f"{stage}-history.jsonl"
-
-
 def begin(run_dir: Path, stage: str, *, resume: bool, overwrite: bool) -> TrainingState | None:
     """Returns the state to resume from, if asked to, and keeps old runs from being destroyed.
 
@@ -117,9 +111,10 @@ def run_loop(
     content_hash: str,
     accelerator: Accelerator,
     resumed: TrainingState | None,
+    log: Log,
     progress: Progress,
 ) -> LoopResult:
-    """Runs the loop for a stage and writes its history.
+    """Runs the loop for a stage and writes its history, epoch by epoch.
 
     Raises:
         TrainingError: as `TrainingLoop.run`.
@@ -142,11 +137,13 @@ def run_loop(
     if resumed is not None:
         loop.restore(resumed)
         progress.say(f"going on after epoch {resumed.epoch} of {settings.epochs}")
-    result = loop.run()
-    if accelerator.is_main_process:
-        lines = "".join(json.dumps(row) + "\n" for row in result.history)
-        write_atomically(history_file(run_dir, name), lines.encode())
-    return result
+    if not accelerator.is_main_process:
+        return loop.run()
+    history = History(run_dir, name, log)
+    try:
+        return loop.run(after_epoch=history.write)
+    finally:
+        history.close()
 
 
 @contextmanager

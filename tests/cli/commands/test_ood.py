@@ -148,6 +148,25 @@ def test_whole_sets_are_compared(run_folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "histogram-log_prob.png").is_file()
 
 
+def test_few_held_out_images_answer_at_the_rate_that_they_can_tell(
+    trained_pae: PAE, model_file: Path, blobs: Tensor, images: Path, tmp_path: Path
+) -> None:
+    model = copy.deepcopy(trained_pae)
+    model.fit_sigma(blobs[590:])
+    fit_reference_scores(model, blobs[590:], training=blobs[:590])
+    few = tmp_path / "few.safetensors"
+    save_pae(few, model, read_header(model_file))
+    result = CliRunner().invoke(app, ["ood", str(few), str(images), "--json"])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["fpr"] == pytest.approx(1 / 8)
+    assert "7 held-out images, too few for a rate of 0.05: flagging at 0.12" in " ".join(
+        result.stderr.split()
+    )
+    refused = CliRunner().invoke(app, ["ood", str(few), str(images), "--fpr", "0.05"])
+    assert isinstance(refused.exception, UsageError)
+    assert "use at least 0.12" in str(refused.exception)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -40,8 +40,8 @@ def test_both_stages_give_a_model_that_finds_a_hole(folder: Path, tmp_path: Path
     assert second.epochs == 3
     model, header = load_patch_pae(run / MODEL_FILE)
     assert header.kind == "patch-pae"
-    assert header.data["images"] == 24  # a fifth is held out, and the test folder left alone
-    assert len(model.reference_peaks) == 6
+    assert header.data["images"] == 30  # the test folder is left alone
+    assert len(model.reference_peaks) == 30  # each scored by a model of the other folds
     assert model.score_map(surface(99, hole=True)).max() > model.reference_peaks[-1]
     before = model.reference_peaks.clone()
     measure_patches_again(run)
@@ -56,6 +56,15 @@ def test_the_same_seed_gives_the_same_file(folder: Path, tmp_path: Path) -> None
         train_patch_flow(settings(folder).flow, run_dir=run, device="cpu")
         files.append((run / MODEL_FILE).read_bytes())
     assert files[0] == files[1]
+
+
+def test_validation_images_are_what_is_compared_with(folder: Path, tmp_path: Path) -> None:
+    write_surfaces(folder / "val" / "good", range(200, 207))
+    run = tmp_path / "run"
+    train_patch_autoencoder(settings(folder), run_dir=run)
+    train_patch_flow(settings(folder).flow, run_dir=run, device="cpu")
+    model, header = load_patch_pae(run / MODEL_FILE)
+    assert (header.data["images"], len(model.reference_peaks)) == (30, 7)
 
 
 def test_a_trained_run_is_not_replaced(folder: Path, tmp_path: Path) -> None:

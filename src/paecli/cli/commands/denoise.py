@@ -5,17 +5,26 @@ from typing import Annotated
 
 import typer
 
-from paecli.cli.options import Json, ModelOption, Out, Seed, Threads
-from paecli.cli.restore_options import ImageArgument, MethodOption, Samples, Starts, Truth, run
+from paecli.cli.options import Json, ModelOption, ModelRegistry, Out, Seed, Threads
+from paecli.cli.restore_options import (
+    NOISE_HELP,
+    ImageArgument,
+    MethodOption,
+    Samples,
+    Starts,
+    Truth,
+    run,
+)
 
 
 def denoise(
     image: ImageArgument,
     noise: Annotated[
-        float,
-        typer.Option("--noise", min=0, help="Standard deviation of the noise, pixels in [0, 1]."),
+        str,
+        typer.Option("--noise", metavar="SIGMA|FILE", help=NOISE_HELP),
     ],
     model: ModelOption = None,
+    registry: ModelRegistry = None,
     starts: Starts = 64,
     samples: Samples = 64,
     method: MethodOption = "auto",

@@ -5,30 +5,45 @@ from typing import Annotated
 
 import typer
 
-from paecli.cli.options import Json, ModelOption, Out, Seed, Threads
-from paecli.cli.restore_options import ImageArgument, MethodOption, Samples, Starts, Truth, run
+from paecli.cli.options import Json, ModelOption, ModelRegistry, Out, Seed, Threads
+from paecli.cli.restore_options import (
+    NOISE_HELP,
+    Blur,
+    Downsample,
+    ImageArgument,
+    MethodOption,
+    Samples,
+    Starts,
+    Truth,
+    run,
+)
 
 
 def inpaint(
     image: ImageArgument,
     mask: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--mask",
             metavar="SPEC",
             help="What is missing: box, left, right, top, bottom, random:FRACTION, "
-            "box:X0,Y0,X1,Y1 (pixels of the image as it is), or an image file of the same size in "
-            "which white is missing and transparent is not.",
+            "box:X0,Y0,X1,Y1 (pixels of the image as it is), an image file of the same size in "
+            "which white is missing and transparent is not, or a folder of these by the images' "
+            "names.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     model: ModelOption = None,
+    registry: ModelRegistry = None,
     invert_mask: Annotated[
         bool, typer.Option("--invert-mask", help="In the mask file white is observed instead.")
     ] = False,
     noise: Annotated[
-        float,
-        typer.Option(min=0, help="Standard deviation of noise on the input, pixels in [0, 1]."),
-    ] = 0.0,
+        str,
+        typer.Option("--noise", metavar="SIGMA|FILE", help=NOISE_HELP),
+    ] = "0",
+    blur: Blur = 0.0,
+    downsample: Downsample = 1,
     starts: Starts = 64,
     samples: Samples = 64,
     method: MethodOption = "auto",
@@ -38,7 +53,7 @@ def inpaint(
     threads: Threads = "auto",
     json: Json = False,
 ) -> None:
-    """Restores the missing pixels of an image, with samples and an uncertainty map.
+    """Restores missing pixels, blurred and small images, with samples and an uncertainty map.
 
     What is under the mask is never looked at. Observed pixels stay as they are unless noise is
     given. A folder is restored as one batch; `--json` then prints a line for each image.
@@ -49,7 +64,9 @@ def inpaint(
 
         pae inpaint shoe.png --mask scratches.png --model runs/fmnist --truth clean.png --json
 
-        pae inpaint photos/ --mask random:0.95 --noise 0.1 --out restored
+        pae inpaint photos/ --mask masks/ --noise 0.1 --out restored
+
+        pae inpaint small.png --downsample 2 --noise 0.02
     """
     run(
         image,
@@ -60,6 +77,8 @@ def inpaint(
         mask=mask,
         invert_mask=invert_mask,
         noise=noise,
+        blur=blur,
+        downsample=downsample,
         method=method,
         samples=samples,
         starts=starts,

@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 
 from paecli.cli.checks import check_images, check_model, check_training_set
+from paecli.cli.console import say
 from paecli.cli.options import (
     DataDir,
     Json,
     ModelOption,
+    ModelRegistry,
     Report,
     Seed,
     Threads,
@@ -26,6 +28,7 @@ from paecli.model.requirements import (
     require_reference_scores,
     require_scores,
 )
+from paecli.store.contents import ModelContents
 from paecli.system.errors import ImageError, UsageError
 
 FOUND_OUTLIER = 3  # exit code of --fail-on-outlier
@@ -44,6 +47,7 @@ def ood(
         ),
     ] = None,
     model: ModelOption = None,
+    registry: ModelRegistry = None,
     against: Annotated[
         list[str] | None,
         typer.Option(
@@ -170,11 +174,17 @@ def ood(
         refuse_useless(context, ("limit", "data_dir", "seed"), "they are for --against")
         _one_score_only(score)
         chosen = score[0] if score else None
-        file = _check_flagging(name, images, chosen, fpr if fdr is None else fdr)
+        contents = check_model(name, patches=True)
+        count = _count_reference_scores(contents, chosen)
+        if fdr is None:
+            fpr = _flagging_rate(context, contents, fpr, count)
+        else:
+            require_rate(fdr, count)
+        check_images([Path(image) for image in images])
         from paecli.cli.outlier_images import flag
 
         flagged, unreadable = flag(
-            file,
+            contents.path,
             images,
             score=chosen,
             fpr=fpr,
@@ -240,20 +250,41 @@ def _is_model(argument: str) -> bool:
     return not path.exists() and path.suffix.lower() not in image_endings()
 
 
-def _check_flagging(
-    name: str | None, images: Sequence[str], chosen: str | None, rate: float
-) -> Path:
-    """Refuses what cannot work, before torch is imported; returns the model's file."""
-    contents = check_model(name, patches=True)
+def _count_reference_scores(contents: ModelContents, chosen: str | None) -> int:
+    """Returns how many held-out images are behind the p-values.
+
+    Raises:
+        UsageError: no such score.
+        CheckpointError: the model was not measured by it.
+    """
     score = chosen or (DEFAULT_SCORE if contents.header.patches is None else PATCH_SCORE)
     if contents.header.patches is None:
         require_scores([score])
     elif score != PATCH_SCORE:
         raise UsageError(f"a model of patches has one score, {PATCH_SCORE}; drop --score {score}")
     require_reference_scores(score, contents.reference_scores)
-    require_rate(rate, contents.reference_scores[score])
-    check_images([Path(image) for image in images])
-    return contents.path
+    return contents.reference_scores[score]
+
+
+def _flagging_rate(
+    context: typer.Context, contents: ModelContents, rate: float, count: int
+) -> float:
+    """Returns the rate of flags: the usual one may be finer than few images can tell.
+
+    Raises:
+        UsageError: the user named a rate that is.
+    """
+    finest = 1 / (count + 1)
+    source = context.get_parameter_source("fpr")
+    typed = source is None or source.name != "DEFAULT"
+    if typed or rate >= finest:
+        require_rate(rate, count)
+        return rate
+    say(
+        f"{contents.path} holds {count} held-out images, too few for a rate of {rate:g}: "
+        f"flagging at {finest:.2g}, its smallest p-value"
+    )
+    return finest
 
 
 def _check_comparison(

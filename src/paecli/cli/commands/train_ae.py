@@ -89,6 +89,7 @@ def train_ae(
     overwrite: options.Overwrite = False,
     seed: options.Seed = None,
     device: options.Device = "auto",
+    log: options.Log = "csv",
     threads: Threads = "auto",
     json: Json = False,
     list_presets: Annotated[
@@ -183,6 +184,7 @@ def train_ae(
         resume=resume,
         overwrite=overwrite,
         device=device,
+        log=log,
         progress=RichProgress(),
     )
     whole = settings.autoencoder.objective.loss == "flow-vae"  # its flow is trained already

@@ -11,7 +11,7 @@ from paecli.cli.options import DataDir, Json, Threads, refuse_useless
 
 TRAINING_OPTIONS = (
     "preset", "config", "flow", "blocks", "latent_noise", "from_scratch", "epochs", "batch_size",
-    "learning_rate", "optimiser", "precision", "resume", "overwrite", "seed", "device",
+    "learning_rate", "optimiser", "precision", "resume", "overwrite", "seed", "device", "log",
 )  # fmt: skip
 
 
@@ -62,6 +62,7 @@ def train_flow(
     ] = False,
     seed: options.Seed = None,
     device: options.Device = "auto",
+    log: options.Log = "csv",
     threads: Threads = "auto",
     json: Json = False,
 ) -> None:
@@ -126,6 +127,7 @@ def train_flow(
             resume=resume,
             overwrite=overwrite,
             device=device,
+            log=log,
             progress=RichProgress(),
         )
         following = f"pae ood {model} IMAGES --maps maps/"
@@ -141,6 +143,7 @@ def train_flow(
         resume=resume,
         overwrite=overwrite,
         device=device,
+        log=log,
         progress=RichProgress(),
     )
     options.show_training_report(report, next_command=f"pae eval {model}", as_json=json)

@@ -1,9 +1,11 @@
 """Decodes many image files into one tensor, and remembers large results on disk."""
 
 import hashlib
+import logging
 import math
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,8 @@ from paecli.data.sets.locations import dataset_cache
 from paecli.system.errors import DataError, ImageError, WriteError
 from paecli.system.files import replacing
 from paecli.system.progress import Progress
+
+logger = logging.getLogger(__name__)
 
 # bytes of decoded pixels, or of files; decoding fewer takes no longer than looking them up
 CACHE_FROM = 64 << 20
@@ -70,6 +74,7 @@ def decode_files(
         return _decode_in_memory(shape, files, recipe, progress)
     cached = dataset_cache() / "decoded" / f"{_key(files, recipe)}.npy"
     if cached.exists():
+        logger.debug("%d images from %s", len(files), cached)
         images, kept = _read_cache(cached)
         if len(kept) < len(files):
             lost = len(files) - len(kept)
@@ -142,9 +147,11 @@ def _check_alike(image: Image.Image, file: Path, recipe: Recipe) -> None:
 def _key(files: Sequence[Path], recipe: Recipe) -> str:
     digest = hashlib.sha256(f"{RECIPE_VERSION} {recipe}\n".encode())
     for file in files:
-        state = file.stat()
-        # the time of the last change of state cannot be set back, as that of writing can
-        stamps = f"{state.st_size}\0{state.st_mtime_ns}\0{state.st_ctime_ns}"
+        stamps = "gone"
+        with suppress(OSError):
+            state = file.stat()
+            # the time of the last change of state cannot be set back, as that of writing can
+            stamps = f"{state.st_size}\0{state.st_mtime_ns}\0{state.st_ctime_ns}"
         digest.update(os.fsencode(file.resolve()) + f"\0{stamps}\n".encode())
     return digest.hexdigest()[:32]
 

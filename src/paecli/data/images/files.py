@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from paecli.data.images.opening import open_image, oriented_size
+from paecli.data.images.opening import ImageSource, open_image, oriented_size
 from paecli.data.images.pixels import decode, to_bytes
 from paecli.system.errors import ImageError
-from paecli.system.files import replacing
+from paecli.system.files import write_atomically
 from paecli.system.outputs import own_mark
 from paecli.system.progress import NullProgress, Progress
 
@@ -21,7 +22,7 @@ class ImageFile:
     """An image as the model wants it.
 
     Attributes:
-        path: where it came from.
+        path: where it came from; of bytes in memory only their name.
         pixels: `(c, h, w)` float32 in [0, 1], of the model's shape.
         original_size: `(height, width)` of the file, after its EXIF orientation.
         resized: whether that differs from the model's size.
@@ -33,7 +34,7 @@ class ImageFile:
     resized: bool
 
 
-def read_image(path: Path, *, image_shape: tuple[int, int, int]) -> ImageFile:
+def read_image(path: ImageSource, *, image_shape: tuple[int, int, int]) -> ImageFile:
     """Reads an image file as the model wants it; see `paecli.data.images.pixels` for the rules.
 
     Args:
@@ -48,7 +49,7 @@ def read_image(path: Path, *, image_shape: tuple[int, int, int]) -> ImageFile:
     with open_image(path) as image:
         original_size = oriented_size(image)
         pixels = decode(image, path, channels=channels, size=wanted)
-    return ImageFile(path, pixels.contiguous(), original_size, original_size != wanted)
+    return ImageFile(Path(str(path)), pixels.contiguous(), original_size, original_size != wanted)
 
 
 def read_images(
@@ -98,13 +99,19 @@ def write_image(path: Path, pixels: Tensor, *, own: bool = False) -> None:
         ImageError: NaN pixels.
         DataError: the file cannot be written.
     """
+    if pixels.isnan().any():
+        raise ImageError(f"{path} would have NaN pixels; nothing is written")
+    write_atomically(path, png_of(pixels, own=own))
+
+
+def png_of(pixels: Tensor, *, own: bool = False) -> bytes:
+    """Returns the PNG file of an image without NaN; see `write_image`."""
     pixels = pixels.detach().cpu()
     if pixels.dtype != torch.uint8:
-        if pixels.isnan().any():
-            raise ImageError(f"{path} would have NaN pixels; nothing is written")
         pixels = to_bytes(pixels.clamp(0, 1))
     array = pixels[0] if len(pixels) == 1 else pixels.permute(1, 2, 0)
-    with replacing(path) as temporary:
-        Image.fromarray(array.contiguous().numpy()).save(
-            temporary, format="PNG", pnginfo=own_mark() if own else None
-        )
+    buffer = BytesIO()
+    Image.fromarray(array.contiguous().numpy()).save(
+        buffer, format="PNG", pnginfo=own_mark() if own else None
+    )
+    return buffer.getvalue()

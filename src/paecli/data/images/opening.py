@@ -3,7 +3,8 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from io import BytesIO
+from typing import IO, Literal, Protocol
 
 from PIL import Image, ImageMode, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
@@ -19,9 +20,50 @@ WHITE_IS_ZERO, SEPARATE_PLANES, SIGNED = 0, 2, 2
 LAYOUT = "layout in the file"  # key in Pillow's notes of an image
 
 
+class ImageSource(Protocol):
+    """What an image is read from: a `Path`, or bytes in memory. As text it is its name."""
+
+    def exists(self) -> bool:
+        """Tells whether there is anything."""
+
+    def is_file(self) -> bool:
+        """Tells whether it is bytes to read, and no folder or device."""
+
+    def open(self, mode: Literal["rb"], /) -> IO[bytes]:
+        """Opens it for reading, from its beginning each time."""
+
+
+class MemoryFile:
+    """A file that lies in memory, and never on a disk."""
+
+    def __init__(self, name: str, content: bytes) -> None:
+        """Takes the name by which messages call it, and its bytes."""
+        self._name, self._content = name, content
+
+    def __str__(self) -> str:
+        return self._name
+
+    def exists(self) -> bool:
+        """Tells that it is there."""
+        return True
+
+    def is_file(self) -> bool:
+        """Tells that it is no folder."""
+        return True
+
+    def open(self, mode: Literal["rb"], /) -> IO[bytes]:
+        """Opens it for reading."""
+        del mode
+        return BytesIO(self._content)
+
+
 @contextmanager
-def open_image(path: Path) -> Iterator[Image.Image]:
+def open_image(path: ImageSource, *, most_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
     """Opens an image file; whatever is wrong with it comes out as one line.
+
+    Args:
+        path: the file.
+        most_pixels: larger images are refused.
 
     Yields:
         The image, not decoded yet.
@@ -38,7 +80,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
             path.open("rb") as file,
             Image.open(file) as image,
         ):
-            if image.width * image.height > MAX_PIXELS:
+            if image.width * image.height > most_pixels:
                 raise Image.DecompressionBombError
             refuse_misread(image, str(path))
             note_layout(image)
@@ -47,7 +89,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         raise
     except Image.DecompressionBombError as error:
         raise ImageError(
-            f"{path} has more than {MAX_PIXELS // 10**6} million pixels; make it smaller first"
+            f"{path} has more than {most_pixels // 10**6} million pixels; make it smaller first"
         ) from error
     except UnidentifiedImageError as error:
         raise ImageError(
@@ -106,7 +148,7 @@ def refuse_misread(image: Image.Image, name: str) -> None:
         raise ImageError(f"{name} has 16-bit colours in separate planes; save them interleaved")
 
 
-def _check_file(path: Path) -> None:
+def _check_file(path: ImageSource) -> None:
     try:
         if not path.is_file():
             state = "is not a regular file" if path.exists() else "does not exist"

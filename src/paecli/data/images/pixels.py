@@ -11,8 +11,6 @@ Rules, the same for training folders and single images:
   antialiased bilinear filter.
 """
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from PIL import Image, ImageOps
@@ -20,14 +18,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from paecli.data.images.deep_pixels import deep_layers, is_deep
-from paecli.data.images.opening import has_colour, layout_of, oriented_size
+from paecli.data.images.opening import ImageSource, has_colour, layout_of, oriented_size
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
 SPARE = 2  # a fast reduction leaves this many times the wanted size to the fine one
 
 
 def decode(
-    image: Image.Image, path: Path, *, channels: int, size: tuple[int, int] | None = None
+    image: Image.Image, path: ImageSource, *, channels: int, size: tuple[int, int] | None = None
 ) -> Tensor:
     """Decodes an opened image.
 
@@ -55,7 +53,7 @@ def decode(
     return resize(_eight_bit_values(image, channels=channels, wanted=wanted), wanted)
 
 
-def decode_layers(image: Image.Image, path: Path) -> tuple[Tensor, Tensor | None]:
+def decode_layers(image: Image.Image, path: ImageSource) -> tuple[Tensor, Tensor | None]:
     """Decodes an opened image at its own size, with its transparency apart.
 
     Returns:
@@ -125,7 +123,7 @@ def to_bytes(pixels: Tensor) -> Tensor:
     return (pixels * 255).round().to(torch.uint8)
 
 
-def _deep_layers(image: Image.Image, path: Path) -> tuple[Tensor, Tensor | None]:
+def _deep_layers(image: Image.Image, path: ImageSource) -> tuple[Tensor, Tensor | None]:
     with path.open("rb") as file:
         return deep_layers(image, file, str(path))
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from paecli.data.images.files import ImageFile
-from paecli.data.images.opening import open_image, oriented_size
+from paecli.data.images.opening import ImageSource, open_image, oriented_size
 from paecli.data.images.pixels import decode_layers, reduction, resize, set_channels
 from paecli.restoration.masks.drawing import draw_mask
 from paecli.system.errors import ImageError
@@ -59,7 +59,7 @@ def read_mask(spec: str, image: ImageFile, *, invert: bool = False, seed: int = 
         return Mask(torch.ones(height, width, dtype=torch.bool))
     path = Path(spec)
     if path.is_file():  # a folder may well be called `left`
-        return _read_file(path, image, invert=invert)
+        return read_mask_file(path, image, invert=invert)
     own = spec.startswith("box:")
     rows, columns = image.original_size if own else (height, width)
     drawn = draw_mask(spec, height=rows, width=columns, seed=seed)
@@ -86,7 +86,8 @@ def cover(observed: Tensor, size: tuple[int, int]) -> Tensor:
     return resize(part, size)[0, 0] <= RESIDUE
 
 
-def _read_file(path: Path, image: ImageFile, *, invert: bool) -> Mask:
+def read_mask_file(path: ImageSource, image: ImageFile, *, invert: bool = False) -> Mask:
+    """Reads a mask from a file, or from bytes in memory; see `read_mask`."""
     size = (image.pixels.shape[1], image.pixels.shape[2])
     with open_image(path) as opened:
         own = oriented_size(opened)
@@ -111,7 +112,7 @@ def _read_file(path: Path, image: ImageFile, *, invert: bool) -> Mask:
     return Mask(observed, (*notes, *_extreme(observed, drawn, most=MOST)))
 
 
-def _level_of_white(path: Path, bright: Tensor) -> tuple[float, list[str]]:
+def _level_of_white(path: ImageSource, bright: Tensor) -> tuple[float, list[str]]:
     """Returns the brightness from which a pixel is white, and what to say about it."""
     if not bright.numel():
         return HALF, []
@@ -134,12 +135,12 @@ def _share_of_greys(bright: Tensor) -> float:
 
 
 def _is_the_image(
-    path: Path, image: ImageFile, colours: Tensor, bright: Tensor, painted: Tensor
+    path: ImageSource, image: ImageFile, colours: Tensor, bright: Tensor, painted: Tensor
 ) -> bool:
     """Tells whether a file with transparency is the image itself, or a copy, with holes."""
     if painted.all():
         return False
-    if path.samefile(image.path):
+    if isinstance(path, Path) and path.samefile(image.path):
         return True
     if not painted.any() or _share_of_greys(bright[painted]) < FEW_GREYS:
         return False

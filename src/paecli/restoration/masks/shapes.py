@@ -1,6 +1,7 @@
 """What can be missing from an image, in words; `restoration.masks` makes it a mask."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from paecli.system.errors import UsageError
 
@@ -22,6 +23,14 @@ class MissingAtRandom:
     """Each pixel with a probability in [0, 1]."""
 
     probability: float
+
+
+NAMES = ("box", "left", "right", "top", "bottom", "random")
+
+
+def is_mask_folder(spec: str) -> bool:
+    """Tells whether `--mask` names a folder of masks; a folder `left` is one as `left/` only."""
+    return (spec not in NAMES or spec.endswith("/")) and Path(spec).is_dir()
 
 
 def parse_mask(spec: str, *, height: int, width: int) -> MissingBox | MissingAtRandom:

@@ -36,7 +36,7 @@ def draw_by_tempering(
     for index in range(rounds):
         part = pool.for_image(target, index % PARTS)
         runs.append(temper(twice, part, size=PARTICLES, generator=generator))
-        images.append(_wanted(twice, runs[-1].particles.images))
+        images.append(twice.wanted(runs[-1].particles.images))
         halves = _halves(runs, images)
         draws = _summarise(target, runs, halves, generator)
         if draws.halves_agree.all():
@@ -49,12 +49,6 @@ def _exact_gradient(target: Target, points: Tensor) -> Tensor:
     different, which = points[0].unique(dim=0, return_inverse=True)
     parts = [target.log_prob_and_gradient(each[None])[1][0] for each in different.split(ROWS)]
     return torch.cat(parts)[which][None]
-
-
-def _wanted(target: Target, images: Tensor) -> Tensor:
-    """Returns the missing pixels of images, or all pixels if none is missing."""
-    missing = ~target.observed[0]
-    return images[..., missing if missing.any() else ~missing]
 
 
 def _halves(runs: list[Tempered], images: list[Tensor]) -> Halves:

@@ -26,6 +26,7 @@ from paecli.restoration.samplers.particles import (
 )
 from paecli.restoration.samplers.prior_pool import Pool
 from paecli.restoration.target import Target
+from paecli.system.threads import fitting
 
 KEPT_WEIGHT = 0.5  # effective share of the particles after a stage's reweighting
 STEPS = 3  # of a trajectory
@@ -206,7 +207,7 @@ def move(
         evaluate=evaluate,
         score=particles.prior_gradient + b * pull(like),
     )
-    with torch.no_grad():
+    with torch.no_grad(), fitting("images of particles", points.shape[0] * points.shape[1]):
         images = target.images(points)
         at = (target.log_likelihood(images), log_prior, prior_gradient)
         tried = Particles(points, images, *at, particles.ancestor)
