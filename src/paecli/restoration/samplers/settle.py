@@ -14,7 +14,7 @@ from paecli.restoration.target import Target
 
 POPULATIONS = 2  # independent halves
 PARTICLES = 96  # of a half in one round
-PARTS = 2  # of the pool; later rounds begin with them again, since each takes seconds to decode
+PARTS = 4  # of the pool; later rounds begin with them again, since each takes seconds to decode
 
 
 def draw_by_tempering(
