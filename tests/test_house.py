@@ -51,6 +51,7 @@ MAY_TOUCH_THE_DISK = {
     "outliers/flag_photographs.py", "outliers/map_images.py", "outliers/residual_maps.py",
     "restoration/files.py", "restoration/reading.py", "restoration/noise_maps.py",
     "restoration/masks/shapes.py", "data/images/partners.py",
+    "serve/address.py", "serve/answers.py", "serve/app.py", "serve/finding.py", "serve/run.py",
     "store/cache.py", "store/checkpoint.py", "store/contents.py", "store/describe.py",
     "store/feature_weights.py", "store/find_model.py", "store/header.py", "store/obtain.py",
     "store/patch_checkpoint.py", "store/publishing/publication_plan.py",

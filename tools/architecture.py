@@ -16,6 +16,7 @@ PICTURE = ROOT / "docs" / "images" / "architecture.svg"
 # From above to below; tests/test_house.py holds the imports to them.
 LAYERS = (
     ("cli",),
+    ("serve",),
     ("report",),
     ("demo", "diagnosis"),
     ("api", "train", "export", "watching"),

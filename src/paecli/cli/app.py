@@ -26,6 +26,7 @@ from paecli.cli.commands import (
     recalibrate,
     sample,
     samples,
+    serve,
     train_ae,
     train_flow,
     watch,
@@ -109,6 +110,7 @@ app.command("inpaint")(inpaint.inpaint)
 app.command("denoise")(denoise.denoise)
 app.command("sample")(sample.sample)
 app.command("interpolate")(interpolate.interpolate)
+app.command("serve")(serve.serve)
 app.command("download")(download.download)
 app.command("publish")(publish.publish)
 app.command("export")(export.export)
