@@ -21,7 +21,7 @@ from paecli.system.files import write_atomically
 if TYPE_CHECKING:
     from paecli.outliers.map_images import ImageMap
 
-CSV_COLUMNS = ("path", "p_value", "outlier", "score", "log_prob", "reconstruction_error")
+CSV_COLUMNS = ("path", "p_value", "outlier", "score", "log_prob", "reconstruction_error", "spoke")
 
 
 def flag(
@@ -145,6 +145,7 @@ def flag_fields(result: FlagReport) -> dict[str, Any]:
 
 def _image_fields(image: ScoredImage) -> dict[str, Any]:
     fields = asdict(image) | {"path": str(image.path)}
-    if image.regions is None:
-        del fields["regions"]
+    for name in ("regions", "spoke"):
+        if fields[name] is None:
+            del fields[name]
     return fields

@@ -13,7 +13,7 @@ from paecli.data.images.listing import find_all
 from paecli.model.model import Model
 from paecli.model.requirements import require_rate
 from paecli.outliers.conformal import benjamini_hochberg, p_values
-from paecli.outliers.scores import measure_scores
+from paecli.outliers.scores import measure_with_parts
 from paecli.system.errors import ImageError
 from paecli.system.progress import NullProgress, Progress
 
@@ -49,6 +49,8 @@ class ScoredImage:
         reconstruction_error: mean squared error of a pixel, pixels in [0, 1]. For models of
             patches, what stage 1 left out of a patch and its log density, both in nats and as
             means over the patches.
+        spoke: the part of the score `combined` that made it, see `Voices.name_loudest`; None for
+            other scores and models without parts.
         regions: where it is unusual; None where nobody asked.
     """
 
@@ -58,6 +60,7 @@ class ScoredImage:
     score: float
     log_prob: float
     reconstruction_error: float
+    spoke: str | None = None
     regions: tuple[Region, ...] | None = None
 
 
@@ -132,7 +135,7 @@ def flag_images(
     reference = model.require_reference_scores(score)
     require_rate(fpr if fdr is None else fdr, len(reference))
     found, closed = find_all(paths, progress=progress)
-    readable, measured, unreadable = _score_files(
+    readable, measured, spoke, unreadable = _score_files(
         model, found, (score, "log_prob", "reconstruction_error"), progress
     )
     p = p_values(measured[score], reference)
@@ -146,6 +149,7 @@ def flag_images(
             measured[score].tolist(),
             (-measured["log_prob"]).tolist(),
             measured["reconstruction_error"].tolist(),
+            spoke,
             strict=True,
         )
     )
@@ -174,11 +178,12 @@ def most_unusual_first(images: Sequence[ScoredImage]) -> list[ScoredImage]:
 
 def _score_files(
     model: Model, paths: Sequence[Path], names: Sequence[str], progress: Progress
-) -> tuple[list[Path], dict[str, Tensor], list[tuple[Path, str]]]:
+) -> tuple[list[Path], dict[str, Tensor], list[str | None], list[tuple[Path, str]]]:
     """Reads and scores files chunk by chunk; what cannot be read comes last."""
     readable: list[Path] = []
     unreadable: list[tuple[Path, str]] = []
     parts: dict[str, list[Tensor]] = {name: [] for name in names}
+    spoke: list[str | None] = []
     with progress.task("scoring images", len(paths)) as task:
         for begin in range(0, len(paths), CHUNK):
             pixels: list[Tensor] = []
@@ -190,9 +195,12 @@ def _score_files(
                     unreadable.append((path, str(error)))
                 task.advance()
             if pixels:
-                for name, values in measure_scores(model, torch.stack(pixels), names).items():
+                scores, loudest = measure_with_parts(model, torch.stack(pixels), names)
+                spoke += loudest or [None] * len(pixels)
+                for name, values in scores.items():
                     parts[name].append(values)
     if not readable:
         others = f" ({len(unreadable) - 1} others failed too)" if len(unreadable) > 1 else ""
         raise ImageError(f"{unreadable[0][1]}{others}")
-    return readable, {name: torch.cat(values) for name, values in parts.items()}, unreadable
+    measured = {name: torch.cat(values) for name, values in parts.items()}
+    return readable, measured, spoke, unreadable
