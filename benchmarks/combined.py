@@ -19,6 +19,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as TF
 
+from paecli.api import load
 from paecli.data import hold_out, load_dataset
 from paecli.data.images.files import read_images
 from paecli.data.images.listing import find_images
@@ -26,7 +27,6 @@ from paecli.model.held_out_errors import calibration_part
 from paecli.model.requirements import FAST_SCORES
 from paecli.outliers.conformal import p_values
 from paecli.outliers.scores import measure_with_parts
-from paecli.store.runs import load
 
 SCORES = tuple(name for name in FAST_SCORES if name != "orientation")
 RATES = (0.01, 0.05, 0.1)
