@@ -45,6 +45,7 @@ MAY_TOUCH_THE_DISK = {
     "data/sets/idx.py", "data/sets/locations.py", "data/sets/readers.py",
     "evaluation/evaluate.py", "evaluation/sample_quality.py", "evaluation/features/cache.py",
     "evaluation/features/opening.py", "evaluation/compare_folders.py", "evaluation/image_sets.py",
+    "watching/arrivals.py", "watching/journal.py", "watching/watch.py",
     "export/compare.py", "export/export.py", "export/onnx_file.py",
     "outliers/compare_sets.py", "outliers/comparison_sets.py", "outliers/flag_images.py",
     "outliers/flag_photographs.py", "outliers/map_images.py", "outliers/residual_maps.py",

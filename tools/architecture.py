@@ -19,7 +19,7 @@ LAYERS = (
     ("serve",),
     ("report",),
     ("demo", "diagnosis"),
-    ("api", "train", "export"),
+    ("api", "train", "export", "watching"),
     ("training", "outliers", "restoration", "evaluation", "sampling"),  # the subjects
     ("data", "store"),
     ("model",),
