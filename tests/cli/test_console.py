@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from paecli.cli import console
-from paecli.cli.console import RichProgress, print_json
+from paecli.cli.console import RichProgress, print_json, print_table
 
 
 @dataclass(frozen=True)
@@ -49,3 +49,15 @@ def test_a_single_step_has_no_bar_that_stays_empty(monkeypatch: pytest.MonkeyPat
         task.advance()
     assert "0/1" not in screen.getvalue()
     assert "restoring [red]" in screen.getvalue()
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "20", "wide", ""])
+def test_what_is_said_stays_readable_however_narrow_the_screen(
+    columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr(console, "stderr", console._console())
+    print_table("Found", ("name", "value"), [("an image with a long name", "0.0123")])
+    said = capsys.readouterr().err
+    assert "0.0123" in said
+    assert "image" in said

@@ -63,7 +63,7 @@ def test_two_folders_give_the_number_of_pytorch_fid(tmp_path: Path, sizes: tuple
     a, b = write(tmp_path / "a", 1, sizes), write(tmp_path / "b", 40, sizes)
     found = compare_folders(a, b, Moments(), kernel=True)
     expected = calculate_frechet_distance(*moments(a), *moments(b))
-    assert found.frechet == pytest.approx(expected, rel=1e-7)
+    assert found.frechet == pytest.approx(expected, rel=1e-5)
     assert found.images == (COUNT, COUNT)
     assert found.frechet_ci is not None
     assert found.frechet_ci[0] <= found.frechet <= found.frechet_ci[1]

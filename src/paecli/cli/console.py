@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,14 +28,23 @@ from paecli.cli.standard_output import write_standard_output
 from paecli.system.names import escape_name, visible
 
 SECONDS_BETWEEN_LINES = 10
+NARROWEST = 40  # letters of a line; tables need as many
 BAR_WIDTH = 12
 TIMES_WIDTH = 25  # letters of both times, of `left` and of the gaps
 SHORTEST_NAME = 8  # letters
 LONGEST_WHOLE = 30  # letters of a name that is not folded
 WARNING = "Warning: "  # how lines begin that somebody who asked for quiet should see
 
-stderr = Console(stderr=True, highlight=False)  # silent where somebody asked for quiet
-_errors = Console(stderr=True, highlight=False)
+
+def _console() -> Console:
+    """Returns a console on standard error; COLUMNS may make it narrow, but not vanish."""
+    columns = os.environ.get("COLUMNS", "")
+    too_narrow = columns.isdecimal() and int(columns) < NARROWEST
+    return Console(stderr=True, highlight=False, width=NARROWEST if too_narrow else None)
+
+
+stderr = _console()  # silent where somebody asked for quiet
+_errors = _console()
 
 
 class _Details(logging.Handler):
@@ -96,7 +106,7 @@ def print_table(
         left = words or index == 0
         # names are typed again, so a short one stays whole while others fold
         longest = max((len(row[index]) for row in rows), default=0)
-        whole = index == 0 and longest <= LONGEST_WHOLE
+        whole = index == 0 and longest <= min(LONGEST_WHOLE, stderr.width // 2)
         justify: Literal["left", "right"] = "left" if left else "right"
         table.add_column(column, justify=justify, overflow="fold", no_wrap=whole)
     for row in rows:

@@ -8,6 +8,8 @@ from paecli.store.feature_weights import has_photo_weights
 from paecli.store.patch_checkpoint import load_patch_pae
 from paecli.system.errors import ConfigError, DataError, TrainingError
 from paecli.system.outputs import AUTOENCODER_FILE, MODEL_FILE
+from paecli.training.loop import TrainingInterruptedError
+from paecli.training.patches.flow_trainer import FlowTrainer
 from paecli.training.patches.jobs import (
     measure_patches_again,
     train_patch_autoencoder,
@@ -56,6 +58,26 @@ def test_the_same_seed_gives_the_same_file(folder: Path, tmp_path: Path) -> None
         train_patch_flow(settings(folder).flow, run_dir=run, device="cpu")
         files.append((run / MODEL_FILE).read_bytes())
     assert files[0] == files[1]
+
+
+def test_a_run_interrupted_in_the_folds_is_resumed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for run in (whole, broken):
+        train_patch_autoencoder(settings(folder), run_dir=run)
+    train_patch_flow(settings(folder).flow, run_dir=whole, device="cpu")
+
+    def stop(*_: object) -> None:
+        raise TrainingInterruptedError("stopped")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FlowTrainer, "train_apart", stop)
+        with pytest.raises(TrainingInterruptedError):
+            train_patch_flow(settings(folder).flow, run_dir=broken, device="cpu")
+    assert not (broken / MODEL_FILE).exists()
+    train_patch_flow(settings(folder).flow, run_dir=broken, device="cpu", resume=True)
+    assert (broken / MODEL_FILE).read_bytes() == (whole / MODEL_FILE).read_bytes()
 
 
 def test_validation_images_are_what_is_compared_with(folder: Path, tmp_path: Path) -> None:

@@ -70,7 +70,10 @@ def train_patch_autoencoder(
     own = settings.autoencoder
     features = open_patch_features(own.features)
     if own.features == "pixels":
-        progress.say(f"--features photo finds finer defects than pixels; {HOW_TO_INSTALL}")
+        progress.say(
+            "--features photo finds finer defects than pixels (on photographs of tiles, AUROC .88 "
+            f"instead of .65); {HOW_TO_INSTALL}"
+        )
     photographs = _photographs(own, progress)
     model = _build(own, features)
     seconds = fit_autoencoder(model, photographs.files, progress=progress)
