@@ -26,11 +26,13 @@ from torch import Tensor
 
 from paecli.api import PAE, load
 from paecli.data import load_dataset
-from paecli.data.dataset import ImageSplit, hold_out
+from paecli.data.dataset import ImageSplit
+from paecli.data.splitting import hold_out
 from paecli.model.held_out_errors import KEPT_IMAGES
 from paecli.restoration.masks.drawing import add_noise, draw_mask
 from paecli.restoration.solve import METHODS
 from paecli.system.heap import keep_freed_memory
+from paecli.training.images import USUAL_PART
 from paecli.training.settings import DataSettings
 
 NOISE = 0.5
@@ -196,7 +198,7 @@ def baselines(
 def held_out(train: ImageSplit) -> ImageSplit:
     """Returns the training images that the presets hold out, without those kept to calibrate."""
     settings = DataSettings()
-    _, held = hold_out(train, fraction=settings.held_out, seed=settings.split_seed)
+    _, held = hold_out(train, fraction=USUAL_PART, seed=settings.split_seed, by="position")
     return held.select(torch.arange(KEPT_IMAGES, len(held)))
 
 

@@ -7,7 +7,13 @@ from torch.testing import assert_close
 
 from paecli.api import PAE
 from paecli.data import load_dataset, write_image
-from paecli.sampling import draw_samples, interpolate, read_ends, spherical_path
+from paecli.sampling import (
+    draw_samples,
+    go_along_directions,
+    interpolate,
+    read_ends,
+    spherical_path,
+)
 from paecli.store.checkpoint import Header
 from paecli.system.errors import CheckpointError, DataError, ImageError, UsageError
 
@@ -112,3 +118,20 @@ def test_vectors_without_a_plane_give_the_straight_line(factor: float) -> None:
     path = spherical_path(start, factor * start, steps=5)
     assert path.isfinite().all()
     assert_close(path, torch.lerp(start, factor * start, torch.linspace(0, 1, 5)[:, None]))
+
+
+def test_directions_are_those_that_change_the_image_most(trained_pae: PAE, blobs: Tensor) -> None:
+    image = blobs[500]
+    found = go_along_directions(trained_pae, image, count=3, steps=5, reach=2.0)
+    assert found.frames.shape == (3, 5, 1, 28, 28)
+    assert found.places.tolist() == [-2, -1, 0, 1, 2]
+    middle = trained_pae.reconstruct(image[None])[0]
+    for frames in found.frames:
+        assert torch.allclose(frames[2], middle, atol=1e-5)
+    assert found.shares.tolist() == sorted(found.shares.tolist(), reverse=True)
+    assert 0.5 < found.shares.sum() <= 1
+    # a small step along each of them changes pixels as much as its share says
+    near = go_along_directions(trained_pae, image, count=4, steps=3, reach=1e-2)
+    change = (near.frames[:, 2] - near.frames[:, 0]).square().sum((1, 2, 3))
+    assert torch.allclose(change / change.sum(), near.shares, atol=0.02)
+    assert torch.allclose(found.log_prob[:, 2], trained_pae.log_prob(image[None]), atol=1e-3)

@@ -16,9 +16,10 @@ PICTURE = ROOT / "docs" / "images" / "architecture.svg"
 # From above to below; tests/test_house.py holds the imports to them.
 LAYERS = (
     ("cli",),
+    ("serve",),
     ("report",),
     ("demo", "diagnosis"),
-    ("api", "train", "export"),
+    ("api", "train", "export", "watching"),
     ("training", "outliers", "restoration", "evaluation", "sampling"),  # the subjects
     ("data", "store"),
     ("model",),

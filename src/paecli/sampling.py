@@ -1,5 +1,6 @@
 """`pae sample` and `pae interpolate`: new images, and the way from one image to another."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +100,70 @@ def interpolate(model: Model, start: Tensor, end: Tensor, *, steps: int = 9) -> 
     base, _ = flow.to_base(model.encode(ends))
     latents = flow.from_base(spherical_path(base[0], base[1], steps=steps))
     return InterpolationReport(ends, model.decode(latents), flow.log_prob(latents))
+
+
+@dataclass(frozen=True, eq=False)
+class DirectionsReport:
+    """What changes along directions of the flow's base space from one image.
+
+    Attributes:
+        places: `(steps,)` distances from the image along a direction, in standard deviations of
+            the base distribution; the middle one is 0.
+        frames: `(count, steps, c, h, w)` in [0, 1].
+        log_prob: `(count, steps)` log density of the frames' latents, in nats.
+        shares: `(count,)` share of all change of pixels that a small step this way makes;
+            descending.
+    """
+
+    places: Tensor
+    frames: Tensor
+    log_prob: Tensor
+    shares: Tensor
+
+
+@torch.no_grad()
+def go_along_directions(
+    model: Model, image: Tensor, *, count: int = 6, steps: int = 13, reach: float = 3.0
+) -> DirectionsReport:
+    """Goes from an image along the directions of the base space that change it most.
+
+    They are the right singular vectors of the Jacobian of the decoded image at the image's base
+    vector, so at right angles to each other, and sorted by their singular values.
+
+    Args:
+        model: both stages trained.
+        image: `(c, h, w)`, uint8 or float in [0, 1].
+        count: directions; at most `latent_size` come back.
+        steps: frames of each, an odd number.
+        reach: distance of the last frames.
+
+    Raises:
+        UsageError: the image does not fit the model.
+        CheckpointError: the model has no flow.
+    """
+    flow = model.require_flow()
+    base, _ = flow.to_base(model.encode(model.as_images(image[None])))
+
+    def push(direction: Tensor) -> Tensor:
+        change: Tensor = torch.func.jvp(model.generate, (base,), (direction[None],))[1]
+        return change.flatten()
+
+    with warnings.catch_warnings(action="ignore"):  # torch's own, on first use
+        jacobian = torch.vmap(push)(torch.eye(model.latent_size).to(base)).T
+    _, changes, directions = torch.linalg.svd(jacobian, full_matrices=False)
+    chosen = directions[:count]
+    # the sign of a singular vector is arbitrary; this one is the same everywhere
+    signs = chosen.gather(1, chosen.abs().argmax(1, keepdim=True)).sign()
+    places = torch.linspace(-reach, reach, steps).to(base)
+    path = base + places[:, None] * (chosen * signs)[:, None]
+    latents = flow.from_base(path.flatten(0, 1))
+    shape = (len(chosen), steps)
+    return DirectionsReport(
+        places=places,
+        frames=model.decode(latents).view(*shape, *model.image_shape),
+        log_prob=flow.log_prob(latents).view(shape),
+        shares=(changes.square() / changes.square().sum())[:count],
+    )
 
 
 def read_ends(

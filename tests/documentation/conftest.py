@@ -15,8 +15,10 @@ from .running import run_pae
 
 TRAIN, TEST = 240, 60  # images of each data set
 FILES = ("img", "photo", "part", "shoe", "clean", "shirt", "boot", "a", "b")
-FOLDERS = ("incoming", "photos", "other-photos", "holiday-photos", "generated", "real")
-IN_A_FOLDER = 60
+FOLDERS = {  # and how many images
+    "incoming": 8, "photos": 2, "clean": 2, "other-photos": 20, "holiday-photos": 60,
+    "generated": 21, "real": 21,
+}  # fmt: skip
 TILE, TILES = 64, 120  # pixels a side, images
 
 
@@ -55,10 +57,13 @@ def _write_images(folder: Path, clothes: Tensor) -> None:
     scratch = torch.zeros(1, 28, 28)
     scratch[:, 10:13] = 1
     write_image(folder / "scratches.png", scratch)
-    for place, name in enumerate(FOLDERS):
-        for number in range(IN_A_FOLDER):
-            image = clothes[20 + IN_A_FOLDER * place + number]
-            write_image(folder / name / f"{number}.png", image)
+    for name in range(FOLDERS["photos"]):
+        write_image(folder / "masks" / f"{name}.png", scratch)
+    write_image(folder / "small.png", clothes[0, :, ::2, ::2])
+    images = iter(clothes[20:])
+    for name, count in FOLDERS.items():
+        for number in range(count):
+            write_image(folder / name / f"{number}.png", next(images))
 
 
 def _write_tiles(folder: Path) -> None:

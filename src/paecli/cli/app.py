@@ -23,10 +23,13 @@ from paecli.cli.commands import (
     interpolate,
     ood,
     publish,
+    recalibrate,
     sample,
     samples,
+    serve,
     train_ae,
     train_flow,
+    watch,
 )
 from paecli.cli.console import complain, set_verbosity
 from paecli.cli.standard_output import (
@@ -107,9 +110,12 @@ app.command("inpaint")(inpaint.inpaint)
 app.command("denoise")(denoise.denoise)
 app.command("sample")(sample.sample)
 app.command("interpolate")(interpolate.interpolate)
+app.command("serve")(serve.serve)
 app.command("download")(download.download)
 app.command("publish")(publish.publish)
 app.command("export")(export.export)
+app.command("watch")(watch.watch)
+app.command("recalibrate")(recalibrate.recalibrate)
 app.command("info")(info.info)
 app.command("samples")(samples.samples)
 app.command("demo")(demo.demo)

@@ -20,7 +20,12 @@ from paecli.store.find_model import find_model
 from paecli.store.header import Header, require_whole_images
 from paecli.system.errors import CheckpointError, DataError, ImageError, UsageError
 
-EXTRAS = {"onnx": ("onnx", "onnxruntime"), "watch": ("watchfiles",)}  # what each brings
+# the packages that each brings
+EXTRAS = {
+    "onnx": ("onnx", "onnxruntime"),
+    "watch": ("watchfiles",),
+    "web": ("starlette", "uvicorn"),
+}
 ANY_SIZE = 2**31  # pixels a side
 
 
@@ -213,5 +218,5 @@ def require_extra(extra: str) -> None:
         if find_spec(package) is None:
             raise UsageError(
                 f"this needs {package}, which is not installed; install it with "
-                f"`pipx inject paecli 'paecli[{extra}]'`"
+                f"`pip install 'paecli[{extra}]'`, or `pipx inject paecli 'paecli[{extra}]'`"
             )

@@ -19,31 +19,6 @@ JACOBIAN_ROWS = 4096  # decoder passes at once when a Jacobian is taken; bounds 
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What is known of a target at `s` points for each of `n` images.
-
-    Attributes:
-        log_prior: `(n, s)` in nats.
-        log_likelihood: `(n, s)` in nats.
-        prior_gradient: `(n, s, k)` gradient of the log prior.
-        likelihood_gradient: `(n, s, k)` gradient of the log likelihood.
-    """
-
-    log_prior: Tensor
-    log_likelihood: Tensor
-    prior_gradient: Tensor
-    likelihood_gradient: Tensor
-
-    def log_prob(self, temper: float = 1.0) -> Tensor:
-        """Returns `log prior + temper * log likelihood`: `(n, s)`."""
-        return self.log_prior + temper * self.log_likelihood
-
-    def gradient(self, temper: float = 1.0) -> Tensor:
-        """Returns its gradient: `(n, s, k)`."""
-        return self.prior_gradient + temper * self.likelihood_gradient
-
-
-@dataclass(frozen=True)
 class Target:
     """`log p(u, d) = log prior(u) + sum over observed pixels of log N(d; A g(u), variance)`.
 
@@ -93,6 +68,14 @@ class Target:
         n, s, _ = u.shape
         return self.generate(u.reshape(n * s, -1)).reshape(n, s, -1)
 
+    def misfit(self, images: Tensor) -> Tensor:
+        """Returns how far what is seen of `(n, s, p)` images is off, in standard deviations.
+
+        Returns:
+            `(n, s, q)`; 0 where missing.
+        """
+        return (self.observe(images) - self.data[:, None]) * self.pixel_precision.sqrt()[:, None]
+
     def chi2(self, images: Tensor) -> Tensor:
         """Returns the squared misfit of `(n, s, p)` images in units of the variance: `(n, s)`."""
         misfit = self.observe(images) - self.data[:, None]
@@ -117,20 +100,23 @@ class Target:
             (gradient,) = torch.autograd.grad(log_prob.sum(), u)
         return log_prob.detach(), gradient
 
-    def evaluate(self, u: Tensor) -> Evaluation:
-        """Returns prior and likelihood at points `(n, s, k)`, with their gradients."""
-        flat = u.detach().flatten(0, 1).requires_grad_(True)
-        with fitting(f"gradients {_size_class(u)}", len(flat)), torch.enable_grad():
+    def prior_gradient(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the log prior `(n, s)` at points `(n, s, k)` and its gradient `(n, s, k)`."""
+        with (
+            fitting(f"prior gradients {_size_class(u)}", u.shape[0] * u.shape[1]),
+            torch.enable_grad(),
+        ):
+            flat = u.detach().flatten(0, 1).requires_grad_(True)
             log_prior = (self.log_prior or self.base.log_prob)(flat)
-            (prior_gradient,) = torch.autograd.grad(log_prior.sum(), flat)
-            log_likelihood = self.log_likelihood(self.images(flat.view(u.shape)))
-            (likelihood_gradient,) = torch.autograd.grad(log_likelihood.sum(), flat)
-        return Evaluation(
-            log_prior=log_prior.detach().view(u.shape[:2]),
-            log_likelihood=log_likelihood.detach(),
-            prior_gradient=prior_gradient.view(u.shape),
-            likelihood_gradient=likelihood_gradient.view(u.shape),
-        )
+            (gradient,) = torch.autograd.grad(log_prior.sum(), flat)
+        return log_prior.detach().view(u.shape[:2]), gradient.view(u.shape)
+
+    def likelihood_gradient(self, u: Tensor) -> Tensor:
+        """Returns the gradient of the log likelihood at points `(n, s, k)`: the same shape."""
+        with fitting(f"gradients {_size_class(u)}", u.shape[0] * u.shape[1]), torch.enable_grad():
+            u = u.detach().requires_grad_(True)
+            (gradient,) = torch.autograd.grad(self.log_likelihood(self.images(u)).sum(), u)
+        return gradient
 
     def jacobian(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Returns images `(n, s, p)` and `d image / d u`, `(n, s, k, p)`, by forward mode."""

@@ -47,6 +47,48 @@ def leapfrog(
     return u, momentum, state
 
 
+def rotate(
+    u: Tensor,
+    momentum: Tensor,
+    *,
+    centre: Tensor,
+    factors: Tensor,
+    angle: Tensor,
+    steps: int,
+    evaluate: Evaluate[State],
+    score: Tensor,
+) -> tuple[Tensor, Tensor, State]:
+    """Follows one trajectory for each point, exactly where the density is `N(centre, F F')`.
+
+    Between two kicks a point turns about the centre by an angle, and only what the force has beyond
+    that of the Gaussian kicks (Shahbaba, Lan, Johnson & Neal, Statistics and Computing 24 (2014)
+    339). Steps can be twice as long as those of `leapfrog`.
+
+    Args:
+        u: `(n, s, k)` points.
+        momentum: `(n, s, k)` in the units of the factors.
+        centre: `(n, 1, k)`.
+        factors: `(n, k, k)` lower triangular.
+        angle: `(n, s, 1)` of a step, in radians.
+        steps: how many.
+        evaluate: maps points to what is known of the density there, and the force.
+        score: `(n, s, k)` the force at the points.
+
+    Returns:
+        The last points, momenta, and what `evaluate` told of the last points.
+    """
+    at = torch.linalg.solve_triangular(factors, (u - centre).mT, upper=False).mT
+    cosine, sine = angle.cos(), angle.sin()
+    momentum = momentum + 0.5 * angle * (score @ factors + at)
+    for index in range(steps):
+        at, momentum = at * cosine + momentum * sine, momentum * cosine - at * sine
+        u = centre + at @ factors.mT
+        state, score = evaluate(u)
+        half = 0.5 if index == steps - 1 else 1.0
+        momentum = momentum + half * angle * (score @ factors + at)
+    return u, momentum, state
+
+
 def acceptance(log_ratio: Tensor) -> Tensor:
     """Returns Metropolis' probability of acceptance; a ratio that is NaN is never accepted."""
     return log_ratio.nan_to_num(nan=-torch.inf).clamp_max(0).exp()

@@ -5,8 +5,6 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from paecli.restoration.target import Evaluation
-
 
 @dataclass(frozen=True)
 class Particles:
@@ -14,26 +12,32 @@ class Particles:
 
     Attributes:
         points: `(n, s, k)`.
-        at: densities and scores there.
+        images: `(n, s, p)` decoded.
+        log_likelihood: `(n, s)` in nats.
+        log_prior: `(n, s)` in nats.
+        prior_gradient: `(n, s, k)`.
         ancestor: `(n, s)` index of the draw from the prior that each descends from.
     """
 
     points: Tensor
-    at: Evaluation
+    images: Tensor
+    log_likelihood: Tensor
+    log_prior: Tensor
+    prior_gradient: Tensor
     ancestor: Tensor
+
+    def log_prob(self, temper: float = 1.0) -> Tensor:
+        """Returns `log prior + temper * log likelihood`: `(n, s)`."""
+        return self.log_prior + temper * self.log_likelihood
 
     def take(self, index: Tensor) -> "Particles":
         """Returns the particles `index` `(n, m)` of each population, repeats allowed."""
-        at = {each.name: take(getattr(self.at, each.name), index) for each in fields(self.at)}
-        return Particles(take(self.points, index), Evaluation(**at), take(self.ancestor, index))
+        return Particles(*(take(getattr(self, each.name), index) for each in fields(self)))
 
-    def where(self, accepted: Tensor, points: Tensor, at: Evaluation) -> "Particles":
-        """Moves the particles that are `accepted` `(n, s)` to new points."""
-        moved = {
-            each.name: _where(accepted, getattr(at, each.name), getattr(self.at, each.name))
-            for each in fields(at)
-        }
-        return Particles(_where(accepted, points, self.points), Evaluation(**moved), self.ancestor)
+    def moved(self, accepted: Tensor, others: "Particles") -> "Particles":
+        """Replaces the particles that are `accepted` `(n, s)` by `others`."""
+        pairs = ((getattr(others, each.name), getattr(self, each.name)) for each in fields(self))
+        return Particles(*(_where(accepted, new, old) for new, old in pairs))
 
 
 def take(values: Tensor, index: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from paecli.restoration.randomness import derived_seed
 from paecli.restoration.target import Target
 from paecli.system.threads import fitting
 
-MOST_DRAWS = 16384  # of a part; the first temper, and with it every evidence, profits from many
+MOST_DRAWS = 8192  # of a part; the first temper, and with it every evidence, profits from many
 MOST_VALUES = 2**24  # pixel values of a part, which are kept as float32
 ROWS = 256  # draws decoded at once
 
@@ -22,10 +22,12 @@ class Pool:
 
     Attributes:
         points: `(n, s, k)` whitened latents.
+        images: `(n, s, p)` their images.
         log_likelihood: `(n, s)` in nats, in float64.
     """
 
     points: Tensor
+    images: Tensor
     log_likelihood: Tensor
 
 
@@ -54,7 +56,8 @@ class PriorPool:
         """Returns a part with the likelihoods of one image, whose posterior is `target`."""
         points, images = self._part(part)
         values = [target.log_likelihood(rows.unsqueeze(0))[0] for rows in images.split(ROWS)]
-        return Pool(points, torch.cat(values).double().view(self.shape))
+        log_likelihood = torch.cat(values).double().view(self.shape)
+        return Pool(points, images.view(*self.shape, -1), log_likelihood)
 
     @torch.no_grad()
     def _draw(self, part: int) -> tuple[Tensor, Tensor]:

@@ -1,18 +1,20 @@
 """Draws by tempered Monte Carlo, which goes on until two independent halves agree."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from paecli.restoration.samplers.agreement import Halves
 from paecli.restoration.samplers.draws import KEPT, Draws, make_draws
 from paecli.restoration.samplers.particles import resample
-from paecli.restoration.samplers.prior_pool import MOST_DRAWS, PriorPool
+from paecli.restoration.samplers.prior_pool import MOST_DRAWS, ROWS, PriorPool
 from paecli.restoration.samplers.tempering import Tempered, temper
 from paecli.restoration.target import Target
 
 POPULATIONS = 2  # independent halves
-PARTICLES = 64  # of a half in one round
-PARTS = 2  # of the pool; later rounds begin with them again, since each takes seconds to decode
+PARTICLES = 96  # of a half in one round
+PARTS = 4  # of the pool; later rounds begin with them again, since each takes seconds to decode
 
 
 def draw_by_tempering(
@@ -34,13 +36,19 @@ def draw_by_tempering(
     for index in range(rounds):
         part = pool.for_image(target, index % PARTS)
         runs.append(temper(twice, part, size=PARTICLES, generator=generator))
-        with torch.no_grad():
-            images.append(twice.wanted(twice.images(runs[-1].particles.points)))
+        images.append(twice.wanted(runs[-1].particles.images))
         halves = _halves(runs, images)
         draws = _summarise(target, runs, halves, generator)
         if draws.halves_agree.all():
             break
-    return draws
+    return replace(draws, gradient=_exact_gradient(target, draws.points))
+
+
+def _exact_gradient(target: Target, points: Tensor) -> Tensor:
+    """Returns the gradient of the log posterior at `(1, s, k)` points, of which many are equal."""
+    different, which = points[0].unique(dim=0, return_inverse=True)
+    parts = [target.log_prob_and_gradient(each[None])[1][0] for each in different.split(ROWS)]
+    return torch.cat(parts)[which][None]
 
 
 def _halves(runs: list[Tempered], images: list[Tensor]) -> Halves:
@@ -54,19 +62,13 @@ def _halves(runs: list[Tempered], images: list[Tensor]) -> Halves:
 def _summarise(
     target: Target, runs: list[Tempered], halves: Halves, generator: torch.Generator
 ) -> Draws:
-    """Draws `KEPT` of all particles by the evidence of their populations."""
-    points, gradient = (
-        torch.cat(values, 1).flatten(0, 1)
-        for values in (
-            [each.particles.points for each in runs],
-            [each.particles.at.gradient() for each in runs],
-        )
-    )
+    """Draws `KEPT` of all particles by the evidence of their populations; gradients are 0 yet."""
+    points = torch.cat([each.particles.points for each in runs], 1).flatten(0, 1)
     chosen = resample(halves.log_weights.reshape(1, -1), KEPT, generator)[0]
     return make_draws(
         target,
         points[None, chosen],
-        gradient[None, chosen],
+        torch.zeros_like(points[None, chosen]),
         ess=torch.tensor([halves.effective_size()]),
         disagreement=torch.tensor([halves.disagreement()]),
         evidence_gap=torch.tensor([halves.evidence_gap()]),

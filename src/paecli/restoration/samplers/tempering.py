@@ -3,9 +3,10 @@
 Del Moral, Doucet & Jasra, "Sequential Monte Carlo samplers", Journal of the Royal Statistical
 Society B 68 (2006) 411. The densities on the way are `prior * likelihood^b`. A large pool of
 draws from the prior, which all images share, is reweighted to the first `b`; from there each
-stage goes as far as the weights allow, resamples, and moves every particle by Hamiltonian Monte
-Carlo. Beginning at the prior rather than at modes that were found, no reading is left out
-because no search came upon it.
+stage goes as far as the weights allow, resamples, and moves particles by Hamiltonian Monte Carlo,
+whose forces come from the prior and an emulator of the decoder: one pass forward is all a
+trajectory costs. Beginning at the prior rather than at modes that were found, no reading is left
+out because no search came upon it.
 """
 
 from dataclasses import dataclass, replace
@@ -14,7 +15,8 @@ import torch
 from torch import Tensor
 
 from paecli.restoration.mixture import geometric_mean, shrunk_scatter
-from paecli.restoration.samplers.hamiltonian import acceptance, kinetic, leapfrog
+from paecli.restoration.samplers.emulator import Emulator, Seen, fit_emulator
+from paecli.restoration.samplers.hamiltonian import acceptance, kinetic, rotate
 from paecli.restoration.samplers.particles import (
     Particles,
     effective_size,
@@ -23,13 +25,21 @@ from paecli.restoration.samplers.particles import (
     take,
 )
 from paecli.restoration.samplers.prior_pool import Pool
-from paecli.restoration.target import Evaluation, Target
+from paecli.restoration.target import Target
+from paecli.system.threads import fitting
 
 KEPT_WEIGHT = 0.5  # effective share of the particles after a stage's reweighting
-LEAPFROGS = 4
-FIRST_STEP, SHORTEST_STEP, LONGEST_STEP = 0.3, 0.02, 0.6  # in the units of the metric
+STEPS = 3  # of a trajectory
+# how often a particle moves in a stage, on average: the first has to mix what the pool gave
+FIRST_MOVED, LEAST_MOVED, MOST_MOVES = 1.2, 0.4, 4
+LAST_SEEN = 8  # moves that an emulator is fitted to
+FIRST_SEEN = 512  # draws of the prior that the first emulator is fitted to
+FIRST_STEP, SHORTEST_STEP, LONGEST_STEP = 0.3, 0.02, 1.2  # radians
+WORTHWHILE_STEP = 0.25  # below it the forces of the decoder itself are worth their price
 JITTER = 0.2  # relative spread of the step, against resonances
-ACCEPTANCE = 0.75  # what the step size is adapted to
+# what the step size is adapted to, were the emulator the truth, and as it is
+ACCEPTANCE, LEAST_ACCEPTANCE = 0.75, 0.4
+RATE = 2.0  # of that adaptation
 HALVINGS = 40  # of the interval in which the next temper is searched
 MOST_STAGES = 60
 
@@ -62,18 +72,17 @@ def temper(target: Target, pool: Pool, *, size: int, generator: torch.Generator)
     b = _furthest(pool.log_likelihood, begin=0.0, least=size)
     log_evidence = log_mean_exp(b * pool.log_likelihood)
     chosen = resample(b * pool.log_likelihood, size, generator)
-    points = take(pool.points, chosen)
-    particles = Particles(points, target.evaluate(points), chosen)
+    particles = place(target, take(pool.points, chosen), take(pool.images, chosen), chosen)
+    seen = [_likeliest(target, pool)]
     kernel = Kernel.begin(particles)
     tempers = [b]
     while True:
-        kernel = kernel.adapted(particles, b)
-        particles, kernel = move(target, particles, kernel, b, generator)
+        least = FIRST_MOVED if len(tempers) == 1 else LEAST_MOVED
+        particles, kernel = stir(target, particles, kernel, seen, b, least, generator)
         if b >= 1 or len(tempers) == MOST_STAGES:
             break
-        likelihood = particles.at.log_likelihood
-        further = _furthest(likelihood, begin=b, least=KEPT_WEIGHT * size)
-        growth = (further - b) * likelihood.double()
+        further = _furthest(particles.log_likelihood, begin=b, least=KEPT_WEIGHT * size)
+        growth = (further - b) * particles.log_likelihood.double()
         log_evidence = log_evidence + log_mean_exp(growth)
         particles = particles.take(resample(growth, size, generator))
         b = further
@@ -87,12 +96,14 @@ class Kernel:
     """How particles of `n` populations are moved.
 
     Attributes:
-        factors: `(n, 1, k, k)` lower Cholesky factors of the metric, in float64.
-        step: `(n, 1, 1)` length of a leapfrog step.
+        factors: `(n, k, k)` lower Cholesky factors of the metric, in float64.
+        step: `(n, 1, 1)` angle of a step, in radians.
+        is_exact: whether forces come from the decoder itself.
     """
 
     factors: Tensor
     step: Tensor
+    is_exact: bool = False
 
     @staticmethod
     def begin(particles: Particles) -> "Kernel":
@@ -100,49 +111,139 @@ class Kernel:
         n, _, k = particles.points.shape
         factors = torch.eye(k, dtype=torch.float64, device=particles.points.device)
         step = torch.full((n, 1, 1), FIRST_STEP).to(particles.points)
-        return Kernel(factors.repeat(n, 1, 1, 1), step)
+        return Kernel(factors.repeat(n, 1, 1), step)
 
-    def adapted(self, particles: Particles, b: float) -> "Kernel":
-        """Fits the metric to the particles and their scores, as `Mixture.adapted` does."""
-        factors = self.factors[:, 0]
+    def adapted(self, particles: Particles, emulator: Emulator, b: float) -> "Kernel":
+        """Fits the metric to the particles and their gradients, as `Mixture.adapted` does."""
+        factors = self.factors
         offset = (particles.points - particles.points.mean(1, keepdim=True)).to(factors)
         standard = torch.linalg.solve_triangular(factors, offset.mT, upper=False).mT
-        pulls = particles.at.gradient(b).to(factors) @ factors
+        gradient = particles.prior_gradient + b * emulator.gradient(particles.points)
+        pulls = gradient.to(factors) @ factors
         change = geometric_mean(shrunk_scatter(standard), torch.linalg.inv(shrunk_scatter(pulls)))
         covariance = factors @ change @ factors.mT
-        return replace(self, factors=torch.linalg.cholesky(covariance)[:, None])
+        return replace(self, factors=torch.linalg.cholesky(covariance))
 
-    def adjusted(self, accepted: Tensor) -> "Kernel":
-        """Lengthens or shortens the step after moves accepted with probability `(n, s)`."""
-        change = (accepted.mean(1) - ACCEPTANCE).exp().view(-1, 1, 1)
-        return replace(self, step=(self.step * change).clamp(SHORTEST_STEP, LONGEST_STEP))
+    def adjusted(self, followed: Tensor, accepted: Tensor) -> "Kernel":
+        """Lengthens or shortens the step after a move.
+
+        Args:
+            followed: `(n, s)` probabilities of acceptance, were the emulator the truth.
+            accepted: `(n, s)` probabilities of acceptance.
+        """
+        followed, accepted = followed.mean(1) - ACCEPTANCE, accepted.mean(1) - LEAST_ACCEPTANCE
+        change = (RATE * torch.minimum(followed, accepted)).exp().view(-1, 1, 1)
+        step = (self.step * change).clamp(SHORTEST_STEP, LONGEST_STEP)
+        if self.is_exact or step.mean() >= WORTHWHILE_STEP:
+            return replace(self, step=step)
+        # an emulator that is right over so short a way only is no help
+        return replace(self, step=torch.full_like(step, FIRST_STEP), is_exact=True)
+
+
+@torch.no_grad()
+def place(target: Target, points: Tensor, images: Tensor, ancestor: Tensor) -> Particles:
+    """Returns particles at points `(n, s, k)` with images `(n, s, p)` and ancestors `(n, s)`."""
+    log_prior, prior_gradient = target.prior_gradient(points)
+    log_likelihood = target.log_likelihood(images)
+    return Particles(points, images, log_likelihood, log_prior, prior_gradient, ancestor)
+
+
+def stir(
+    target: Target,
+    particles: Particles,
+    kernel: Kernel,
+    seen: list[Seen],
+    b: float,
+    least: float,
+    generator: torch.Generator,
+) -> tuple[Particles, Kernel]:
+    """Moves particles until each has moved `least` times on average, and adds to what is seen."""
+    moved = 0.0
+    for _ in range(MOST_MOVES):
+        emulator = fit_emulator(seen[-LAST_SEEN:], b)
+        kernel = kernel.adapted(particles, emulator, b)
+        before = particles.points
+        particles, tried, kernel = move(target, particles, kernel, emulator, b, generator)
+        seen.append(_see(target, tried, b))
+        moved += float((particles.points != before).any(-1).float().mean())
+        if moved >= least:
+            break
+    return particles, kernel
 
 
 def move(
-    target: Target, particles: Particles, kernel: Kernel, b: float, generator: torch.Generator
-) -> tuple[Particles, Kernel]:
-    """Moves every particle by one trajectory that leaves `prior * likelihood^b` as it is."""
+    target: Target,
+    particles: Particles,
+    kernel: Kernel,
+    emulator: Emulator,
+    b: float,
+    generator: torch.Generator,
+) -> tuple[Particles, Particles, Kernel]:
+    """Moves every particle by one trajectory that leaves `prior * likelihood^b` as it is.
+
+    Returns:
+        The particles, where their trajectories ended, and the kernel for the next move.
+    """
     like = particles.points
     momentum = torch.randn(like.shape, generator=generator).to(like)
     jitter = 1 + JITTER * (2 * torch.rand(*like.shape[:2], 1, generator=generator) - 1)
 
-    def evaluate(points: Tensor) -> tuple[Evaluation, Tensor]:
-        at = target.evaluate(points)
-        return at, at.gradient(b)
+    def pull(points: Tensor) -> Tensor:
+        if kernel.is_exact:
+            return target.likelihood_gradient(points)
+        return emulator.gradient(points)
 
-    points, end, at = leapfrog(
+    def evaluate(points: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        log_prior, gradient = target.prior_gradient(points)
+        return (log_prior, gradient), gradient + b * pull(points)
+
+    points, end, (log_prior, prior_gradient) = rotate(
         like,
         momentum,
-        particles.at.gradient(b),
+        centre=like.mean(1, keepdim=True),
         factors=kernel.factors.to(like),
-        step=kernel.step * jitter.to(like),
-        steps=LEAPFROGS,
+        angle=kernel.step * jitter.to(like),
+        steps=STEPS,
         evaluate=evaluate,
+        score=particles.prior_gradient + b * pull(like),
     )
-    change = at.log_prob(b) - particles.at.log_prob(b)
+    with torch.no_grad(), fitting("images of particles", points.shape[0] * points.shape[1]):
+        images = target.images(points)
+        at = (target.log_likelihood(images), log_prior, prior_gradient)
+        tried = Particles(points, images, *at, particles.ancestor)
+    change = tried.log_prob(b) - particles.log_prob(b)
     probability = acceptance(change - kinetic(end) + kinetic(momentum))
     uniform = torch.rand(probability.shape, generator=generator).to(probability)
-    return particles.where(uniform < probability, points, at), kernel.adjusted(probability)
+    moved = particles.moved(uniform < probability, tried)
+    if kernel.is_exact:
+        return moved, tried, kernel.adjusted(probability, probability)
+    # the step answers for the error of the trajectory, not for that of the emulator
+    change = tried.log_prior + b * emulator.log_likelihood(points)
+    change = change - particles.log_prior - b * emulator.log_likelihood(like)
+    followed = acceptance(change - kinetic(end) + kinetic(momentum))
+    return moved, tried, kernel.adjusted(followed, probability)
+
+
+def _likeliest(target: Target, pool: Pool) -> Seen:
+    """Returns the draws of the pool that matter most to a first fit."""
+    values = pool.log_likelihood.flatten().nan_to_num(nan=-torch.inf)
+    index = values.topk(min(FIRST_SEEN, len(values))).indices
+    points, images = (each.flatten(0, 1)[index] for each in (pool.points, pool.images))
+    return Seen(0.0, points, _misfit(target, images), values[index])
+
+
+def _see(target: Target, particles: Particles, b: float) -> Seen:
+    points, images, log_likelihood = (
+        each.flatten(0, 1)
+        for each in (particles.points, particles.images, particles.log_likelihood)
+    )
+    return Seen(b, points, _misfit(target, images), log_likelihood)
+
+
+def _misfit(target: Target, images: Tensor) -> Tensor:
+    """Returns the misfit `(m, q)` of the observed values of images `(m, p)`."""
+    one = target.select(torch.zeros(1, dtype=torch.long))
+    return one.misfit(images[None])[0][:, one.observed[0]]
 
 
 def _furthest(log_likelihood: Tensor, *, begin: float, least: float) -> float:

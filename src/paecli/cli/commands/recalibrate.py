@@ -1,0 +1,89 @@
+"""`pae recalibrate`: p-values for images of new conditions, without training."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from paecli.cli.console import RichProgress, print_json, say
+from paecli.cli.options import Json, Threads
+from paecli.model.requirements import DEFAULT_SCORE, FAST_SCORES, require_reference_scores
+from paecli.system.errors import UsageError
+from paecli.system.outputs import MODEL_FILE
+
+
+def recalibrate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A registry name, a run folder or a .safetensors file."
+        ),
+    ],
+    folder: Annotated[
+        Path, typer.Argument(help="Good images of the new conditions; 500 are well enough.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="The .safetensors file to write, or a folder for it. What is there is kept.",
+        ),
+    ] = Path("recalibrated"),
+    threads: Threads = "auto",
+    json: Json = False,
+) -> None:
+    """Measures a model's p-values anew on images of new conditions, and writes a new model.
+
+    For another lamp, lens or crop that leaves the images of the same kind. The weights stay as
+    they are, so it takes seconds; when the model does not know such images, it says so.
+
+    Examples:
+
+        pae recalibrate runs/parts recent/ --out parts-new-lamp
+    """
+    from paecli.cli.checks import check_images, check_model
+
+    file = out if out.suffix == ".safetensors" else out / MODEL_FILE
+    if file.exists():
+        raise UsageError(f"{file} exists; give another name with --out")
+    contents = check_model(model)
+    measured = [name for name in FAST_SCORES if name in contents.reference_scores]
+    if not measured:
+        require_reference_scores(DEFAULT_SCORE, contents.reference_scores)
+    images = check_images([folder])
+    import torch
+
+    from paecli.data.images.files import read_images
+    from paecli.outliers import recalibrate as job
+    from paecli.store.checkpoint import save_pae
+    from paecli.store.runs import load_with_header
+
+    loaded, header = load_with_header(contents.path)
+    progress = RichProgress()
+    found, unreadable = read_images(images, image_shape=loaded.image_shape, progress=progress)
+    for _, message in unreadable:
+        say(f"Skipped: {message}")
+    score = DEFAULT_SCORE if DEFAULT_SCORE in measured else measured[0]
+    result = job.recalibrate(
+        loaded, torch.stack([each.pixels for each in found]), score=score, progress=progress
+    )
+    data = header.data | {"recalibrated_on": result.images}
+    save_pae(file, loaded, header.model_copy(update={"data": data}))
+    if json:
+        return print_json(
+            {
+                "model_file": str(file),
+                "images": result.images,
+                "unreadable": len(unreadable),
+                "score": score,
+                "flagged_before": result.flagged_before,
+                "scatter": result.scatter,
+            }
+        )
+    say(
+        f"{result.images:,} images: {result.flagged_before[score]:.1%} were flagged at .05 by "
+        f"{score}; of further ones 5 % will be, give or take {result.scatter:.1%} (one standard "
+        f"deviation; more images narrow it)."
+    )
+    return say(f"{file}: the same weights, new p-values.")

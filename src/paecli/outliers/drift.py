@@ -1,0 +1,159 @@
+"""Drift told from outliers: are images, taken together, still drawn as the first ones were?
+
+An outlier is one image with a small p-value. Drift is a change of all: p-values that no longer are
+uniform. An exchangeability martingale bets against uniform p-values; its wealth grows only if they
+are not, and by Ville's inequality the chance that it ever reaches `1 / a` is at most `a`, however
+long the stream is (Vovk, Nouretdinov & Gammerman, "Testing exchangeability on-line", ICML 2003;
+Vovk et al., "Retrain or not retrain", arXiv:2102.10439).
+
+P-values against one fixed set of scores are not independent of each other: of 10,000 images all
+are compared with the same 2,500, whose own scatter then looks like drift. So each image joins the
+set that the next ones are compared with, and ties are broken at random: such p-values are
+independent and exactly uniform while the images are exchangeable.
+"""
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Mapping, Sequence
+from math import inf, log
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+POWERS = (0.1, 0.3, 0.5, 0.7, 0.85)  # e of the bets e p^(e - 1): on few, or on many small p-values
+SLOPES = (-1.0, -0.5, 0.5, 1.0)  # e of the bets 1 + 2 e (p - 1/2)
+SMALLEST = 1e-12
+
+
+def bets(p: float) -> Array:
+    """Returns what each bet makes of a unit of wealth when a p-value in [0, 1] comes.
+
+    Each integrates to 1 over a uniform p-value. The powers bet on small p-values, mirrored on large
+    ones; the slopes on a gentle shift.
+    """
+    small, large = max(p, SMALLEST), max(1 - p, SMALLEST)
+    powers = np.array(POWERS)
+    slopes = np.array(SLOPES)
+    return np.concatenate(
+        (powers * small ** (powers - 1), powers * large ** (powers - 1), 1 + slopes * (2 * p - 1))
+    )
+
+
+BETS = len(bets(0.5))
+
+
+class Martingale:
+    """Wealth from bets against uniform p-values, ready for a change that may come at any time.
+
+    Money is laid by, and a part of it, `1 / (k (k + 1))` at the k-th image, is shared among the
+    bets: a change after n images is met by fresh bets, at a cost of about `log n^2` in wealth.
+    All bets of one kind that were opened at different times win and lose together, so that one sum
+    stands for them.
+    """
+
+    def __init__(self) -> None:
+        """Starts with a wealth of 1."""
+        self.count = 0
+        self._stakes = np.full(BETS, -inf)  # logarithms
+
+    @property
+    def log_wealth(self) -> float:
+        """Natural logarithm of the wealth; 0 at the start."""
+        laid_by = -log(self.count + 1)  # what 1 / (k (k + 1)) leave, summed
+        return float(np.logaddexp(np.logaddexp.reduce(self._stakes), laid_by))
+
+    def add(self, p: float) -> None:
+        """Plays one round, by a p-value in [0, 1]."""
+        self.count += 1
+        opened = -log(self.count) - log(self.count + 1) - log(BETS)
+        with np.errstate(divide="ignore"):  # a slope of 1 loses all at p = 0
+            self._stakes = np.logaddexp(self._stakes, opened) + np.log(bets(p))
+
+
+class ExchangeablePValues:
+    """P-values of a stream, each image against all before it; uniform and independent."""
+
+    def __init__(self, reference: Sequence[float]) -> None:
+        """Takes scores of the images that the stream is compared with at first; may be empty."""
+        self._ordered = sorted(reference)
+
+    def add(self, score: float, draw: float) -> float:
+        """Returns the p-value of the next image, and adds its score to the comparison.
+
+        Args:
+            score: higher = more unusual.
+            draw: uniform in [0, 1); places the image among those with the same score.
+        """
+        above = len(self._ordered) - bisect_right(self._ordered, score)
+        same = bisect_right(self._ordered, score) - bisect_left(self._ordered, score) + 1
+        insort(self._ordered, score)
+        return (above + draw * same) / len(self._ordered)
+
+
+class DriftDetector:
+    """Watches several scores of a stream and raises one alarm.
+
+    Each score has a martingale of its own, and the alarm is raised when one reaches the number of
+    scores over the false-alarm probability (Bonferroni). Their average would need p-values that are
+    independent of the other scores' pasts, which they need not be.
+
+    Attributes:
+        count: images seen, those of the baseline left out.
+        alarm: number of the image that raised the alarm, from 1; None without one.
+        score: name of the score that raised it.
+    """
+
+    def __init__(
+        self,
+        reference: Mapping[str, Sequence[float]],
+        *,
+        false_alarm: float = 0.01,
+        baseline: int = 0,
+        seed: int = 0,
+    ) -> None:
+        """Starts without images.
+
+        Args:
+            reference: for each score to watch, its values on the images that are usual.
+            false_alarm: chance of any alarm, ever, without a change, in (0, 1).
+            baseline: first images of the stream that count as usual instead of `reference`.
+            seed: of the draws that break ties.
+        """
+        self._p_values = {
+            name: ExchangeablePValues([] if baseline else values)
+            for name, values in reference.items()
+        }
+        self._martingales = {name: Martingale() for name in reference}
+        self._threshold = log(len(reference) / false_alarm)
+        self._baseline = baseline
+        self._generator = np.random.default_rng(seed)
+        self._seen = 0
+        self.alarm: int | None = None
+        self.score: str | None = None
+
+    @property
+    def count(self) -> int:
+        """Images that were bet on."""
+        return max(self._seen - self._baseline, 0)
+
+    @property
+    def evidence(self) -> float:
+        """Logarithm of the largest wealth over that which raises the alarm; 0 raises it."""
+        return max(each.log_wealth for each in self._martingales.values()) - self._threshold
+
+    def add(self, scores: Mapping[str, float]) -> bool:
+        """Takes the next image's scores, by name; returns whether they raise the alarm."""
+        self._seen += 1
+        draws = self._generator.random(len(self._p_values))
+        for (name, p_values), draw in zip(self._p_values.items(), draws.tolist(), strict=True):
+            p = p_values.add(scores[name], draw)
+            if self.count:
+                self._martingales[name].add(p)
+        if self.alarm is not None or not self.count:
+            return False
+        name, best = max(self._martingales.items(), key=lambda item: item[1].log_wealth)
+        if best.log_wealth < self._threshold:
+            return False
+        self.alarm, self.score = self.count, name
+        return True

@@ -1,0 +1,790 @@
+// The page of `pae serve`: no framework, no build step. Images are sent to the server that served
+// this page and nowhere else, and come back as PNG files in base64.
+"use strict";
+
+const TOKEN = new URLSearchParams(location.search).get("token");
+const AT_ONCE = 8; // images sent to be scored together
+const BATCH_BYTES = 24 * 2 ** 20;
+const MOST_FILE_BYTES = 45 * 2 ** 20;
+const MOST_IMAGES = 1000;
+const byId = (id) => document.getElementById(id);
+let model = null;
+
+// ---------------------------------------------------------------- asking the server
+
+async function ask(path, body, signal) {
+  let response;
+  try {
+    response = await fetch(`/api/${path}`, {
+      method: body ? "POST" : "GET",
+      headers: { "X-Pae-Token": TOKEN, ...(body && { "Content-Type": "application/json" }) },
+      body: body && JSON.stringify(body),
+      signal,
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error("The server does not answer; start `pae serve` again and open its new address.");
+  }
+  if (!response.ok) {
+    const answer = await response.json().catch(() => ({}));
+    throw new Error(answer.error || `The server said ${response.status}; try again.`);
+  }
+  return response;
+}
+
+const askJson = async (path, body, signal) => (await ask(path, body, signal)).json();
+
+async function* lines(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read().catch((error) => {
+      if (error.name === "AbortError") throw error;
+      throw new Error("The connection to the server broke; start `pae serve` again.");
+    });
+    if (done) return;
+    const parts = (rest + value).split("\n");
+    rest = parts.pop();
+    for (const part of parts) yield JSON.parse(part);
+  }
+}
+
+// ---------------------------------------------------------------- files and pictures
+
+const png = (base64) => `data:image/png;base64,${base64}`;
+
+function upload(file) {
+  if (file.size > MOST_FILE_BYTES) {
+    throw new Error(`${file.name} is larger than ${MOST_FILE_BYTES / 2 ** 20} MB; make it smaller first.`);
+  }
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve({ name: file.name, data: reader.result.split(",")[1] || "" });
+    reader.onerror = () => reject(new Error(`${file.name} cannot be read; is it a folder?`));
+    reader.readAsDataURL(file);
+  });
+}
+
+function bytes(base64) {
+  return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+}
+
+function save(content, name, type) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([content], { type }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+function picture(base64) {
+  return new Promise((resolve, reject) => {
+    const image = new Image();
+    image.onload = () => resolve(image);
+    image.onerror = reject;
+    image.src = png(base64);
+  });
+}
+
+function make(tag, fields = {}, ...children) {
+  const element = Object.assign(document.createElement(tag), fields);
+  element.append(...children);
+  return element;
+}
+
+function complain(tab, error) {
+  const place = byId(`${tab}-error`);
+  place.hidden = !error;
+  place.textContent = error ? error.message : "";
+}
+
+const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
+const stem = (name) => name.replace(/^.*[\\/]/, "").replace(/\.[^.]*$/, "") || "image";
+
+// ---------------------------------------------------------------- tabs, drops, pastes
+
+const tabs = [...document.querySelectorAll("[role=tab]")];
+
+function openTab(tab, focus) {
+  for (const each of tabs) {
+    const chosen = each === tab;
+    each.setAttribute("aria-selected", chosen);
+    each.tabIndex = chosen ? 0 : -1;
+    byId(each.getAttribute("aria-controls")).hidden = !chosen;
+  }
+  if (focus) tab.focus();
+  if (tab.id === "tab-explore" && model?.generates && !gallery.length) drawSamples();
+}
+
+for (const [place, tab] of tabs.entries()) {
+  tab.onclick = () => openTab(tab);
+  tab.onkeydown = (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (step) openTab(tabs[(place + step + tabs.length) % tabs.length], true);
+  };
+}
+
+const takers = { restore: (files) => openImage(files[0]), find: findImages, explore: addImages };
+const openPanel = () => tabs.find((tab) => tab.getAttribute("aria-selected") === "true").getAttribute("aria-controls");
+
+function take(panel, files) {
+  const given = [...files];
+  if (given.length && !byId(panel).querySelector(".usable").hidden) takers[panel](given);
+}
+
+for (const [id, panel] of [["restore-file", "restore"], ["find-files", "find"], ["explore-files", "explore"]]) {
+  byId(id).onchange = (event) => {
+    take(panel, event.target.files);
+    event.target.value = ""; // the same file may be chosen again
+  };
+}
+addEventListener("dragover", (event) => {
+  event.preventDefault();
+  document.querySelectorAll(".drop").forEach((zone) => zone.classList.add("over"));
+});
+for (const kind of ["dragleave", "drop"]) {
+  addEventListener(kind, () => document.querySelectorAll(".drop").forEach((zone) => zone.classList.remove("over")));
+}
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  take(openPanel(), event.dataTransfer.files);
+});
+addEventListener("paste", (event) => take(openPanel(), event.clipboardData.files));
+
+// ---------------------------------------------------------------- Restore: painting what is missing
+
+const easel = byId("easel");
+const paper = easel.getContext("2d");
+const CELL_TARGET = 560; // pixels of the canvas, about
+const MOST_UNDO = 100;
+const work = { image: null, shown: null, mask: null, undo: [], cursor: [0, 0], corner: null, last: null };
+let running = null;
+let usualPasses = 0;
+
+const tool = () => document.querySelector("[name=tool]:checked").value;
+const width = () => model.shape[2];
+const height = () => model.shape[1];
+const cell = () => easel.width / width();
+const missing = () => work.mask.reduce((sum, value) => sum + value, 0);
+
+async function openImage(file) {
+  complain("restore");
+  stopRestoring();
+  try {
+    const image = await upload(file);
+    const seen = await askJson("preview", { image });
+    Object.assign(work, { image, shown: await picture(seen.image), undo: [], corner: null });
+    work.mask = new Uint8Array(width() * height());
+    work.cursor = [width() >> 1, height() >> 1];
+    byId("image-name").textContent = file.name;
+    byId("image-note").textContent = seen.note || "";
+    byId("image-note").hidden = !seen.note;
+    byId("editor").hidden = false;
+    byId("answer").hidden = true;
+    document.querySelector("#restore .drop").classList.add("small");
+    const scale = Math.max(1, Math.round(CELL_TARGET / width()));
+    easel.width = width() * scale;
+    easel.height = height() * scale;
+    paintEasel();
+  } catch (error) {
+    complain("restore", error);
+  }
+}
+
+function paintEasel() {
+  const size = cell();
+  const colour = getComputedStyle(document.documentElement).getPropertyValue("--mask");
+  paper.imageSmoothingEnabled = false;
+  paper.drawImage(work.shown, 0, 0, easel.width, easel.height);
+  paper.fillStyle = colour;
+  work.mask.forEach((value, place) => {
+    if (value) paper.fillRect((place % width()) * size, Math.floor(place / width()) * size, size, size);
+  });
+  const outline = (left, top, right, bottom) => {
+    for (const [style, line] of [["black", 5], ["white", 2]]) {
+      paper.strokeStyle = style;
+      paper.lineWidth = line;
+      paper.strokeRect(left * size, top * size, (right - left) * size, (bottom - top) * size);
+    }
+  };
+  const [column, row] = work.cursor;
+  if (work.corner) {
+    const [left, top, right, bottom] = boxTo(work.corner, work.cursor);
+    outline(left, top, right, bottom);
+  }
+  if (document.activeElement === easel) outline(column, row, column + 1, row + 1);
+  const count = missing();
+  byId("undo").disabled = !work.undo.length;
+  byId("clear").disabled = byId("save-mask").disabled = !count;
+  const state = work.mask[row * width() + column] ? "missing" : "there";
+  byId("easel-place").textContent =
+    `${count} of ${work.mask.length} pixels missing` +
+    (document.activeElement === easel ? `; row ${row + 1}, column ${column + 1} is ${state}` : "");
+}
+
+const boxTo = ([a, b], [c, d]) => [Math.min(a, c), Math.min(b, d), Math.max(a, c) + 1, Math.max(b, d) + 1];
+
+function remember() {
+  work.undo.push(work.mask.slice());
+  if (work.undo.length > MOST_UNDO) work.undo.shift();
+}
+
+function dab(column, row) {
+  const across = Number(byId("brush-width").value);
+  const reach = (across - 1) / 2;
+  const value = tool() === "erase" ? 0 : 1;
+  const from = -Math.floor(reach), to = Math.ceil(reach), centre = (from + to) / 2;
+  for (let down = from; down <= to; down++) {
+    for (let right = from; right <= to; right++) {
+      const x = column + right, y = row + down;
+      const inside = Math.hypot(right - centre, down - centre) <= across / 2;
+      if (inside && x >= 0 && y >= 0 && x < width() && y < height()) work.mask[y * width() + x] = value;
+    }
+  }
+}
+
+function stroke([fromColumn, fromRow], [toColumn, toRow]) {
+  const steps = Math.max(Math.abs(toColumn - fromColumn), Math.abs(toRow - fromRow), 1);
+  for (let step = 0; step <= steps; step++) {
+    const part = step / steps;
+    dab(Math.round(fromColumn + part * (toColumn - fromColumn)), Math.round(fromRow + part * (toRow - fromRow)));
+  }
+}
+
+function fillBox(first, second) {
+  const [left, top, right, bottom] = boxTo(first, second);
+  for (let row = top; row < bottom; row++) work.mask.fill(1, row * width() + left, row * width() + right);
+}
+
+function placeOf(event) {
+  const box = easel.getBoundingClientRect();
+  const fit = (part, count) => Math.min(Math.max(Math.floor(part * count), 0), count - 1);
+  return [
+    fit((event.clientX - box.left - easel.clientLeft) / easel.clientWidth, width()),
+    fit((event.clientY - box.top - easel.clientTop) / easel.clientHeight, height()),
+  ];
+}
+
+easel.onpointerdown = (event) => {
+  if (event.button !== 0) return;
+  easel.setPointerCapture(event.pointerId);
+  remember();
+  work.cursor = work.last = placeOf(event);
+  if (tool() === "box") work.corner = work.cursor;
+  else dab(...work.cursor);
+  paintEasel();
+};
+easel.onpointermove = (event) => {
+  if (!work.last) return;
+  work.cursor = placeOf(event);
+  if (tool() !== "box") stroke(work.last, work.cursor);
+  work.last = work.cursor;
+  paintEasel();
+};
+easel.onpointerup = () => {
+  if (!work.last) return;
+  if (tool() === "box") fillBox(work.corner, work.cursor);
+  work.corner = work.last = null;
+  paintEasel();
+};
+easel.onpointercancel = () => {
+  if (work.last) work.mask = work.undo.pop();
+  work.corner = work.last = null;
+  paintEasel();
+};
+easel.onfocus = easel.onblur = () => work.mask && paintEasel();
+
+easel.onkeydown = (event) => {
+  const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") undo();
+  else if (event.ctrlKey || event.metaKey || event.altKey) return;
+  else if (move) {
+    const bound = (value, most) => Math.min(Math.max(value, 0), most - 1);
+    const next = [bound(work.cursor[0] + move[0], width()), bound(work.cursor[1] + move[1], height())];
+    if (event.shiftKey && tool() !== "box") {
+      remember();
+      stroke(work.cursor, next);
+    }
+    work.cursor = next;
+  } else if (event.key === " " && tool() === "box") {
+    if (work.corner) {
+      remember();
+      fillBox(work.corner, work.cursor);
+    }
+    work.corner = work.corner ? null : work.cursor;
+  } else if (event.key === " ") {
+    remember();
+    dab(...work.cursor);
+  } else if (event.key === "Escape") work.corner = null;
+  else return;
+  event.preventDefault();
+  paintEasel();
+};
+
+function undo() {
+  if (!work.undo.length) return;
+  work.mask = work.undo.pop();
+  paintEasel();
+}
+
+byId("undo").onclick = undo;
+byId("clear").onclick = () => {
+  remember();
+  work.mask.fill(0);
+  paintEasel();
+};
+byId("invert").onclick = () => {
+  remember();
+  work.mask = work.mask.map((value) => 1 - value);
+  paintEasel();
+};
+byId("brush-width").oninput = (event) => {
+  const across = event.target.value;
+  byId("brush-shown").textContent = across === "1" ? "1 pixel" : `${across} pixels`;
+};
+matchMedia("(prefers-color-scheme: dark)").onchange = () => work.mask && paintEasel();
+
+/** Returns the mask as a PNG file of the model's size in base64, white where it is missing. */
+function maskFile() {
+  const canvas = make("canvas", { width: width(), height: height() });
+  const context = canvas.getContext("2d");
+  const pixels = context.createImageData(width(), height());
+  work.mask.forEach((value, place) => pixels.data.set([255 * value, 255 * value, 255 * value, 255], 4 * place));
+  context.putImageData(pixels, 0, 0);
+  return canvas.toDataURL("image/png").split(",")[1];
+}
+
+byId("save-mask").onclick = () => save(bytes(maskFile()), `${stem(work.image.name)}-mask.png`, "image/png");
+
+// ---------------------------------------------------------------- Restore: asking and showing
+
+function stopRestoring() {
+  running?.abort();
+  running = null;
+  byId("progress").hidden = byId("cancel").hidden = true;
+  byId("start").disabled = false;
+}
+
+byId("cancel").onclick = () => {
+  stopRestoring();
+  byId("start").focus();
+};
+
+byId("start").onclick = async () => {
+  complain("restore");
+  const noise = byId("noise");
+  if (!noise.checkValidity() || noise.value === "") {
+    complain("restore", new Error("Noise is a standard deviation from 0 to 10, for pixels from 0 to 1."));
+    return noise.focus();
+  }
+  if (!missing() && Number(noise.value) === 0) {
+    complain("restore", new Error("Nothing is missing yet: paint on the image, or give its noise."));
+    return easel.focus();
+  }
+  const own = (running = new AbortController());
+  const began = performance.now();
+  byId("progress").hidden = byId("cancel").hidden = false;
+  byId("start").disabled = true;
+  byId("progress-text").textContent = "Sending";
+  try {
+    const request = { image: work.image, noise: Number(noise.value), method: byId("longer").checked ? "smc" : "auto" };
+    if (missing()) request.mask = { name: "mask.png", data: maskFile() };
+    for await (const line of lines(await ask("restore", request, own.signal))) {
+      if (own !== running) return;
+      if (line.error) throw new Error(line.error);
+      if (line.mean) showAnswer(line);
+      else showProgress(line, (performance.now() - began) / 1000);
+    }
+  } catch (error) {
+    if (error.name !== "AbortError") complain("restore", error);
+  } finally {
+    if (own === running) stopRestoring();
+  }
+};
+
+function showProgress({ waiting, passes }, seconds) {
+  const bar = document.querySelector("#progress progress");
+  if (usualPasses && waiting === null) bar.value = Math.min(passes / usualPasses, 0.97);
+  else bar.removeAttribute("value");
+  byId("progress-text").textContent =
+    waiting === null
+      ? `${passes.toLocaleString("en")} passes through the networks, ${seconds.toFixed(0)} s`
+      : `Waiting for ${waiting} other job${waiting === 1 ? "" : "s"}`;
+}
+
+function showAnswer(answer) {
+  usualPasses = answer.passes;
+  work.answer = answer;
+  const trust = { true: "the two halves of the run agree", false: "the answer is in doubt" }[answer.passed];
+  const count = answer.modes.filter((mode) => mode.weight >= 0.005).length;
+  byId("answer-words").textContent = [
+    `${answer.missing_pixels} pixels restored in ${answer.seconds.toFixed(1)} s by ${answer.method}`,
+    `${count} reading${count === 1 ? "" : "s"}`,
+    `chi-squared ${answer.chi2?.toFixed(0)} for ${answer.degrees_of_freedom} observed values`,
+    ...(trust ? [trust] : []),
+  ].join("; ") + ".";
+  const notes = [...answer.mask_notes, ...(answer.note ? [answer.note] : [])];
+  byId("answer-note").textContent = notes.join(" ");
+  byId("answer-note").hidden = !notes.length;
+  const shown = [
+    ["mean", answer.mean, "the expected value of each pixel"],
+    ["best reading", answer.map, "the most probable image"],
+    ["uncertainty", answer.uncertainty, `standard deviation; white is ${answer.largest_std.toFixed(2)}`],
+  ];
+  byId("pictures").replaceChildren(
+    ...shown.map(([name, data, words]) => choice(name, data, name === "mean", `${name}: ${words}`)),
+  );
+  byId("samples").replaceChildren(
+    ...answer.samples.map((data, place) => choice(`sample ${place + 1}`, data, false, "")),
+  );
+  byId("compare-under").src = png(answer.input);
+  byId("compare-under").alt = "Original as the model sees it";
+  compareWith("mean", answer.mean);
+  byId("answer").hidden = false;
+  byId("answer-title").focus();
+}
+
+function choice(name, data, chosen, words) {
+  const image = make("img", { src: png(data), alt: words ? "" : name });
+  const button = make("button", {}, image, ...(words ? [make("span", { textContent: words })] : []));
+  button.setAttribute("aria-pressed", chosen);
+  button.onclick = () => {
+    document.querySelectorAll("#answer .grid button").forEach((each) => each.setAttribute("aria-pressed", each === button));
+    compareWith(name, data);
+  };
+  return button;
+}
+
+function compareWith(name, data) {
+  byId("compare-over").src = png(data);
+  byId("compare-over").alt = `Restored: ${name}`;
+  byId("compare-name").textContent = name;
+  slideCompare();
+}
+
+function slideCompare() {
+  const place = `${byId("compare").value}%`;
+  byId("compare-over").style.clipPath = `inset(0 0 0 ${place})`;
+  byId("divider").style.left = place;
+}
+
+byId("compare").oninput = slideCompare;
+byId("save-all").onclick = () =>
+  save(bytes(work.answer.zip), `${stem(work.image.name)}-restored.zip`, "application/zip");
+
+// ---------------------------------------------------------------- Find
+
+const OUTLINE = "#00ffff";
+let found = []; // { name, p_value, score, canvas, ... }
+let searching = null;
+
+async function findImages(files) {
+  complain("find");
+  if (found.length + files.length > MOST_IMAGES) {
+    return complain("find", new Error(`The page takes ${MOST_IMAGES} images; use \`pae ood FOLDER\` for more.`));
+  }
+  searching?.abort();
+  const own = (searching = new AbortController());
+  byId("find-progress").hidden = false;
+  const bar = document.querySelector("#find-progress progress");
+  try {
+    for (let done = 0; done < files.length; ) {
+      bar.value = done / files.length;
+      byId("find-text").textContent = `${done} of ${files.length} images`;
+      const { images, count } = await batchOf(files, done);
+      const answer = images.length ? await askJson("find", { images }, own.signal) : { images: [] };
+      if (own !== searching) return;
+      for (const row of answer.images) found.push(row.error ? row : await asCard(row));
+      done += count;
+      showFound();
+    }
+  } catch (error) {
+    if (error.name !== "AbortError") complain("find", error);
+  } finally {
+    if (own === searching) byId("find-progress").hidden = true;
+  }
+}
+
+/** Reads the next files, as many as go together; those that cannot be sent are noted. */
+async function batchOf(files, begin) {
+  const images = [];
+  let size = 0, count = 0;
+  for (const file of files.slice(begin, begin + AT_ONCE)) {
+    if (count && size + file.size > BATCH_BYTES) break;
+    size += file.size;
+    count++;
+    try {
+      images.push(await upload(file));
+    } catch (error) {
+      found.push({ name: file.name, error: error.message });
+    }
+  }
+  return { images, count };
+}
+
+async function asCard(row) {
+  const card = { ...row, canvas: make("canvas") };
+  if (!row.image) return card;
+  [card.plain, card.hot] = await Promise.all([picture(row.image), picture(row.heat)]);
+  const ranks = await picture(row.ranks);
+  const canvas = make("canvas", { width: ranks.width, height: ranks.height });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(ranks, 0, 0);
+  const data = context.getImageData(0, 0, ranks.width, ranks.height).data;
+  card.ranks = Uint16Array.from({ length: data.length / 4 }, (_, place) => data[4 * place] * 256 + data[4 * place + 1]);
+  card.image = card.heat = null;
+  return card;
+}
+
+const rate = () => Number(byId("rate").value);
+const isFlagged = (row) => row.p_value <= rate();
+
+function showFound() {
+  const rows = found.filter((row) => !row.error);
+  const broken = found.filter((row) => row.error);
+  rows.sort((a, b) => a.p_value - b.p_value || b.score - a.score);
+  byId("found").hidden = !found.length;
+  document.querySelector("#find .drop").classList.toggle("small", found.length > 0);
+  byId("unreadable").hidden = !broken.length;
+  byId("unreadable").replaceChildren(...broken.map((row) => make("li", { textContent: row.error })));
+  byId("cards").replaceChildren(...rows.map(cardOf));
+  byId("save-csv").disabled = !rows.length;
+  showFlags();
+}
+
+function cardOf(row) {
+  row.canvas.setAttribute("role", "img");
+  row.element = make(
+    "li", {}, row.canvas,
+    make("p", { textContent: row.name, title: row.name }),
+    make("p", {}, `p = ${Number(row.p_value.toPrecision(2))} `, make("span", { className: "flag" })),
+  );
+  return row.element;
+}
+
+function showFlags() {
+  const rows = found.filter((row) => !row.error);
+  const count = rows.filter(isFlagged).length;
+  const finest = 1 / (model.references + 1);
+  byId("flags").textContent =
+    rate() < finest
+      ? `The model's ${model.references} reference images cannot tell so low a rate; use at least ${finest.toPrecision(2)}.`
+      : `${count} of ${rows.length} images flagged; if all were like the training images, about ${Number((rate() * rows.length).toPrecision(2))} would be.`;
+  for (const row of rows) {
+    row.element.classList.toggle("flagged", isFlagged(row));
+    row.element.querySelector(".flag").textContent = isFlagged(row) ? "flagged" : "";
+    row.canvas.setAttribute("aria-label", `${row.name}, p-value ${row.p_value.toPrecision(2)}${isFlagged(row) ? ", flagged" : ""}`);
+    paintCard(row);
+  }
+}
+
+function paintCard(row) {
+  if (!row.plain) return;
+  const { naturalWidth: w, naturalHeight: h } = row.plain;
+  const scale = Math.max(1, Math.floor(224 / Math.max(w, h)));
+  row.canvas.width = w * scale;
+  row.canvas.height = h * scale;
+  row.canvas.classList.toggle("photo", scale === 1);
+  const context = row.canvas.getContext("2d");
+  context.imageSmoothingEnabled = false;
+  context.drawImage(byId("show-heat").checked ? row.hot : row.plain, 0, 0, w * scale, h * scale);
+  if (!byId("show-heat").checked) return;
+  const most = Math.floor(rate() * (model.peaks + 1) + 1e-9);
+  const inside = (x, y) => x >= 0 && y >= 0 && x < w && y < h && row.ranks[y * w + x] <= most;
+  context.fillStyle = OUTLINE;
+  const line = Math.max(1, Math.round(scale / 4));
+  for (let y = 0; y < h; y++) {
+    for (let x = 0; x < w; x++) {
+      if (!inside(x, y)) continue;
+      if (!inside(x - 1, y)) context.fillRect(x * scale, y * scale, line, scale);
+      if (!inside(x + 1, y)) context.fillRect((x + 1) * scale - line, y * scale, line, scale);
+      if (!inside(x, y - 1)) context.fillRect(x * scale, y * scale, scale, line);
+      if (!inside(x, y + 1)) context.fillRect(x * scale, (y + 1) * scale - line, scale, line);
+    }
+  }
+}
+
+// the slider has steps of equal ratios, from the finest rate to 1
+function slideRate() {
+  const slider = byId("rate-slider");
+  byId("rate").value = Number((10 ** Number(slider.value)).toPrecision(2));
+  showFlags();
+}
+
+byId("rate-slider").oninput = slideRate;
+byId("rate").oninput = () => {
+  if (rate() > 0) byId("rate-slider").value = Math.log10(rate());
+  showFlags();
+};
+byId("show-heat").onchange = showFlags;
+byId("find-stop").onclick = () => {
+  searching?.abort();
+  searching = null;
+  byId("find-progress").hidden = true;
+};
+byId("find-clear").onclick = () => {
+  byId("find-stop").onclick();
+  found = [];
+  complain("find");
+  showFound();
+};
+
+/** Escapes a cell: a text that spreadsheets would take for a formula begins with an apostrophe. */
+function csvCell(value) {
+  const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value ?? "");
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+byId("save-csv").onclick = () => {
+  const rows = found.filter((row) => !row.error).sort((a, b) => a.p_value - b.p_value || b.score - a.score);
+  const table = [
+    ["path", "p_value", "outlier", "score"],
+    ...rows.map((row) => [row.name, row.p_value, isFlagged(row) ? "True" : "False", row.score]),
+  ];
+  save(table.map((row) => row.map(csvCell).join(",") + "\r\n").join(""), "found.csv", "text/csv");
+};
+
+// ---------------------------------------------------------------- Explore
+
+const WAY_STEPS = 13;
+let gallery = []; // { name, data }
+let pair = []; // places in the gallery: A, then B
+let seed = 0;
+
+async function drawSamples() {
+  complain("explore");
+  try {
+    const request = { count: 16, temperature: Number(byId("temperature").value), seed: seed++ };
+    const { images } = await askJson("samples", request);
+    gallery = images.map((data, place) => ({ name: `sample ${place + 1}`, data }));
+    choosePair([]);
+  } catch (error) {
+    complain("explore", error);
+  }
+}
+
+async function addImages(files) {
+  complain("explore");
+  for (const file of files.slice(0, AT_ONCE)) {
+    try {
+      const { image } = await askJson("preview", { image: await upload(file) });
+      gallery.unshift({ name: file.name, data: image });
+      pair = pair.map((place) => place + 1);
+    } catch (error) {
+      complain("explore", error);
+    }
+  }
+  showGallery();
+}
+
+function showGallery() {
+  byId("gallery").replaceChildren(
+    ...gallery.map((each, place) => {
+      const button = make("button", {}, make("img", { src: png(each.data), alt: each.name }));
+      const letter = "AB"[pair.indexOf(place)];
+      if (letter) button.append(make("b", { textContent: letter }));
+      button.setAttribute("aria-pressed", Boolean(letter));
+      button.onclick = () => {
+        const chosen = pair.includes(place) ? pair.filter((other) => other !== place) : [...pair.slice(0, 1), place];
+        choosePair(chosen);
+        byId("gallery").children[place].focus();
+      };
+      return button;
+    }),
+  );
+  const names = pair.map((place, order) => `${"AB"[order]} is ${gallery[place].name}`);
+  byId("chosen").textContent = names.length
+    ? `${names.join(", ")}.${names.length === 1 ? " Choose B to see the way there." : ""}`
+    : "Choose two images: the first is A, the second B.";
+}
+
+const asUpload = (place) => ({ name: gallery[place].name, data: gallery[place].data });
+
+async function choosePair(chosen) {
+  const before = pair;
+  pair = chosen;
+  showGallery();
+  byId("way").hidden = pair.length < 2;
+  byId("directions").hidden = !pair.length;
+  const current = () => pair === chosen;
+  try {
+    if (pair.length === 2) {
+      const way = await askJson("path", { start: asUpload(pair[0]), end: asUpload(pair[1]), steps: WAY_STEPS });
+      if (current()) showWay(way);
+    }
+    if (pair.length && before[0] !== pair[0]) {
+      const directions = await askJson("directions", { image: asUpload(pair[0]) });
+      if (pair[0] === chosen[0]) showDirections(directions);
+    }
+  } catch (error) {
+    complain("explore", error);
+  }
+}
+
+function showWay(way) {
+  const slider = byId("way-place");
+  slider.oninput = () => {
+    const place = Number(slider.value);
+    byId("way-image").src = png(way.frames[place]);
+    byId("way-image").alt = `${Math.round((100 * place) / (WAY_STEPS - 1))} percent of the way from A to B`;
+    byId("way-words").textContent = `log density ${way.log_prob[place]?.toFixed(1)} nats`;
+  };
+  slider.oninput();
+}
+
+function showDirections({ places, directions }) {
+  const middle = (places.length - 1) / 2;
+  const show = (frames, place, words) => {
+    byId("direction-image").src = png(frames.frames[place]);
+    byId("direction-image").alt = words;
+    byId("direction-words").textContent = `${words}; log density ${frames.log_prob[place]?.toFixed(1)} nats`;
+  };
+  const sliders = directions.map((direction, order) => {
+    const slider = make("input", { type: "range", min: 0, max: places.length - 1, value: middle });
+    slider.setAttribute("aria-label", `Direction ${order + 1}`);
+    slider.oninput = () => {
+      for (const other of sliders) if (other !== slider) other.value = middle;
+      const place = Number(slider.value);
+      show(direction, place, `Direction ${order + 1}, ${places[place].toFixed(1)} standard deviations`);
+    };
+    return slider;
+  });
+  byId("direction-sliders").replaceChildren(
+    ...sliders.map((slider, order) =>
+      make("label", { className: "field" }, `${order + 1}`, slider, make("span", { className: "soft small", textContent: `${percent(directions[order].share)} of all change` })),
+    ),
+  );
+  show(directions[0], middle, "A as the model reconstructs it");
+}
+
+byId("draw").onclick = drawSamples;
+byId("temperature").oninput = (event) => (byId("temperature-shown").textContent = event.target.value);
+
+// ---------------------------------------------------------------- start
+
+function unavailable(panel, why) {
+  const line = byId(panel).querySelector(".unavailable");
+  line.textContent = why;
+  line.hidden = false;
+  byId(panel).querySelector(".usable").hidden = true;
+}
+
+(async () => {
+  try {
+    model = await askJson("model");
+  } catch (error) {
+    return tabs.forEach((tab) => unavailable(tab.getAttribute("aria-controls"), error.message));
+  }
+  const size = model.shape ? `${model.shape[2]} × ${model.shape[1]} pixels${model.shape[0] === 1 ? ", grey" : ""}` : "patches of photographs";
+  byId("about").textContent = `${model.name}: ${size}`;
+  document.title = `pae: ${model.name}`;
+  if (!model.generates) ["restore", "explore"].forEach((panel) => unavailable(panel, `${model.why_not}.`));
+  if (!model.finds) unavailable("find", `${model.why_not_find}.`);
+  else {
+    const slider = byId("rate-slider");
+    Object.assign(slider, { min: Math.ceil(-100 * Math.log10(model.references + 1)) / 100, max: 0, step: 0.01 });
+    slider.value = Math.log10(rate());
+  }
+  if (model.shape) byId("brush-width").max = Math.max(5, Math.round(width() / 3));
+  openTab(byId(model.generates ? "tab-restore" : "tab-find"));
+})();

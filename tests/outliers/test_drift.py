@@ -1,0 +1,95 @@
+"""The martingale keeps its promise without drift and finds it with drift."""
+
+import numpy as np
+import pytest
+
+from paecli.outliers.drift import BETS, DriftDetector, ExchangeablePValues, Martingale, bets
+
+SCORES = ("a", "b")
+
+
+def test_bets_are_fair() -> None:
+    # midpoints, finer where the powers rise; the strongest has an integrable pole at 0
+    grid = np.concatenate((np.geomspace(1e-12, 1e-3, 4000), np.linspace(1e-3, 1, 4000)[1:]))
+    grid = np.concatenate((grid[grid < 0.5], 1 - grid[grid < 0.5][::-1]))
+    values = np.array([bets(p) for p in grid])
+    integrals = ((values[1:] + values[:-1]) / 2 * np.diff(grid)[:, None]).sum(0)
+    ends = 1e-12 ** np.array((0.1, 0.3, 0.5, 0.7, 0.85))  # below the first and above the last
+    integrals[:5] += ends
+    integrals[5:10] += ends
+    assert integrals == pytest.approx(np.ones(BETS), abs=2e-3)
+
+
+def test_p_values_are_uniform_and_independent_against_a_small_reference() -> None:
+    generator = np.random.default_rng(0)
+    sums, pairs = [], []
+    for _ in range(200):
+        scores = generator.normal(size=120).round(1)  # with ties
+        stream = ExchangeablePValues(scores[:20].tolist())
+        p = [stream.add(s, d) for s, d in zip(scores[20:], generator.random(100), strict=True)]
+        sums.append(np.mean(p))
+        pairs.append(np.mean((np.array(p[1:]) - 0.5) * (np.array(p[:-1]) - 0.5)))
+    # 100 independent uniform numbers have a mean of standard deviation .0289; against a fixed set
+    # of 20 it would be .07
+    assert np.std(sums) == pytest.approx(0.0289, rel=0.15)
+    assert np.mean(sums) == pytest.approx(0.5, abs=0.006)
+    assert np.mean(pairs) == pytest.approx(0, abs=0.002)
+
+
+def test_false_alarms_stay_below_the_promise() -> None:
+    alarms = 0
+    for seed in range(200):
+        generator = np.random.default_rng(seed)
+        reference = generator.normal(size=(50, 2))
+        detector = DriftDetector(
+            dict(zip(SCORES, reference.T.tolist(), strict=True)), false_alarm=0.1, seed=seed
+        )
+        for row in generator.normal(size=(300, 2)):
+            if detector.add(dict(zip(SCORES, row.tolist(), strict=True))):
+                alarms += 1
+                break
+    assert alarms <= 200 * 0.1 + 2 * (200 * 0.1 * 0.9) ** 0.5
+
+
+@pytest.mark.parametrize("before", [0, 1000])
+@pytest.mark.parametrize("shift", [0.7, -0.7])
+def test_a_shift_is_found_soon_after_it_comes(before: int, shift: float) -> None:
+    generator = np.random.default_rng(1)
+    reference = generator.normal(size=(1000, 2))
+    detector = DriftDetector(dict(zip(SCORES, reference.T.tolist(), strict=True)))
+    rows = generator.normal(size=(before + 300, 2))
+    rows[before:, 1] += shift
+    for row in rows:
+        detector.add(dict(zip(SCORES, row.tolist(), strict=True)))
+    assert detector.alarm is not None
+    assert before < detector.alarm <= before + 300
+    assert detector.score == "b"
+    assert detector.evidence >= 0
+
+
+def test_outliers_now_and_then_are_no_drift() -> None:
+    generator = np.random.default_rng(2)
+    detector = DriftDetector({"a": generator.normal(size=1000).tolist()})
+    for index, value in enumerate(generator.normal(size=1000)):
+        detector.add({"a": 9.0 if index % 100 == 50 else value})
+    assert detector.alarm is None
+
+
+def test_a_baseline_takes_the_place_of_the_reference() -> None:
+    generator = np.random.default_rng(3)
+    detector = DriftDetector({"a": generator.normal(size=1000).tolist()}, baseline=200)
+    for value in 3 + generator.normal(size=700):
+        detector.add({"a": value})
+    assert detector.count == 500
+    assert detector.alarm is None
+    for value in 4 + generator.normal(size=200):
+        detector.add({"a": value})
+    assert detector.alarm is not None
+
+
+def test_wealth_starts_at_one_and_keeps_what_is_laid_by() -> None:
+    martingale = Martingale()
+    assert martingale.log_wealth == 0.0 or martingale.log_wealth == pytest.approx(-np.inf)
+    for p in (0.0, 1.0, 0.5):
+        martingale.add(p)
+        assert np.isfinite(martingale.log_wealth)

@@ -1,0 +1,274 @@
+"""A watched folder: every image answered once, whatever happens to files and process."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from paecli.api import PAE
+from paecli.data import write_image
+from paecli.data.images.files import read_image
+from paecli.system.errors import DataError, WriteError
+from paecli.watching import arrivals
+from paecli.watching.arrivals import Arrivals
+from paecli.watching.journal import Journal, Stamp, open_journal
+from paecli.watching.watch import Watcher, WatchSettings
+
+SHAPE = (1, 28, 28)
+
+
+class Never:
+    made = False
+
+
+class Asked:
+    made = False
+
+
+def answers_in(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, blobs: Tensor) -> Path:
+    folder = tmp_path / "incoming"
+    folder.mkdir()
+    for index in range(3):
+        write_image(folder / f"{index}.png", blobs[500 + index])
+    return folder
+
+
+@pytest.fixture
+def watcher_of(trained_pae: PAE) -> Callable[[Journal], Watcher]:
+    def make(journal: Journal) -> Watcher:
+        settings = WatchSettings("log_prob", baseline=2)
+        return Watcher(trained_pae, journal, settings, source="m", emit=lambda answer: None)
+
+    return make
+
+
+def watch_once(folder: Path, journal_file: Path, make: Callable[[Journal], Watcher]) -> int:
+    with open_journal(journal_file, model="m") as journal:
+        return make(journal).run(folder, Never(), once=True)
+
+
+def test_every_image_has_one_answer(
+    folder: Path, tmp_path: Path, trained_pae: PAE, watcher_of: Callable[[Journal], Watcher]
+) -> None:
+    file = tmp_path / "answers.jsonl"
+    assert watch_once(folder, file, watcher_of) == 3
+    (folder / "0.png").rename(folder / "renamed.png")
+    os.utime(folder / "1.png")  # touched
+    (folder / "2.png").unlink()
+    assert watch_once(folder, file, watcher_of) == 0
+    (folder / "sub").mkdir()
+    write_image(folder / "sub" / "new.png", torch.rand(SHAPE))
+    write_image(folder / "1.png", torch.rand(SHAPE))  # changed
+    (folder / ".hidden.png").write_bytes((folder / "1.png").read_bytes())
+    (folder / "notes.txt").write_text("no image")
+    assert watch_once(folder, file, watcher_of) == 2
+    answers = answers_in(file)
+    assert [Path(each["path"]).name for each in answers[:3]] == ["0.png", "1.png", "2.png"]
+    assert sorted(Path(each["path"]).name for each in answers[3:]) == ["1.png", "new.png"]
+    assert answers[-1]["drift"]["images"] == 3  # two are the baseline
+    pixels = read_image(folder / "renamed.png", image_shape=SHAPE).pixels[None]
+    assert answers[0]["p_value"] == trained_pae.p_value(pixels, "log_prob").item()
+
+
+def test_a_restart_takes_up_the_drift(
+    folder: Path, tmp_path: Path, watcher_of: Callable[[Journal], Watcher], blobs: Tensor
+) -> None:
+    two, one = tmp_path / "two.jsonl", tmp_path / "one.jsonl"
+    watch_once(folder, two, watcher_of)
+    write_image(folder / "z.png", blobs[510])
+    watch_once(folder, two, watcher_of)
+    watch_once(folder, one, watcher_of)
+    assert answers_in(two)[-1]["drift"] == answers_in(one)[-1]["drift"]
+
+
+def test_half_written_files_are_waited_for(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = (folder / "0.png").read_bytes()
+    half = folder / "half.png"
+    with open_journal(tmp_path / "a.jsonl", model="m") as journal:
+        found = Arrivals(folder, journal, SHAPE)
+        half.write_bytes(content[:100])
+        assert found.look([half]) == []
+        assert found.waiting == 1
+        half.write_bytes(content)
+        (arrived,) = found.look([])
+        assert arrived.path == half
+        assert arrived.pixels is not None
+        assert found.waiting == 0
+        half.write_bytes(content[:90])
+        assert found.look([half]) == []
+        monkeypatch.setattr(arrivals, "PATIENCE", 0.0)
+        (given_up,) = found.look([])
+        assert given_up.pixels is None
+        assert "half.png" in given_up.error
+        half.write_bytes(content[:80])
+        found.look([half])
+        half.unlink()
+        assert found.look([]) == []
+        assert found.waiting == 0
+
+
+def test_a_file_that_is_still_growing_is_no_arrival(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grown = folder / "0.png"
+
+    def grow(seconds: float) -> None:
+        with grown.open("ab") as file:
+            file.write(b"more")
+
+    monkeypatch.setattr(arrivals.time, "sleep", grow)
+    with open_journal(tmp_path / "a.jsonl", model="m") as journal:
+        found = Arrivals(folder, journal, SHAPE)
+        assert found.look([grown]) == []
+        assert found.waiting == 1
+
+
+def test_images_that_appear_are_answered_while_it_runs(
+    folder: Path, tmp_path: Path, watcher_of: Callable[[Journal], Watcher], blobs: Tensor
+) -> None:
+    file = tmp_path / "answers.jsonl"
+    stop = Asked()
+
+    def add() -> None:
+        deadline = time.monotonic() + 60
+        wanted = 3
+        while time.monotonic() < deadline:
+            if file.exists() and len(file.read_text().splitlines()) >= wanted:
+                if wanted == 5:
+                    break
+                write_image(folder / f"later-{wanted}.png", blobs[520 + wanted])
+                wanted += 1
+            time.sleep(0.02)
+        stop.made = True
+
+    thread = threading.Thread(target=add)
+    thread.start()
+    with open_journal(file, model="m") as journal:
+        watcher_of(journal).run(folder, stop)
+    thread.join()
+    assert len(answers_in(file)) == 5
+
+
+def test_a_torn_line_is_cut_off(
+    folder: Path, tmp_path: Path, watcher_of: Callable[[Journal], Watcher]
+) -> None:
+    file = tmp_path / "answers.jsonl"
+    watch_once(folder, file, watcher_of)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-20])
+    assert watch_once(folder, file, watcher_of) == 1
+    before = json.loads(whole.splitlines()[-1])
+    again = answers_in(file)
+    assert len(again) == 3
+    assert again[-1]["path"] == before["path"]
+    assert again[-1]["score"] == pytest.approx(before["score"], rel=1e-4)  # scored alone now
+
+
+@pytest.mark.parametrize("content", [b"notes\n", b'{"a": 1}\n', b"words", b"[]\n"])
+def test_files_of_others_are_left_alone(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "other.jsonl"
+    file.write_bytes(content)
+    with pytest.raises(DataError, match="was not written by `pae watch`"):
+        open_journal(file, model="m").__enter__()
+    assert file.read_bytes() == content
+
+
+def test_one_process_a_journal_and_one_model(
+    folder: Path, tmp_path: Path, watcher_of: Callable[[Journal], Watcher]
+) -> None:
+    file = tmp_path / "answers.jsonl"
+    watch_once(folder, file, watcher_of)
+    with (
+        open_journal(file, model="m"),
+        pytest.raises(DataError, match="another pae is writing"),
+    ):
+        open_journal(file, model="m").__enter__()
+    with pytest.raises(DataError, match="answers of another model"):
+        open_journal(file, model="n").__enter__()
+    with pytest.raises(WriteError, match="choose another place"):
+        open_journal(folder / "0.png" / "a.jsonl", model="m").__enter__()
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path, folder: Path) -> None:
+    stamp = Stamp.of(folder / "0.png")
+    with open_journal(tmp_path / "a.jsonl", model="m") as journal:
+        full = os.open("/dev/full", os.O_WRONLY)
+        kept, journal._handle = journal._handle, full
+        with pytest.raises(WriteError, match="nothing is lost"):
+            journal.add(folder / "0.png", stamp, "0", {})
+        journal._handle = kept
+        os.close(full)
+        assert not journal.knows(stamp)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from paecli.store.runs import load_with_header
+from paecli.system.interruption import StopRequest
+from paecli.watching.journal import open_journal
+from paecli.watching.watch import Watcher, WatchSettings
+
+model, folder, file = sys.argv[1:]
+with StopRequest() as stop, open_journal(Path(file), model="m") as journal:
+    pae = load_with_header(model)[0]
+    settings = WatchSettings("log_prob")
+    Watcher(pae, journal, settings, source="m", emit=lambda a: None).run(Path(folder), stop)
+print("ended")
+"""
+
+
+def test_killed_at_random_moments_nothing_is_lost_or_twice(
+    folder: Path, tmp_path: Path, model_file: Path, blobs: Tensor
+) -> None:
+    for index in range(200):
+        write_image(folder / f"many-{index:03}.png", blobs[300 + index])
+    file = tmp_path / "answers.jsonl"
+    draws = random.Random(0)
+    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path), "OMP_NUM_THREADS": "1"}
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(model_file), str(folder), str(file)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+
+    def lines() -> int:
+        return file.read_bytes().count(b"\n") if file.exists() else 0
+
+    for _ in range(2):
+        process = start()
+        wanted = lines() + draws.randrange(1, 60)
+        while lines() < wanted and process.poll() is None:
+            time.sleep(0.001)
+        process.kill()
+        process.wait()
+    process = start()
+    while lines() < 203 and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert said == "ended\n"
+    paths = [each["path"] for each in answers_in(file)]
+    assert len(paths) == len(set(paths)) == 203
