@@ -56,6 +56,7 @@ class PAE(Model):
         pae.sigma = model.sigma
         pae.held_out_errors = model.held_out_errors
         pae.reference_images = model.reference_images
+        pae.voices = model.voices
         pae.reference_scores = model.reference_scores
         pae.trained_on = model.trained_on
         return pae.train(model.training)

@@ -36,7 +36,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("PAE_CACHE", str(folder / "cache"))
         run_pae(["train-ae", "fmnist", "--network", "mlp", "--latent-size", "4"])
         run_pae(["train-flow", "runs/fmnist"])
-        run_pae(["samples", "pictures"])
     shutil.copytree(folder / "runs" / "fmnist", folder / "runs" / "photos")
     return folder
 

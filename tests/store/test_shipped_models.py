@@ -62,6 +62,20 @@ def test_digits_are_unusual_clothes() -> None:
     assert (model.p_value(clothes) < 0.05).float().mean() < 0.12
 
 
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_models_have_voices_that_see_what_single_scores_miss(name: str) -> None:
+    """Their files were written before there were any; half the contrast looked more usual."""
+    model = load(name)
+    own = load_dataset(SHIPPED[name]).test.images[:150]
+    assert model.voices.fitted
+    assert len(model.reference_scores["combined"]) == len(model.reference_scores["log_prob"])
+    assert (model.p_value(own, "combined") <= 0.05).double().mean() < 0.13
+    grey = torch.linspace(0.05, 1, 40).view(-1, 1, 1, 1).expand(-1, 1, 28, 28)
+    blurred = torch.nn.functional.avg_pool2d(own / 255, 3, stride=1, padding=1)
+    for unusual in (grey, blurred):
+        assert (model.p_value(unusual, "combined") <= 0.05).double().mean() > 0.9
+
+
 def test_shipped_model_restores_with_calibration() -> None:
     model = load("mnist-8")
     assert model.held_out_errors.fitted

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from paecli.outliers.map_images import ImageMap
 
 LEAST_WHOLE = 10  # images that are expected, above which a fraction of one says nothing
-CSV_COLUMNS = ("path", "p_value", "outlier", "score", "log_prob", "reconstruction_error")
+CSV_COLUMNS = ("path", "p_value", "outlier", "score", "log_prob", "reconstruction_error", "spoke")
 
 
 def flag(
@@ -156,6 +156,7 @@ def _as_cell(value: object) -> object:
 
 def _image_fields(image: ScoredImage) -> dict[str, Any]:
     fields = asdict(image) | {"path": escape_name(image.path)}
-    if image.regions is None:
-        del fields["regions"]
+    for name in ("regions", "spoke"):
+        if fields[name] is None:
+            del fields[name]
     return fields

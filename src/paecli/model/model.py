@@ -13,6 +13,7 @@ from paecli.model.held_out_errors import HeldOutErrors, fit_held_out_errors, fit
 from paecli.model.origin import TrainingKeys
 from paecli.model.reference_images import ReferenceImages
 from paecli.model.requirements import require_flow, require_reference_scores
+from paecli.model.voices import Voices
 from paecli.system.errors import UsageError
 from paecli.system.threads import fitting
 
@@ -34,6 +35,7 @@ class Model(nn.Module):
         held_out_errors: what restorations know of the model's errors; empty until
             `measure_errors`.
         reference_images: training images that others are compared with.
+        voices: how statements about an image become one score.
         trained_on: which images it was trained on, so that it never calls them unseen.
         reference_scores: for each score, its values on held-out images, `(n,)` ascending;
             what p-values are measured against.
@@ -49,6 +51,7 @@ class Model(nn.Module):
         self.register_buffer("sigma", torch.ones(autoencoder.image_shape))
         self.held_out_errors = HeldOutErrors()
         self.reference_images = ReferenceImages(autoencoder.latent_size)
+        self.voices = Voices()
         self.trained_on = TrainingKeys()
         self.reference_scores: dict[str, Tensor] = {}
 

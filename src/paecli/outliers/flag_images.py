@@ -13,7 +13,7 @@ from paecli.data.images.listing import find_all
 from paecli.model.model import Model
 from paecli.model.requirements import require_rate
 from paecli.outliers.conformal import benjamini_hochberg, p_values
-from paecli.outliers.scores import measure_scores
+from paecli.outliers.scores import measure_with_parts
 from paecli.system.errors import ImageError
 from paecli.system.progress import NullProgress, Progress
 
@@ -49,6 +49,8 @@ class ScoredImage:
         reconstruction_error: mean squared error of a pixel, pixels in [0, 1]. For models of
             patches, what stage 1 left out of a patch and its log density, both in nats and as
             means over the patches.
+        spoke: the part of the score `combined` that made it, see `Voices.name_loudest`; None for
+            other scores and models without parts.
         regions: where it is unusual; None where nobody asked.
     """
 
@@ -58,6 +60,7 @@ class ScoredImage:
     score: float
     log_prob: float
     reconstruction_error: float
+    spoke: str | None = None
     regions: tuple[Region, ...] | None = None
 
 
@@ -133,7 +136,7 @@ def flag_images(
     require_rate(fpr if fdr is None else fdr, len(reference))
     found, closed = find_all(paths, progress=progress)
     names = (score, "log_prob", "reconstruction_error")
-    readable, measured, unreadable, seen = _score_files(model, found, names, progress)
+    readable, measured, unreadable, seen, spoke = _score_files(model, found, names, progress)
     p = p_values(measured[score], reference)
     flagged = p <= fpr if fdr is None else benjamini_hochberg(p, fdr)
     images = tuple(
@@ -145,6 +148,7 @@ def flag_images(
             measured[score].tolist(),
             (-measured["log_prob"]).tolist(),
             measured["reconstruction_error"].tolist(),
+            spoke,
             strict=True,
         )
     )
@@ -171,16 +175,20 @@ def most_unusual_first(images: Sequence[ScoredImage]) -> list[ScoredImage]:
 
 def _score_files(
     model: Model, paths: Sequence[Path], names: Sequence[str], progress: Progress
-) -> tuple[list[Path], dict[str, Tensor], list[tuple[Path, str]], dict[Path, Tensor]]:
+) -> tuple[
+    list[Path], dict[str, Tensor], list[tuple[Path, str]], dict[Path, Tensor], list[str | None]
+]:
     """Reads and scores files chunk by chunk, each once: they may be gone afterwards.
 
     Returns:
         The files that could be read, for each of `names` their scores, the other files with
-        reasons, and the pixels of those that score highest by the first of `names`.
+        reasons, the pixels of those that score highest by the first of `names`, and the parts that
+        made the scores of all.
     """
     readable: list[Path] = []
     unreadable: list[tuple[Path, str]] = []
     parts: dict[str, list[Tensor]] = {name: [] for name in names}
+    spoke: list[str | None] = []
     highest: list[tuple[float, Path, Tensor]] = []
     with progress.task("scoring images", len(paths)) as task:
         for begin in range(0, len(paths), CHUNK):
@@ -193,7 +201,9 @@ def _score_files(
                     unreadable.append((path, str(error)))
                 task.advance()
             if pixels:
-                for name, values in measure_scores(model, torch.stack(pixels), names).items():
+                scores, loudest = measure_with_parts(model, torch.stack(pixels), names)
+                spoke += loudest or [None] * len(pixels)
+                for name, values in scores.items():
                     parts[name].append(values)
                 latest = parts[names[0]][-1].tolist()
                 highest += zip(latest, readable[-len(pixels) :], pixels, strict=True)
@@ -202,4 +212,4 @@ def _score_files(
         others = f" ({len(unreadable) - 1} others failed too)" if len(unreadable) > 1 else ""
         raise ImageError(f"{unreadable[0][1]}{others}")
     measured = {name: torch.cat(values) for name, values in parts.items()}
-    return readable, measured, unreadable, {path: image for _, path, image in highest}
+    return readable, measured, unreadable, {path: image for _, path, image in highest}, spoke

@@ -11,12 +11,15 @@ from math import log
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from paecli.model.model import Model
 from paecli.model.reference_images import ReferenceImages
 from paecli.outliers.marginal_likelihood import negative_log_marginal_likelihood
 from paecli.system.errors import CheckpointError
 
+HIGHLIGHTS = 0.99  # share of the pixels that are darker
+DARKEST = 1e-3
 SMALLEST = 1e-12  # keeps the logarithm of a perfect reconstruction finite
 TURNS = 3  # ways in which `orientation` turns an image
 
@@ -91,8 +94,43 @@ class Ingredients:
 
     @cached_property
     def combined(self) -> Tensor:
-        """Soft maximum of several scores, each compared with reference ones, `(b,)`."""
+        """The loudest of several voices, `(b,)`; see `paecli.model.voices`.
+
+        A model that was measured before there were voices has the first of them alone.
+        """
+        if not self.model.voices.fitted:
+            return self.neighbours
+        return self.model.voices.speak(self.neighbours, self.statements).amax(1)
+
+    @cached_property
+    def loudest(self) -> list[str]:
+        """The part of `combined` that made each image's score; see `Voices.name_loudest`."""
+        return self.model.voices.name_loudest(self.neighbours, self.statements)
+
+    @cached_property
+    def neighbours(self) -> Tensor:
+        """Soft maximum of scores that are compared with those of the nearest images, `(b,)`."""
         return self.reference.combine(self.components)
+
+    @cached_property
+    def statements(self) -> Tensor:
+        """What the voices are made of, `(b, statements)`, as `paecli.model.voices.STATEMENTS`."""
+        density, local_density, local_error, cycle, _ = self.components.unbind(1)
+        error, brightness, detail, grain = (
+            values.clamp_min(SMALLEST).log()
+            for values in (
+                self.reconstruction_error,
+                self.x.square().flatten(1).mean(1),
+                _roughness(self.x),
+                _roughness(self.residual / self.model.sigma),
+            )
+        )
+        columns = (density, local_density, local_error, cycle, grain, error)
+        pixels = self.x.flatten(1)
+        bright = pixels.kthvalue(int(HIGHLIGHTS * pixels.shape[1]) + 1, dim=1).values
+        highlights = bright.clamp_min(DARKEST).log()
+        sharpness = detail - brightness
+        return torch.stack((*columns, brightness, detail, sharpness, highlights), dim=1)
 
     @cached_property
     def orientation(self) -> Tensor:
@@ -147,3 +185,12 @@ class Ingredients:
                 "run `pae train-flow RUN_FOLDER --measure-only`"
             )
         return self.model.reference_images
+
+
+def _roughness(values: Tensor) -> Tensor:
+    """Returns the mean square of the discrete Laplacian of `(b, c, h, w)`: `(b,)`."""
+    padded = F.pad(values, (1, 1, 1, 1), mode="replicate")
+    inner = padded[..., 1:-1, 1:-1]
+    beside = padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]
+    above = padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1]
+    return (beside + above - 4 * inner).square().flatten(1).mean(1)

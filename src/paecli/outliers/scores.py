@@ -49,17 +49,44 @@ def measure_scores(
         UsageError: no such score, or the images do not fit the model.
         CheckpointError: the score needs a flow and the model has none.
     """
+    return measure_with_parts(model, images, names, description=description, progress=progress)[0]
+
+
+def measure_with_parts(
+    model: Model,
+    images: Tensor,
+    names: Sequence[str],
+    *,
+    description: str = "scoring images",
+    progress: Progress = NullProgress(),
+) -> tuple[dict[str, Tensor], list[str] | None]:
+    """Scores images, and names for each the part of `combined` that made its score.
+
+    Args:
+        model: a trained model.
+        images: as in `measure_scores`, like the others.
+        names: which scores.
+        description: what the progress is called.
+        progress: told of every batch.
+
+    Returns:
+        The scores, and the parts, see `Voices.name_loudest`; None without `combined` or where the
+        model was measured before it had parts.
+    """
     names = tuple(dict.fromkeys(names))
     require_scores(names)
     parts: dict[str, list[Tensor]] = {name: [torch.zeros(0)] for name in names}
+    loudest: list[str] | None = [] if "combined" in names and model.voices.fitted else None
     with progress.task(description, len(images)) as task, torch.no_grad():
         for batch in images.split(BATCH) if len(images) else ():
             with fitting(f"scores {names}", len(batch)):
                 ingredients = Ingredients(model, model.as_images(batch))
                 for name in names:
                     parts[name].append(as_finite(score_of(ingredients, name)).cpu())
+                if loudest is not None:
+                    loudest += ingredients.loudest
             task.advance(len(batch))
-    return {name: torch.cat(values) for name, values in parts.items()}
+    return {name: torch.cat(values) for name, values in parts.items()}, loudest
 
 
 def score_of(ingredients: Ingredients, name: str) -> Tensor:
@@ -101,7 +128,9 @@ def fit_reference_scores(
     """
     stride = -(-len(training) // IMAGES)  # folders are sorted by class: take some of each
     model.reference_images.keep(*_latents_and_features(model, training[::stride]))
-    model.reference_images.fit(*_latents_and_features(model, fitting_part(held_out)))
+    fitted = fitting_part(held_out)
+    model.reference_images.fit(*_latents_and_features(model, fitted))
+    fit_voices(model, fitted)
     scores = measure_scores(model, calibration_part(held_out), names)
     model.reference_scores = {name: values.sort().values for name, values in scores.items()}
 
@@ -113,3 +142,17 @@ def _latents_and_features(model: Model, images: Tensor) -> tuple[Tensor, Tensor]
     parts = [(batch.white, batch.features) for batch in batches]
     latents, features = (torch.cat(column) for column in zip(*parts, strict=True))
     return latents, features
+
+
+@torch.no_grad()
+def fit_voices(model: Model, images: Tensor) -> None:
+    """Sets `model.voices`.
+
+    Args:
+        model: a model with reference images.
+        images: `(n, c, h, w)` held-out images, other than those that p-values compare with.
+    """
+    batches = (Ingredients(model, model.as_images(batch)) for batch in images.split(BATCH))
+    parts = [(batch.neighbours, batch.statements) for batch in batches]
+    neighbours, statements = (torch.cat(column) for column in zip(*parts, strict=True))
+    model.voices.fit(neighbours, statements)

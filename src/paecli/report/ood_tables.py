@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from paecli.outliers.flag_images import ScoredImage
 
 COMPARISON_COLUMNS = ("data set", "score", "AUROC", "AUPR", "FPR95")
-IMAGE_COLUMNS = ("image", "p-value", "outlier", "log p(z)", "MSE")
+IMAGE_COLUMNS = ("image", "p-value", "outlier", "part", "log p(z)", "MSE")
 
 
 def comparison_rows(results: Sequence[SetResult]) -> list[tuple[str, ...]]:
@@ -46,6 +46,7 @@ def image_row(image: ScoredImage, folder: Path) -> tuple[str, ...]:
         str(image.path.absolute().relative_to(folder)),
         f"{image.p_value:.3g}",
         "yes" if image.outlier else "no",
+        image.spoke or "",
         f"{image.log_prob:.2f}",
         f"{image.reconstruction_error:.5f}",
     )

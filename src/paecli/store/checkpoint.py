@@ -14,6 +14,7 @@ from paecli.model.autoencoder import Autoencoder
 from paecli.model.flow import LatentFlow
 from paecli.model.model import Model
 from paecli.model.pixel_table import is_pixel_table
+from paecli.model.voices import LEVELS, STATEMENTS
 from paecli.store.contents import (
     AUTOENCODER,
     ERRORS,
@@ -32,6 +33,7 @@ from paecli.store.header import (
     require_whole_images,
 )
 from paecli.store.value_ranges import SMALLEST_VARIANCE, is_possible
+from paecli.store.voices_file import COMBINED, add_voices
 from paecli.system.errors import CheckpointError
 from paecli.system.files import replacing
 
@@ -162,6 +164,9 @@ def load_pae(path: Path) -> tuple[Model, Header]:
         name.removeprefix(REFERENCE_SCORES): values for name, values in scores.items()
     }
     _check_errors(path, model)
+    _check_voices(path, model)
+    if COMBINED in model.reference_scores and not model.voices.fitted:
+        add_voices(model, hash_tensors({COMBINED: model.reference_scores[COMBINED]}))
     _try(path, model.eval())
     return model, header
 
@@ -292,6 +297,14 @@ def _check_errors(path: Path, model: Model) -> None:
     sizes = (model.latent_size, *model.image_shape)
     if len(u) != len(images) or (len(u) and (*u.shape[1:], *images.shape[1:]) != sizes):
         raise unfit(path, f"{ERROR_IMAGES!r} has images of another kind")
+
+
+def _check_voices(path: Path, model: Model) -> None:
+    """Refuses voices that state other things than this version's."""
+    voices, width = model.voices, len(STATEMENTS)
+    shapes = (tuple(voices.tables.shape), tuple(voices.precision.shape))
+    if voices.fitted and shapes != ((width + 2, LEVELS), (width, width)):
+        raise unfit(path, "its voices are of another kind")
 
 
 @torch.no_grad()

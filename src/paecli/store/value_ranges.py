@@ -82,6 +82,7 @@ RANGES: tuple[tuple[str, Rule], ...] = (
     (r"calibration\.edges", is_ascending),
     (r"calibration\.quantiles", are_quantiles),
     (r"normal_reference\.statistics", are_statistics),
+    (r"voices\.tables", is_ascending),
     (r"normal_scores\..*", are_scores),
 )
 

@@ -57,10 +57,17 @@ def test_images_get_p_values(run_folder: Path, images: Path) -> None:
         "score",
         "log_prob",
         "reconstruction_error",
+        "spoke",
     }
     assert by_name["odd.png"]["outlier"]
+    assert by_name["odd.png"]["spoke"] in result.stderr
     assert answer["flagged"] < 4
     assert (answer["fpr"], answer["fdr"]) == (0.02, None)
+
+
+def test_other_scores_have_no_parts(run_folder: Path, images: Path) -> None:
+    result = run(run_folder, images, "--score", "log_prob", "--json")
+    assert all("spoke" not in image for image in json.loads(result.stdout)["images"])
 
 
 def test_outliers_fail_the_command_when_asked(run_folder: Path, images: Path) -> None:
@@ -111,6 +118,7 @@ def test_files_are_written(run_folder: Path, images: Path, tmp_path: Path) -> No
     lines = [json.loads(line) for line in files[1].read_text().splitlines()]
     assert [row["path"] for row in rows] == [line["path"] for line in lines]
     assert float(rows[3]["p_value"]) == lines[3]["p_value"]
+    assert rows[3]["spoke"] == lines[3]["spoke"]
     assert files[2].read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "report" / "report.html").read_text()
     assert "<td class=words>odd.png</td>" in page
