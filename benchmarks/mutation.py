@@ -37,11 +37,12 @@ SOURCES, TESTS = ROOT / "src" / "paecli", ROOT / "tests"
 LIBRARIES = (
     "torch", "torch.func", "torch.utils.data", "safetensors.torch", "scipy.stats", "scipy.ndimage",
     "sklearn.metrics", "sklearn.neural_network", "sklearn.mixture", "matplotlib.figure", "typer",
-    "typer.testing", "rich.table", "pydantic", "yaml", "PIL.Image", "hypothesis", "FrEIA.framework",
+    "typer.testing", "rich.table", "pydantic", "yaml", "PIL.Image", "FrEIA.framework",
     "accelerate", "filelock",
 )  # fmt: skip
 READ_SOURCES = {"test_house.py", "test_architecture.py", "test_reference.py"}
 HUNG = 30.0  # seconds of processor time in one test
+DIED = {"code": 1, "failed": "(ended the process)", "spent": False}
 LONGEST = 900.0  # seconds on the clock, for tests that wait for other processes
 OTHER: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
@@ -243,21 +244,11 @@ def outcome(tests: list[str], tree: Path, budget: float) -> dict[str, Any]:
     """Runs tests on the sources in `tree`, in a child; returns what came out."""
     reading, writing = os.pipe()
     child = os.fork()
-    if child == 0:
-        os.close(reading)
-        os.setsid()
-        sink = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(sink, 1)
-        os.dup2(sink, 2)
-        signal.signal(signal.SIGPROF, _stop_hung)
-        sys.path.insert(0, str(tree))
-        os.environ["PYTHONPATH"] = str(tree)
-        os.chdir(ROOT)
-        watch = Watch(budget)
-        code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", *tests],
-                           plugins=[watch])  # fmt: skip
-        told = {"code": int(code), "failed": watch.failed, "spent": watch.spent,
-                "passed": watch.passed, "seconds": round(time.process_time(), 1)}  # fmt: skip
+    if child == 0:  # never returns: unwinding would remove the copied sources
+        try:
+            told = _run(tests, tree, budget)
+        except BaseException as error:
+            told = {"error": f"{error!r:.500}"}
         os.write(writing, json.dumps(told).encode())
         os._exit(0)
     os.close(writing)
@@ -274,6 +265,27 @@ def outcome(tests: list[str], tree: Path, budget: float) -> dict[str, Any]:
     return (
         json.loads(text) if text else {"code": 1, "failed": "(ended the process)", "spent": False}
     )
+
+
+def _run(tests: list[str], tree: Path, budget: float) -> dict[str, Any]:
+    """Runs tests in this process, which has imported nothing of the package."""
+    os.setsid()
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 1)
+    os.dup2(sink, 2)
+    signal.signal(signal.SIGPROF, _stop_hung)
+    sys.path.insert(0, str(tree))
+    os.environ["PYTHONPATH"] = str(tree)
+    os.chdir(ROOT)
+    watch = Watch(budget)
+    code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests], plugins=[watch])
+    return {
+        "code": int(code),
+        "failed": watch.failed,
+        "spent": watch.spent,
+        "passed": watch.passed,
+        "seconds": round(time.process_time(), 1),
+    }
 
 
 def _stop_hung(*_unused: object) -> None:

@@ -16,8 +16,8 @@ NAME = "fake"
 CPU, EXTENSION = 1, 12  # device types of DLPack
 DEVICE_AT = 8  # bytes before the device type in DLPack's structure
 MAY_MIX = {  # indices and pinned copies may lie on the CPU
-    "aten::index.Tensor", "aten::index_put_", "aten::_index_put_impl_", "aten::_copy_from",
-    "aten::_copy_from_and_resize",
+    "aten::index.Tensor", "aten::index.Tensor_out", "aten::index_put_", "aten::_index_put_impl_",
+    "aten::_copy_from", "aten::_copy_from_and_resize",
 }  # fmt: skip
 
 _pointer = ctypes.pythonapi.PyCapsule_GetPointer
@@ -75,6 +75,13 @@ def _run(operation: Any, arguments: Any, options: Any) -> Any:
         if isinstance(value, torch.Generator):
             raise RuntimeError(f"{name}: expected a generator on {NAME}, but it is on the CPU")
     plain_arguments, plain_options = tree_map(_on_cpu, given)
+    plain_arguments = [
+        # numbers stand for tensors
+        torch.tensor(value)
+        if str(each.type) == "Tensor" and isinstance(value, int | float)
+        else value
+        for each, value in zip(operation._schema.arguments, plain_arguments, strict=False)
+    ]
     if name.startswith("aten::_copy_from"):
         source, target = plain_arguments[:2]
         target.copy_(source)
