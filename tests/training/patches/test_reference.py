@@ -17,7 +17,7 @@ from paecli.training.patches.feature_maps import (
     patch_latents,
     read_feature_maps,
 )
-from paecli.training.patches.reference import cross_fit, measure_usual_scores
+from paecli.training.patches.reference import cross_fit, fold_count, measure_usual_scores
 
 SIZE = (80, 96)
 RATE = 0.1
@@ -59,6 +59,13 @@ def test_every_image_is_scored_once_by_a_model_of_the_others(maps: list[FeatureM
     left_out = [[each for each in own if id(each) not in others] for others in seen]
     assert [len(part) for part in left_out] == [3, 3, 2, 3]
     assert {id(each) for part in left_out for each in part} == {id(each) for each in own}
+
+
+@pytest.mark.parametrize(
+    ("held_out", "folds"), [(0.9, 2), (0.5, 2), (0.2, 5), (0.1, 10), (1e-3, 10)]
+)
+def test_any_fraction_gives_folds_that_can_be_trained(held_out: float, folds: int) -> None:
+    assert fold_count(held_out) == folds
 
 
 def test_very_many_images_are_thinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

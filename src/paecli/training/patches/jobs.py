@@ -26,6 +26,7 @@ from paecli.training.patches.flow_trainer import FlowTrainer
 from paecli.training.patches.reference import (
     ReferenceMaps,
     cross_fit,
+    fold_count,
     measure_usual_scores,
     score_held_out,
 )
@@ -188,14 +189,15 @@ def _measure(
         held_out = read_feature_maps(model, photographs.held_out, progress=progress)
         reference = score_held_out(model, held_out)
     else:
-        fraction = settings.autoencoder.data.held_out or USUAL_PART
-        with progress.task("cross-fitting", round(1 / fraction)) as task:
+        folds = fold_count(settings.autoencoder.data.held_out or USUAL_PART)
+        with progress.task("cross-fitting", min(folds, len(maps))) as task:
 
             def fit(others: Sequence[FeatureMap]) -> PatchPAE:
+                apart = trainer.train_apart(model, others)
                 task.advance()
-                return trainer.train_apart(model, others)
+                return apart
 
-            reference = cross_fit(fit, maps, folds=round(1 / fraction))
+            reference = cross_fit(fit, maps, folds=folds)
     model.reference_scores = reference.scores
     return reference
 

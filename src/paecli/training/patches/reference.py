@@ -25,6 +25,7 @@ from paecli.model.patches.model import (
 from paecli.training.patches.feature_maps import FeatureMap
 
 MOST_IMAGES = 100  # whose scores tell what is usual at which distance from the border
+MOST_FOLDS = 10  # each is a training
 MOST_PIXELS = 50_000  # whose scores are kept; a pixel's p-value goes down to one in so many
 
 Fit = Callable[[Sequence[FeatureMap]], PatchPAE]
@@ -41,6 +42,11 @@ class ReferenceMaps:
 
     scores: dict[str, Tensor]
     nll: float
+
+
+def fold_count(held_out: float) -> int:
+    """Returns how many folds hold out a fraction each, 2 to 10; `held_out` is in (0, 1)."""
+    return min(max(round(1 / held_out), 2), MOST_FOLDS)
 
 
 def cross_fit(fit: Fit, maps: Sequence[FeatureMap], *, folds: int) -> ReferenceMaps:
