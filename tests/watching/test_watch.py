@@ -219,8 +219,9 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, folder: Path) -> None:
         assert not journal.knows(stamp)
 
 
-KILLED = """
-import sys
+# Imports torch once, and runs a watcher in a child for every line that it is sent.
+SERVER = """
+import os, sys
 from pathlib import Path
 from paecli.store.runs import load_with_header
 from paecli.system.interruption import StopRequest
@@ -228,11 +229,17 @@ from paecli.watching.journal import open_journal
 from paecli.watching.watch import Watcher, WatchSettings
 
 model, folder, file = sys.argv[1:]
-with StopRequest() as stop, open_journal(Path(file), model="m") as journal:
-    pae = load_with_header(model)[0]
-    settings = WatchSettings("log_prob")
-    Watcher(pae, journal, settings, source="m", emit=lambda a: None).run(Path(folder), stop)
-print("ended")
+pae = load_with_header(model)[0]
+for _ in sys.stdin:
+    child = os.fork()
+    if not child:
+        with StopRequest() as stop, open_journal(Path(file), model="m") as journal:
+            settings = WatchSettings("log_prob")
+            watcher = Watcher(pae, journal, settings, source="m", emit=lambda answer: None)
+            watcher.run(Path(folder), stop)
+        os._exit(0)
+    print(child, flush=True)
+    print(os.waitpid(child, 0)[1], flush=True)
 """
 
 
@@ -243,32 +250,32 @@ def test_killed_at_random_moments_nothing_is_lost_or_twice(
         write_image(folder / f"many-{index:03}.png", blobs[300 + index])
     file = tmp_path / "answers.jsonl"
     draws = random.Random(0)
-    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path), "OMP_NUM_THREADS": "1"}
-
-    def start() -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-c", KILLED, str(model_file), str(folder), str(file)],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
 
     def lines() -> int:
         return file.read_bytes().count(b"\n") if file.exists() else 0
 
-    for _ in range(2):
-        process = start()
-        wanted = lines() + draws.randrange(1, 60)
-        while lines() < wanted and process.poll() is None:
+    def run_until(count: int, number: int) -> int:
+        """Starts a watcher, sends it a signal after so many lines, and returns how it ended."""
+        assert server.stdin is not None
+        assert server.stdout is not None
+        server.stdin.write("go\n")
+        server.stdin.flush()
+        child = int(server.stdout.readline())
+        deadline = time.monotonic() + 60
+        while lines() < count and time.monotonic() < deadline:
             time.sleep(0.001)
-        process.kill()
-        process.wait()
-    process = start()
-    while lines() < 203 and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 0
-    assert said == "ended\n"
+        os.kill(child, number)
+        return int(server.stdout.readline())
+
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER, str(model_file), str(folder), str(file)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": ":".join(sys.path), "OMP_NUM_THREADS": "1"},
+    ) as server:
+        for _ in range(4):
+            assert run_until(lines() + draws.randrange(1, 40), signal.SIGKILL) == signal.SIGKILL
+        assert run_until(203, signal.SIGTERM) == 0
     paths = [each["path"] for each in answers_in(file)]
     assert len(paths) == len(set(paths)) == 203
