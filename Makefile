@@ -22,6 +22,9 @@ demo: install ## Runs the main job end to end on the bundled sample.
 
 test: install ## Runs the tests, a process a core.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+	@for name in chromium chromium-browser google-chrome; do \
+	    command -v $$name > /dev/null && exit 0; done; \
+	    echo "No Chromium is installed: the page of pae serve was NOT tested in a browser."
 
 check: install ## Lint, format and types.
 	$(BIN)/ruff check

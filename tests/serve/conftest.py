@@ -105,13 +105,13 @@ def minutes(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     decode = prior_pool.PriorPool._decode
 
     def slowly(pool: prior_pool.PriorPool, points: Tensor) -> Tensor:
-        time.sleep(0.02)
+        time.sleep(0.2)
         return decode(pool, points)
 
     monkeypatch.setattr(prior_pool, "ROWS", 1)
 
     def switch(slow: bool) -> None:
-        monkeypatch.setattr(prior_pool, "MOST_DRAWS", 20_000 if slow else 256)
+        monkeypatch.setattr(prior_pool, "MOST_DRAWS", 1_000 if slow else 256)
         monkeypatch.setattr(prior_pool.PriorPool, "_decode", slowly if slow else decode)
 
     return switch

@@ -44,7 +44,9 @@ class Answers:
         """What every answer that takes long passes through many times."""
         if isinstance(self._scorer, PatchPAE):
             return (self._scorer.get_submodule("features"),)
-        return (self._scorer.autoencoder.encoder, self._scorer.autoencoder.decoder)
+        flow = self._scorer.require_flow()
+        first = [layer for layer in flow.modules() if isinstance(layer, nn.Linear)][:1]
+        return (self._scorer.autoencoder.encoder, self._scorer.autoencoder.decoder, *first)
 
     def about(self) -> Fields:
         """Says what the model is and which parts of the page are of use."""
