@@ -1,7 +1,7 @@
 """What an exported file computes: image in; reconstruction, latent, scores and p-values out."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -89,7 +89,21 @@ def count_below(ordered: Tensor, values: Tensor, *, right: bool = False, side: s
     return ((ordered <= entries) if right or side == "right" else (ordered < entries)).sum(-1)
 
 
+class Smallest(NamedTuple):
+    """What `smallest` returns, by the names that torch gives it."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def smallest(values: Tensor, k: int, dim: int = -1) -> Smallest:
+    """As `torch.kthvalue`: the k-th smallest value along a dimension."""
+    ordered = values.topk(k, dim=dim, largest=False)
+    return Smallest(ordered.values.select(dim, k - 1), ordered.indices.select(dim, k - 1))
+
+
 PORTABLE: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.cdist: distances,
+    torch.Tensor.kthvalue: smallest,
     torch.searchsorted: count_below,
 }
