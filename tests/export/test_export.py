@@ -205,6 +205,9 @@ def test_what_stands_in_for_missing_operators() -> None:
     for right in (False, True):
         expected = torch.searchsorted(ordered, values, right=right)
         assert count_below(ordered, values, right=right).equal(expected)
+        rows = torch.stack((ordered, 2 * ordered))
+        expected = torch.searchsorted(rows, values, right=right)
+        assert count_below(rows, values, right=right).equal(expected)
 
 
 def test_a_trained_model_by_the_script_of_the_docs(

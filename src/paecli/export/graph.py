@@ -83,8 +83,9 @@ def distances(a: Tensor, b: Tensor, **_usual: Any) -> Tensor:
 
 
 def count_below(ordered: Tensor, values: Tensor, *, right: bool = False, side: str = "") -> Tensor:
-    """As `torch.searchsorted` of one ascending row `(m,)`, by comparing with all of it."""
+    """As `torch.searchsorted` of ascending rows `(..., m)`, by comparing with all of a row."""
     entries = values.unsqueeze(-1)
+    ordered = ordered.unsqueeze(-2) if ordered.ndim > 1 else ordered
     return ((ordered <= entries) if right or side == "right" else (ordered < entries)).sum(-1)
 
 

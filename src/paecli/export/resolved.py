@@ -86,6 +86,7 @@ def resolved(model: Model) -> Model:
     copied = Model(_with_plain_weights(model.autoencoder), ResolvedFlow(model.require_flow()))
     copied.sigma = model.sigma
     copied.reference_images = model.reference_images
+    copied.voices = model.voices
     copied.reference_scores = model.reference_scores
     return copied.eval()
 
