@@ -1,6 +1,6 @@
 """What a model does on a device that is not the CPU: the same, and there.
 
-Not part of the suite: run `python -m pytest tests/on_a_device.py`, a process of its own, since torch
+Not part of the suite: run `pytest tests/on_a_device.py`, a process of its own, since torch
 wants to know its devices before it first takes a gradient. It has crashed at times; see
 docs/decisions.md.
 """
