@@ -1,7 +1,8 @@
 """What a model does on a device that is not the CPU: the same, and there.
 
-Run by `test_device.py` in a process of its own: torch wants to know its devices before it first
-takes a gradient.
+Not part of the suite: run `pytest tests/on_a_device.py`, a process of its own, since torch
+wants to know its devices before it first takes a gradient. It has crashed at times; see
+docs/decisions.md.
 """
 
 import copy
