@@ -197,7 +197,7 @@ def measure(
 
 
 def peers(folder: Path, area: int, which: Sequence[str]) -> list[Row]:
-    kept = list_photographs(folder, held_out=0.2, seed=0).kept
+    kept = list_photographs(folder).files
     rows = []
     for name, fit in (("PatchCore", patchcore), ("PaDiM", padim)):
         if which and name.lower() not in which:

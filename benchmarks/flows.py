@@ -27,8 +27,8 @@ import torch
 import zuko
 from torch import Tensor, nn
 
-from paecli.api import PAE
 from paecli.model.flow import LatentFlow
+from paecli.model.model import Model
 from paecli.store.checkpoint import Header
 from paecli.store.runs import load_with_header
 from paecli.system.progress import NullProgress
@@ -84,9 +84,9 @@ CONTENDERS: dict[str, Callable[[int], nn.Module]] = {
 }
 
 
-def encode(model: PAE, header: Header, data_dir: Path | None) -> Latents:
+def encode(model: Model, header: Header, data_dir: Path | None) -> Latents:
     """Encodes a model's data; neither whitened nor offset yet."""
-    settings = check(header.config, where="the model").autoencoder
+    settings = check(header.config, where="the model").autoencoder.data
     data = read_data(settings, data_dir=data_dir, progress=NullProgress())
     train, held_out = split_data(settings, data)
     return Latents(*(model.encode(s.images) for s in (train, held_out, data.test)), offset=0.0)
@@ -99,7 +99,7 @@ def whitened(latents: Latents) -> Latents:
     return Latents(*parts, offset=whitening.cholesky.diagonal().log().sum().item())
 
 
-def trained_flows(model: PAE, header: Header) -> dict[str, nn.Module]:
+def trained_flows(model: Model, header: Header) -> dict[str, nn.Module]:
     """Returns the model's flow with its subnets' inputs as they are and limited."""
     flows: dict[str, nn.Module] = {"as trained": model.require_flow()}
     for reach in (5.0, 4.0):

@@ -3,6 +3,9 @@
     pip install atheris      # CPython 3.11 to 3.13; not a dependency of pae
     python benchmarks/fuzz.py [TARGET ...] [--seconds 600] [--rounds 1] [--keep FOLDER]
 
+`values` changes the numbers in a model and uses it; `commands` runs whole commands on models with a
+changed header, and `statistics` reads what `pae fid` takes in the place of a folder.
+
 A target gets bytes that libFuzzer (through atheris) makes up and mutates, writes them to a file
 and reads that file as pae does. Good ends are a result or a `PaeError` of one line. Findings are
 any other exception, a file outside its folder, an input that takes over 60 s, and more than
@@ -36,12 +39,17 @@ PARSERS = [
 ]  # fmt: skip
 
 with atheris.instrument_imports(include=PARSERS, enable_loader_override=False):
+    import numpy
     from PIL import Image
 
+    from paecli.cli.app import app
     from paecli.data import read_image
     from paecli.data.sets import archives
     from paecli.data.sets.idx import read_idx
     from paecli.data.sets.named_sets import NAMED_SETS
+    from paecli.evaluation.image_sets import read_statistics
+    from paecli.outliers.conformal import p_values
+    from paecli.outliers.scores import measure_scores
     from paecli.restoration.masks.files import read_mask
     from paecli.store.cache import cached_file, partial_file
     from paecli.store.checkpoint import load_pae
@@ -57,7 +65,7 @@ with atheris.instrument_imports(include=PARSERS, enable_loader_override=False):
 ROOT = Path(__file__).parent.parent
 MODEL = ROOT / "tests" / "store" / "fixtures" / "version-1.safetensors"
 INDEX = ROOT / "src" / "paecli" / "registry" / "index.yaml"
-PRESETS = ROOT / "src" / "paecli" / "presets"
+PRESETS = ROOT / "src" / "paecli" / "training" / "presets"
 SLOWEST = 60  # seconds by the clock for one input; the machine may be shared
 MEMORY = 2048  # MB resident, some 500 of them torch's own
 LARGEST = 1 << 16  # bytes of an input
@@ -130,6 +138,37 @@ def archive(folder: Path, content: bytes) -> None:
         assert {path.name for path in place.iterdir()} == {named.archives[0]}
 
 
+def values(folder: Path, content: bytes) -> None:
+    """Writes the bytes over the tensors, at the place that the first four of them say."""
+    whole = bytearray(MODEL.read_bytes())
+    begin = 8 + struct.unpack("<Q", whole[:8])[0]
+    place = begin + int.from_bytes(content[:4], "little") % (len(whole) - begin)
+    fresh = content[4 : 4 + len(whole) - place]
+    whole[place : place + len(fresh)] = fresh
+    model, _ = load_pae(as_file(folder, "model.safetensors", bytes(whole)))
+    drawn = model.sample(2)
+    assert drawn.isfinite().all()
+    assert model.log_prob(drawn).isnan().sum() == 0
+    for score in model.reference_scores:
+        p = p_values(measure_scores(model, drawn, [score])[score], model.reference_scores[score])
+        assert ((p > 0) & (p <= 1)).all()
+
+
+def commands(folder: Path, content: bytes) -> None:
+    path = str(as_file(folder, "model.safetensors", content))
+    shown = [["info", path], ["info", path, "--json"], ["info", path, "--all"]]
+    for words in (*shown, ["publish", path, "--to", str(folder / "registry")]):
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            try:
+                app(words, standalone_mode=False)
+            except PaeError as error:
+                assert "\n" not in str(error)  # noqa: PT017
+
+
+def statistics(folder: Path, content: bytes) -> None:
+    read_statistics(as_file(folder, "kept.npz", content), size=4)
+
+
 TARGETS: dict[str, Callable[[Path, bytes], None]] = {
     "model_file": model_file,
     "training_state": training_state,
@@ -138,6 +177,9 @@ TARGETS: dict[str, Callable[[Path, bytes], None]] = {
     "idx": idx,
     "image": image,
     "archive": archive,
+    "values": values,
+    "commands": commands,
+    "statistics": statistics,
 }
 
 
@@ -181,7 +223,13 @@ def mutate_tensors(content: bytes, size: int, seed: int) -> bytes:
 
 def seeds(target: str) -> list[bytes]:
     """Returns what mutation starts from."""
-    if target == "model_file":
+    if target == "values":
+        return [bytes(4) + bytes(8), b"\0\1\0\0" + struct.pack("<f", -1.0) * 4]
+    if target == "statistics":
+        kept = io.BytesIO()
+        numpy.savez(kept, mu=numpy.zeros(4), sigma=numpy.eye(4))
+        return [kept.getvalue()]
+    if target in ("model_file", "commands"):
         return [MODEL.read_bytes()]
     if target == "training_state":
         from safetensors.torch import save
@@ -239,7 +287,7 @@ def fuzz(target: str, folder: Path, seconds: int) -> None:
         f"-max_total_time={seconds}", f"-timeout={SLOWEST}", f"-rss_limit_mb={MEMORY}",
         f"-max_len={LARGEST}", f"-artifact_prefix={folder / target}/", "-print_final_stats=1",
     ]  # fmt: skip
-    with_json = target in ("model_file", "training_state")
+    with_json = target in ("model_file", "training_state", "commands")
     atheris.Setup(
         [sys.argv[0], *options, str(corpus)],
         run,

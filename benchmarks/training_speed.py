@@ -88,7 +88,7 @@ def settings_of(preset: str, **optimiser: int) -> RunSettings:
 def read_images(data_dir: Path) -> Images:
     settings = settings_of("fmnist").autoencoder
     data = load_dataset("fmnist", data_dir=data_dir)
-    kept, held_out = split_data(settings, data)
+    kept, held_out = split_data(settings.data, data)
     return Images(
         kept.images, held_out.images[:HELD_OUT_IMAGES].float() / 255, data.test.images.float() / 255
     )

@@ -55,17 +55,19 @@ def read_settings() -> AutoencoderSettings:
 
 def profile(settings: AutoencoderSettings, data_dir: Path, steps: int, folder: Path) -> None:
     """Runs some steps and prints a line for each of their parts."""
-    kept, _ = split_data(settings, load_dataset("fmnist", data_dir=data_dir))
+    kept, _ = split_data(settings.data, load_dataset("fmnist", data_dir=data_dir))
     kept = kept.take(steps * settings.optimiser.batch_size)
     autoencoder, _ = build_autoencoder(settings, kept)
     stage = AutoencoderStage(autoencoder, settings, kept.images, kept.images[:1])
     accelerator = Accelerator(cpu=True)
     loop = TrainingLoop(
         stage,
+        name="benchmark",
         settings=settings.optimiser,
         seed=0,
         state_file=folder / "state.safetensors",
         described={},
+        content_hash="",
         accelerator=accelerator,
         use_bfloat16=choose_bfloat16("auto", accelerator.device),
         progress=NullProgress(),

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import runpy
 from collections import Counter
 from graphlib import TopologicalSorter
 from importlib import resources
@@ -17,16 +18,7 @@ ROOT = Path(__file__).parent.parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A layer may import itself, where it is a folder, and all layers below it.
-LAYERS: tuple[set[str], ...] = (
-    {"cli"},
-    {"report"},
-    {"demo", "diagnosis"},
-    {"api", "train"},
-    {"training", "outliers", "restoration", "evaluation", "sampling"},  # the subjects
-    {"data", "store"},
-    {"model"},
-    {"system"},
-)
+LAYERS = runpy.run_path(str(ROOT / "tools" / "architecture.py"))["LAYERS"]
 # What may be imported inside a function of the library, and why.
 LATE = {
     "torch.utils.tensorboard": "only `--log tensorboard` needs it",
@@ -34,6 +26,7 @@ LATE = {
     "torchvision.datasets": "as torchvision",
     "torch": "`pae doctor` asks it only where there may be a GPU",
     "accelerate": "as torch",
+    "scipy.stats": "takes half a second, and only `--fdr` needs it",
     "paecli.training.loop": "as torch",
     "huggingface_hub": "only `hf://` registries need it",
     "pooch.downloaders": "only `doi:` registries need it",
@@ -51,9 +44,10 @@ MAY_TOUCH_THE_DISK = {
     "restoration/masks/files.py", "system/outputs.py",
     "data/sets/idx.py", "data/sets/locations.py", "data/sets/readers.py",
     "evaluation/evaluate.py", "evaluation/sample_quality.py", "evaluation/features/cache.py",
-    "evaluation/features/opening.py",
+    "evaluation/features/opening.py", "evaluation/compare_folders.py", "evaluation/image_sets.py",
+    "export/compare.py", "export/export.py", "export/onnx_file.py",
     "outliers/compare_sets.py", "outliers/comparison_sets.py", "outliers/flag_images.py",
-    "outliers/flag_photographs.py", "outliers/map_images.py",
+    "outliers/flag_photographs.py", "outliers/map_images.py", "outliers/residual_maps.py",
     "restoration/files.py", "restoration/reading.py", "restoration/noise_maps.py",
     "restoration/sizes.py",
     "restoration/held_out.py",
@@ -63,11 +57,12 @@ MAY_TOUCH_THE_DISK = {
     "store/patch_checkpoint.py", "store/publishing/publication_plan.py",
     "store/publishing/publish.py",
     "store/registry.py", "store/runs.py", "store/sources.py", "store/web.py", "system/cores.py",
-    "system/destination.py", "system/temporary.py",
+    "system/csv_text.py", "system/destination.py", "system/temporary.py",
     "system/files.py", "system/folders.py", "system/locks.py", "system/threads.py",
     "system/yaml_text.py", "training/autoencoder.py", "training/flow.py",
     "training/history.py", "training/loop.py",
-    "training/patches/jobs.py", "training/patches/latents.py", "training/run.py",
+    "training/patches/feature_maps.py", "training/patches/flow_trainer.py",
+    "training/patches/jobs.py", "training/run.py",
     "training/run_folder.py", "training/settings.py", "training/state.py",
 }  # fmt: skip
 DISK = {

@@ -13,12 +13,13 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "paecli"
 PICTURE = ROOT / "docs" / "images" / "architecture.svg"
 
+# From above to below; tests/test_house.py holds the imports to them.
 LAYERS = (
     ("cli",),
     ("report",),
     ("demo", "diagnosis"),
-    ("api", "train"),
-    ("training", "outliers", "restoration", "evaluation", "sampling"),
+    ("api", "train", "export"),
+    ("training", "outliers", "restoration", "evaluation", "sampling"),  # the subjects
     ("data", "store"),
     ("model",),
     ("system",),

@@ -93,7 +93,7 @@ def interpolate(model: Model, start: Tensor, end: Tensor, *, steps: int = 9) -> 
         CheckpointError: the model has no flow.
     """
     if steps < 2:
-        raise UsageError(f"a path of {steps} frame(s) has no two ends; give at least 2 steps")
+        raise UsageError("a path of fewer than 2 frames has no two ends; give at least 2 steps")
     flow = model.require_flow()
     ends = torch.stack([model.as_images(image[None])[0] for image in (start, end)])
     base, _ = flow.to_base(model.encode(ends))

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import paecli
@@ -120,6 +121,17 @@ def test_debug_shows_the_traceback(
         (PermissionError(13, "Permission denied", "/secret"), "cannot use /secret: Permission den"),
         (MemoryError(), "Error: not enough memory; ask for fewer"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "not enough mem"),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nGPU 0 has"),
+            "the accelerator's memory is full; .* a smaller --batch-size or --device cpu",
+        ),
+        (
+            RuntimeError("CUDA error: out of memory\nCUDA kernel errors"),
+            "accelerator's mem",
+        ),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), "accelerator's mem"),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"), "accelerator's mem"),
+        (RuntimeError("XPU out of memory. Tried to allocate 20.00 GiB"), "accelerator's mem"),
     ],
 )
 def test_what_the_system_refuses_is_one_line(
@@ -142,3 +154,12 @@ def test_faults_of_our_own_are_not_hidden(failing: Callable[[BaseException], int
 
 def test_interruption_exits_as_shells_expect(failing: Callable[[BaseException], int]) -> None:
     assert failing(KeyboardInterrupt()) == 130
+
+
+@pytest.mark.parametrize(
+    "arguments", [["ood", ""], ["sample", "--out", ""], ["train-ae", ""], ["info", "", "--json"]]
+)
+def test_a_variable_that_is_not_set_is_not_the_working_folder(arguments: list[str]) -> None:
+    result = runner.invoke(app, arguments)
+    assert isinstance(result.exception, UsageError)
+    assert "is empty" in str(result.exception)

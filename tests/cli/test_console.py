@@ -1,9 +1,12 @@
+import io
 import json
 from dataclasses import asdict, dataclass
 
 import pytest
+from rich.console import Console
 
-from paecli.cli.console import print_json
+from paecli.cli import console
+from paecli.cli.console import RichProgress, print_json, print_table
 
 
 @dataclass(frozen=True)
@@ -20,3 +23,41 @@ def test_undefined_figures_are_null(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(printed) == {
         "a": {"mean": None, "interval": [None, 1.5]}, "b": [None], "c": 0.5, "d": True,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_bar_keeps_steps_and_time_left_however_much_is_shown(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = io.StringIO()
+    terminal = Console(file=screen, width=width, force_terminal=True, color_system=None)
+    monkeypatch.setattr(console, "stderr", terminal)
+    with RichProgress().task("training the autoencoder", 5000) as task:
+        task.advance(1234, loss="0.012345", held_out="0.0123", images_per_second="1234.5")
+    last = screen.getvalue()
+    assert "1234/5000" in last
+    assert " left" in last
+    assert "-:--:--" in last
+    assert "━" in last
+
+
+def test_a_single_step_has_no_bar_that_stays_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    terminal = Console(file=screen, width=80, force_terminal=True, highlight=False)
+    monkeypatch.setattr(console, "stderr", terminal)
+    with RichProgress().task("restoring [red]", 1) as task:
+        task.advance()
+    assert "0/1" not in screen.getvalue()
+    assert "restoring [red]" in screen.getvalue()
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "20", "wide", ""])
+def test_what_is_said_stays_readable_however_narrow_the_screen(
+    columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr(console, "stderr", console._console())
+    print_table("Found", ("name", "value"), [("an image with a long name", "0.0123")])
+    said = capsys.readouterr().err
+    assert "0.0123" in said
+    assert "image" in said

@@ -112,6 +112,18 @@ MISTAKES = {
     "eval --fid --inception-weights /dev/zero": (1, "/dev/zero is not a regular file"),
     "eval --fid --features eyes": (2, "--features"),
     "eval stage1 --fid": (1, "this model has no flow yet"),
+    "fid nowhere empty": (1, "nowhere does not exist"),
+    "fid empty empty": (1, "no images in empty"),
+    "fid words.png words.png": (1, "words.png is neither a folder"),
+    "fid kept.npz kept.npz --features photo": (2, "statistics of inception"),
+    "fid kept.npz kept.npz --features classifier": (2, "grey 28 x 28 images"),
+    "fid kept.npz kept.npz --kid": (2, "needs the images"),
+    "fid kept.npz kept.npz --inception-weights nowhere.pth": (1, "cannot read nowhere.pth"),
+    "info fmnist-32 --model mnist-8": (2, "two models are named"),
+    "sample fmnist-32 --model mnist-8": (2, "two models are named"),
+    "info --model=": (2, "--model is empty"),
+    "train-ae fmnist-mini --out=": (2, "--out is empty"),
+    "sample k --registry nowhere": (1, "nowhere is no registry"),
     "sample nomodel": (1, "'nomodel' is no file"),
     "sample foreign.safetensors": (1, "not one of pae's"),
     "sample cut.safetensors": (1, "cut.safetensors"),
@@ -148,6 +160,14 @@ MISTAKES = {
     "publish fmnist-32 --to registry --description " + 2001 * "a": (2, "the description cannot"),
     "publish fmnist-32 --to registry --licence " + 101 * "a": (2, "the licence cannot"),
     "publish fmnist-32 --to badregistry": (1, "badregistry"),
+    "export nomodel out.onnx": (1, "'nomodel' is no file"),
+    "export stage1 out.onnx": (1, "this model has no flow yet"),
+    "export fmnist-32": (2, "FILE"),
+    "export fmnist-32 empty": (2, "empty is a folder; give the name of a file"),
+    "export fmnist-32 out.onnx --score marginal_likelihood": (2, "no fast score"),
+    "export moved.safetensors out.onnx --score combined": (1, "no reference scores of 'combined'"),
+    "export fmnist-32 out.onnx --pixels int8": (2, "--pixels"),
+    "export fmnist-32 out.onnx --check 0": (2, "--check"),
     "info nomodel": (1, "'nomodel' is no file"),
     "info words.png": (1, "words.png is not a model file"),
     "info empty": (1, "empty holds no trained model"),
@@ -174,6 +194,7 @@ def workplace(
     write_image(folder / "image.png", torch.rand(1, 28, 28))
     for name in ("words.png", "words.safetensors"):
         (folder / name).write_text("just words, and many of them")
+    (folder / "kept.npz").write_bytes(b"no archive")
     (folder / "bad.yaml").write_text("autoencoder: {nosuchkey: 1}")
     (folder / "badregistry" / "index.yaml").write_text("nonsense: 1")
     (folder / "broken" / "autoencoder-state.safetensors").write_text("just words")

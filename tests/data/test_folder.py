@@ -118,3 +118,12 @@ def test_names_that_are_not_utf_8_become_classes_that_can_be_written(tmp_path: P
     dataset = load_dataset(str(tmp_path))
     assert dataset.train.classes == ("caf\\xe9", "plain")
     assert dataset.train.labels is not None
+
+
+def test_a_broken_first_image_is_left_out_like_any_other(
+    tmp_path: Path, write_images: Writer
+) -> None:
+    write_images(tmp_path, NAMES)
+    (tmp_path / NAMES[0]).write_bytes(b"")
+    dataset = load_dataset(str(tmp_path))
+    assert len(dataset.train) + len(dataset.test) == len(NAMES) - 1

@@ -9,6 +9,7 @@ from paecli.api import PAE
 from paecli.data import content_keys, load_dataset
 from paecli.evaluation import evaluate as module
 from paecli.evaluation.evaluate import SampleQualityOptions, evaluate
+from paecli.model.model import BATCH, Model
 from paecli.store.checkpoint import load_pae, save_pae
 from paecli.system.errors import DataError, UsageError
 from paecli.system.progress import NullProgress
@@ -140,3 +141,18 @@ def test_too_few_images_to_compare(model: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(module, "open_feature_network", lambda *_, **__: Pooling())
     with pytest.raises(UsageError, match="--samples 20"):
         evaluate(model, compare=SampleQualityOptions(samples=5))
+
+
+def test_no_whole_set_is_turned_into_floats(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    largest = 0
+    convert = Model.as_images
+
+    def watch(self: Model, x: Tensor) -> Tensor:
+        nonlocal largest
+        largest = max(largest, len(x))
+        return convert(self, x)
+
+    monkeypatch.setattr(Model, "as_images", watch)
+    evaluation = evaluate(model, dataset="fmnist-mini")
+    assert evaluation.images == 1000
+    assert largest <= BATCH

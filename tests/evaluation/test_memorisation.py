@@ -1,5 +1,6 @@
 import pytest
 import torch
+from tests.peak_memory import peak_growth
 from torch import Tensor
 
 from paecli.evaluation.memorisation import memorisation, nearest_distance
@@ -25,3 +26,14 @@ def test_copies_are_found(blobs: Tensor) -> None:
     assert result.copying_z < -10
     assert result.very_close > 0.9
     assert result.samples_distance < result.fresh_distance
+
+
+def test_training_images_pass_in_strips() -> None:
+    images = torch.randint(256, (20_000, 3, 32, 32), dtype=torch.uint8)  # 61 MB, as floats 246
+    x = images[:4].float() / 255
+    found: list[Tensor] = []
+    assert peak_growth(lambda: found.append(nearest_distance(x, images))) < 160e6
+    assert found[0].max() < 1e-3  # each is among them
+    expected = torch.cdist(x.flatten(1) + 0.1, images.flatten(1).float() / 255).amin(1)
+    again = nearest_distance(x + 0.1, images)
+    torch.testing.assert_close(again, expected / 3072**0.5, rtol=1e-4, atol=1e-6)

@@ -56,7 +56,7 @@ def test_quality_by_class_leaves_out_empty_classes() -> None:
     x = torch.zeros(4, 1, 12, 12)
     x_hat = torch.stack([torch.full((1, 12, 12), value) for value in (0.1, 0.1, 0.2, 0.2)])
     quality = reconstruction_quality(
-        x, x_hat, labels=torch.tensor([0, 0, 2, 2]), classes=("a", "b", "c")
+        [(x, x_hat)], labels=torch.tensor([0, 0, 2, 2]), classes=("a", "b", "c")
     )
     assert quality.per_class == pytest.approx({"a": 0.01, "c": 0.04})
     assert quality.mse == pytest.approx(0.025)
@@ -66,7 +66,7 @@ def test_quality_by_class_leaves_out_empty_classes() -> None:
 def test_percentiles_are_those_of_numpy() -> None:
     x, x_hat = torch.rand(2, 41, 1, 12, 12)
     errors = (x - x_hat).square().mean((1, 2, 3)).numpy()
-    found = reconstruction_quality(x, x_hat).mse_percentiles
+    found = reconstruction_quality([(x, x_hat)]).mse_percentiles
     assert list(found) == ["1", "5", "25", "50", "75", "95", "99"]
     expected = np.percentile(errors, [float(name) for name in found])
     assert list(found.values()) == pytest.approx(list(expected), rel=1e-5)
@@ -82,3 +82,12 @@ def test_the_interval_covers_the_mean_about_as_often_as_it_says() -> None:
 
 def test_one_value_has_no_spread() -> None:
     assert mean_with_interval(torch.tensor([2.0])) == (2.0, (2.0, 2.0))
+
+
+def test_batches_give_the_figures_of_the_whole() -> None:
+    x, x_hat = torch.rand(2, 41, 1, 12, 12)
+    whole = reconstruction_quality([(x, x_hat)])
+    parts = reconstruction_quality(zip(x.split(7), x_hat.split(7), strict=True))
+    assert parts.mse == pytest.approx(whole.mse)
+    assert parts.ssim == pytest.approx(whole.ssim)
+    assert parts.mse_percentiles == pytest.approx(whole.mse_percentiles)

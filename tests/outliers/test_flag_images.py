@@ -7,8 +7,11 @@ from torch import Tensor
 
 from paecli.api import PAE
 from paecli.data import write_image
+from paecli.data.images.files import read_image
+from paecli.outliers import flag_images as module
 from paecli.outliers.flag_images import flag_images
-from paecli.outliers.scores import fit_reference_scores
+from paecli.outliers.residual_maps import with_maps
+from paecli.outliers.scores import fit_reference_scores, measure_scores
 from paecli.system.errors import CheckpointError, DataError, ImageError, UsageError
 
 
@@ -78,3 +81,46 @@ def test_missing_calibration_and_paths_are_named(
         flag_images(trained_pae, [folder], score="combined")
     with pytest.raises(DataError, match="nowhere"):
         flag_images(fitted, [folder / "nowhere"], score="combined")
+
+
+def test_files_that_vanish_after_scoring_lose_nothing(
+    fitted: PAE, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def score_and_remove(*arguments: object) -> dict[str, Tensor]:
+        scores = measure_scores(*arguments)
+        for path in folder.glob("*.png"):
+            path.unlink()
+        return scores
+
+    monkeypatch.setattr(module, "measure_scores", score_and_remove)
+    report = flag_images(fitted, [folder], score="combined", fpr=0.02)
+    assert report.unusual[0].path.name == "odd.png"
+    assert report.unusual_pixels.shape == (6, 1, 28, 28)
+
+
+def test_pictures_are_those_of_the_most_unusual_of_many(
+    fitted: PAE, blobs: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHUNK", 7)
+    for index in range(20):
+        write_image(tmp_path / f"{index:02}.png", blobs[index])
+    report = flag_images(fitted, [tmp_path], score="log_prob")
+    shown = [read_image(each.path, image_shape=(1, 28, 28)).pixels for each in report.unusual]
+    assert torch.equal(report.unusual_pixels, torch.stack(shown))
+    assert [each.score for each in report.unusual] == sorted(
+        (each.score for each in report.images), reverse=True
+    )[:8]
+
+
+def test_images_that_vanish_before_their_map_stay_flagged(
+    fitted: PAE, folder: Path, blobs: Tensor
+) -> None:
+    report = flag_images(fitted, [folder], score="combined", fpr=0.1)
+    (folder / "odd.png").unlink()
+    model = copy.deepcopy(fitted)
+    model.measure_errors(blobs[400:])
+    mapped = with_maps(model, report, show=lambda found: None)
+    by_name = {image.path.name: image for image in mapped.images}
+    assert by_name["odd.png"].outlier
+    assert by_name["odd.png"].regions is None
+    assert by_name["normal-0.png"].regions is not None

@@ -3,6 +3,7 @@ from math import exp, log, pi
 
 import pytest
 import torch
+from tests.peak_memory import peak_growth
 from torch import Tensor
 
 from paecli.api import PAE
@@ -28,7 +29,9 @@ def fitted(trained_pae: PAE, blobs: Tensor) -> PAE:
 
 
 @pytest.mark.parametrize("name", SCORES)
-def test_noise_is_more_unusual_than_normal_images(name: str, fitted: PAE, blobs: Tensor) -> None:
+def test_noise_is_more_unusual_than_images_like_the_models_own(
+    name: str, fitted: PAE, blobs: Tensor
+) -> None:
     reference = SCORES[name](fitted, blobs[480:500])
     assert reference.shape == (20,)
     assert SCORES[name](fitted, torch.rand(20, 1, 28, 28)).median() > reference.max()
@@ -44,6 +47,25 @@ def test_scores_do_not_depend_on_the_company(fitted: PAE, blobs: Tensor) -> None
 
 def test_log_prob_is_minus_the_models(fitted: PAE, blobs: Tensor) -> None:
     torch.testing.assert_close(fitted.score(blobs[:9]), -fitted.log_prob(blobs[:9]))
+
+
+def test_typicality_is_the_distance_of_the_density_from_its_mean(
+    fitted: PAE, blobs: Tensor
+) -> None:
+    usual = fitted.log_prob(fitting_part(blobs[500:])).mean()
+    expected = (fitted.log_prob(blobs[:30]) - usual).abs()
+    torch.testing.assert_close(fitted.score(blobs[:30], "typicality"), expected)
+    # one that is likelier than usual is as unusual as one that is less likely
+    assert (fitted.log_prob(blobs[:30]) > usual).any()
+    assert (fitted.log_prob(blobs[:30]) < usual).any()
+
+
+def test_errors_are_mean_squares_plain_and_in_units_of_sigma(fitted: PAE, blobs: Tensor) -> None:
+    residual = blobs[:9] - fitted.reconstruct(blobs[:9])
+    assert fitted.sigma.unique().numel() > 1
+    for name, scale in (("reconstruction_error", 1), ("weighted_error", fitted.sigma)):
+        expected = (residual / scale).square().mean((1, 2, 3))
+        torch.testing.assert_close(fitted.score(blobs[:9], name), expected)
 
 
 def test_bytes_and_floats_score_the_same(fitted: PAE, blobs: Tensor) -> None:
@@ -73,7 +95,7 @@ def test_of_few_held_out_images_most_are_left_for_p_values(count: int) -> None:
     assert len(judges) >= min(19, 2 * count // 3, max(count // 2, 1))
 
 
-def test_normal_scores_ascend_and_are_of_the_other_half(fitted: PAE, blobs: Tensor) -> None:
+def test_reference_scores_ascend_and_are_of_the_other_half(fitted: PAE, blobs: Tensor) -> None:
     assert set(fitted.reference_scores) == set(FAST_SCORES)
     for name, values in fitted.reference_scores.items():
         expected = SCORES[name](fitted, calibration_part(blobs[500:])).sort().values
@@ -189,3 +211,18 @@ def test_false_positive_rate_holds_on_fresh_normal_images(name: str) -> None:
         # both the fresh images and the reference scores are samples
         error = (rate * (1 - rate) * (1 / 5000 + 1 / 5000)) ** 0.5
         assert abs((p <= rate).double().mean() - rate) < 4 * error
+
+
+def test_marginal_likelihood_holds_the_jacobians_of_a_few_images() -> None:
+    shape, latent_size = (3, 48, 48), 32
+    model = PAE(
+        Autoencoder(network="mlp", image_shape=shape, latent_size=latent_size, width=16),
+        LatentFlow(kind="nsf", latent_size=latent_size, blocks=1, width=8),
+    ).eval()
+    images = torch.rand(200, *shape)  # their Jacobians take 177 MB, and as much when stacked
+    score = "marginal_likelihood"
+    alone = measure_scores(model, images[:3], [score])[score]
+    found: list[torch.Tensor] = []
+    taken = peak_growth(lambda: found.append(measure_scores(model, images, [score])[score]))
+    assert taken < 330e6
+    torch.testing.assert_close(found[0][:3], alone, rtol=1e-4, atol=1e-2)

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from io import BytesIO
 
 import numpy as np
@@ -50,6 +51,20 @@ def test_missing_pixels_have_a_colour_of_their_own() -> None:
     pixels = as_pixels(images)
     assert tuple(pixels[0, 1, 2]) == MISSING
     assert (pixels == MISSING).all(-1).sum() == 1
+
+
+def test_pictures_say_what_they_show(texts: Callable[[], list[str]]) -> None:
+    originals, restored = torch.rand(2, 3, 1, 28, 28)
+    unusual_images(originals, restored, ["p = 0.1", "p = 0.2", "p = 0.3"], "Most unusual first")
+    assert {"p = 0.1", "p = 0.2", "p = 0.3", "Most unusual first"} <= set(texts())
+    reconstructions(originals, restored, "a model")
+    assert "a model" in texts()
+    path_picture(originals[:2], restored)
+    assert [each for each in texts() if each in {"A", "B", "0 %", "50 %", "100 %"}] == [
+        "A", "0 %", "50 %", "100 %", "B"
+    ]  # fmt: skip
+    comparison([Row("input", originals), Row("spread", restored, "positive")], title="both")
+    assert {"input", "spread", "both"} <= set(texts())
 
 
 def test_comparisons_are_the_same_file_each_time() -> None:

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -5,11 +6,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from paecli.report.plots import COLOURS, histograms, roc_curves, training_curves
+from paecli.report.plots import COLOURS, histograms, loss_curves, roc_curves, training_curves
 
 HISTORY = [
     {"epoch": n, "loss": 1 / n, "held_out": 1.1 / n, "learning_rate": 1e-3} for n in range(1, 6)
 ]
+
+
+def test_curves_say_what_they_are(texts: Callable[[], list[str]]) -> None:
+    loss_curves(HISTORY, "a run of mine", unit="nats")
+    assert {"a run of mine", "epoch", "training loss", "held out\n(nats)", "learning rate"} <= set(
+        texts()
+    )
+    rates = np.linspace(0, 1, 20)
+    roc_curves({"far (0.987)": (rates, rates**0.5)}, "Outliers")
+    assert {"Outliers", "far (0.987)"} <= set(texts())
+    histograms({"near": np.zeros(9), "far": np.ones(9)}, "Scores", label="score (nats)")
+    assert {"Scores", "near (9)", "far (9)", "score (nats)"} <= set(texts())
 
 
 def colours_in(png: bytes) -> set[str]:

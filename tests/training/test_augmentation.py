@@ -50,6 +50,31 @@ def test_brightness_stays_in_range() -> None:
     assert y.max() <= 1
 
 
+def test_brightness_scales_every_image_by_a_factor_of_its_own() -> None:
+    x = torch.full((4000, 1, 2, 2), 0.5)
+    factors = augment(x, generator=generator(), brightness=0.4) / x
+    first = factors[:, 0, 0, 0]
+    assert torch.equal(factors, first.view(-1, 1, 1, 1).expand_as(x))
+    # uniform between 0.6 and 1.4
+    assert first.min().item() == pytest.approx(0.6, abs=0.01)
+    assert first.max().item() == pytest.approx(1.4, abs=0.01)
+    assert first.mean().item() == pytest.approx(1.0, abs=0.02)
+    assert first.std().item() == pytest.approx(0.8 / 12**0.5, abs=0.01)
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
+def test_groups_are_shifted_as_often_as_asked(probability: float) -> None:
+    draw = generator()
+    x = torch.rand(8, 1, 9, 9)  # a group an image
+    kept = [
+        (augment(x, generator=draw, shift=3, shift_probability=probability) == x).flatten(1).all(1)
+        for _ in range(300)
+    ]
+    moved = 1 - torch.stack(kept).float().mean().item()
+    # one shift in 49 is by nothing
+    assert moved == pytest.approx(probability * 48 / 49, abs=0.03 * bool(probability))
+
+
 def test_same_generator_seed_gives_the_same_images() -> None:
     x = torch.rand(32, 1, 8, 8)
     options = {"shift": 2, "horizontal_flip": 0.5, "rotation": 10.0, "brightness": 0.3}

@@ -16,6 +16,8 @@ from paecli.cli.commands import (
     doctor,
     download,
     eval,
+    export,
+    fid,
     info,
     inpaint,
     interpolate,
@@ -32,9 +34,10 @@ from paecli.cli.standard_output import (
     hold_standard_streams,
     write_standard_output,
 )
-from paecli.system.errors import PaeError
+from paecli.system.errors import PaeError, UsageError
 from paecli.system.folders import CACHE_VARIABLE, cache_folder, cache_is_temporary
 
+MAY_BE_EMPTY = ("--description", "--licence", "--name")
 ANYWHERE = ("--quiet", "-q", "--verbose", "-v", "--debug")  # before the command or after it
 
 
@@ -47,12 +50,34 @@ class Commands(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Reads the command line."""
+        _refuse_empty(args)
         end = args.index("--") if "--" in args else len(args)
         own = [argument for argument in args[:end] if argument in ANYWHERE]
         rest = [argument for argument in args[:end] if argument not in ANYWHERE]
         return super().parse_args(
             ctx, [*own, *(_with_home(argument) for argument in rest), *args[end:]]
         )
+
+
+def _refuse_empty(arguments: list[str]) -> None:
+    """Refuses an empty argument, which would be the working folder where a path is wanted.
+
+    It mostly comes from a variable of a shell that is not set. Options of words may be empty.
+
+    Raises:
+        UsageError: names what is empty.
+    """
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        option, is_option, value = argument.partition("=")
+        if argument == "":
+            empty = before
+        elif is_option and not value and option.startswith("--"):
+            empty = option
+        else:
+            continue
+        if empty not in MAY_BE_EMPTY:
+            what = empty if empty.startswith("-") else "an argument"
+            raise UsageError(f"{what} is empty; is a variable of the shell not set?")
 
 
 def _with_home(argument: str) -> str:
@@ -76,6 +101,7 @@ app = typer.Typer(
 app.command("train-ae")(train_ae.train_ae)
 app.command("train-flow")(train_flow.train_flow)
 app.command("eval")(eval.evaluate)
+app.command("fid")(fid.fid)
 app.command("ood")(ood.ood)
 app.command("inpaint")(inpaint.inpaint)
 app.command("denoise")(denoise.denoise)
@@ -83,6 +109,7 @@ app.command("sample")(sample.sample)
 app.command("interpolate")(interpolate.interpolate)
 app.command("download")(download.download)
 app.command("publish")(publish.publish)
+app.command("export")(export.export)
 app.command("info")(info.info)
 app.command("samples")(samples.samples)
 app.command("demo")(demo.demo)
@@ -90,6 +117,8 @@ app.command("doctor")(doctor.doctor)
 
 DEBUG = "PAE_DEBUG"  # set by --debug; read where errors are caught
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
+# what torch says of the memory of CUDA, ROCm, XPU and MPS; cuBLAS has words of its own
+FULL_ACCELERATOR = ("out of memory", "STATUS_ALLOC_FAILED")
 
 
 def _print_version(wanted: bool) -> None:
@@ -171,4 +200,9 @@ def _limit_of_the_machine(error: Exception) -> str | None:
     # torch raises a bare RuntimeError on CPUs
     if isinstance(error, MemoryError) or "allocate memory" in str(error):
         return "not enough memory; ask for fewer or smaller images, or a smaller --batch-size"
+    if any(sign in str(error) for sign in FULL_ACCELERATOR):
+        return (
+            "the accelerator's memory is full; close what else uses it, or give a smaller "
+            "--batch-size or --device cpu"
+        )
     return None

@@ -6,6 +6,7 @@ The library checks the same again, by the same functions where they need no torc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from paecli.data.images.listing import find_images
@@ -17,8 +18,9 @@ from paecli.restoration.masks.shapes import is_mask_folder, parse_mask
 from paecli.store.contents import ModelContents, read_contents
 from paecli.store.find_model import find_model
 from paecli.store.header import Header, require_whole_images
-from paecli.system.errors import CheckpointError, ImageError, UsageError
+from paecli.system.errors import CheckpointError, DataError, ImageError, UsageError
 
+EXTRAS = {"onnx": ("onnx", "onnxruntime"), "watch": ("watchfiles",)}  # what each brings
 ANY_SIZE = 2**31  # pixels a side
 
 
@@ -63,6 +65,20 @@ def check_image(path: Path) -> None:
     """
     with open_image(path):
         pass
+
+
+def check_image_set(path: Path) -> None:
+    """Refuses what is neither a folder with images nor a file of statistics.
+
+    Raises:
+        DataError: it does not exist, is another file, or holds no image.
+    """
+    if path.is_dir():
+        find_images([path])
+    elif not path.exists():
+        raise DataError(f"{path} does not exist; give a folder of images or an .npz file")
+    elif path.suffix.lower() != ".npz" or not path.is_file():
+        raise DataError(f"{path} is neither a folder of images nor an .npz file of statistics")
 
 
 def check_training_set(
@@ -182,3 +198,20 @@ def check_truth(truth: Path | None, image: Path) -> None:
         _check_partner(truth, image, "truth")
     else:
         check_image(truth)
+
+
+def require_extra(extra: str) -> None:
+    """Refuses a command whose extra is not installed.
+
+    Args:
+        extra: a key of `EXTRAS`.
+
+    Raises:
+        UsageError: names the first package that is missing, and how to install it.
+    """
+    for package in EXTRAS[extra]:
+        if find_spec(package) is None:
+            raise UsageError(
+                f"this needs {package}, which is not installed; install it with "
+                f"`pipx inject paecli 'paecli[{extra}]'`"
+            )

@@ -3,31 +3,48 @@
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    SpinnerColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from paecli.cli.standard_output import write_standard_output
+from paecli.system.names import escape_name, visible
 
 SECONDS_BETWEEN_LINES = 10
+NARROWEST = 40  # letters of a line; tables need as many
+BAR_WIDTH = 12
+TIMES_WIDTH = 25  # letters of both times, of `left` and of the gaps
+SHORTEST_NAME = 8  # letters
+LONGEST_WHOLE = 30  # letters of a name that is not folded
 WARNING = "Warning: "  # how lines begin that somebody who asked for quiet should see
 
-stderr = Console(stderr=True, highlight=False)  # silent where somebody asked for quiet
-_errors = Console(stderr=True, highlight=False)
+
+def _console() -> Console:
+    """Returns a console on standard error; COLUMNS may make it narrow, but not vanish."""
+    columns = os.environ.get("COLUMNS", "")
+    too_narrow = columns.isdecimal() and int(columns) < NARROWEST
+    return Console(stderr=True, highlight=False, width=NARROWEST if too_narrow else None)
+
+
+stderr = _console()  # silent where somebody asked for quiet
+_errors = _console()
 
 
 class _Details(logging.Handler):
@@ -62,7 +79,7 @@ def print_json(fields: Mapping[str, Any]) -> None:
     Raises:
         WriteError: standard output is closed or full.
     """
-    write_standard_output(json.dumps(_defined(fields), allow_nan=False, default=str) + "\n")
+    write_standard_output(json.dumps(_defined(fields), allow_nan=False) + "\n")
 
 
 def _defined(value: Any) -> Any:
@@ -70,35 +87,41 @@ def _defined(value: Any) -> Any:
         return {key: _defined(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_defined(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, int) else escape_name(value)
 
 
 def print_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, words: bool = False
 ) -> None:
-    """Prints a table; columns after the first align right, as numbers do, unless they are words."""
-    table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
+    """Prints a table; columns after the first align right, as numbers do, unless they are words.
+
+    Where it is too wide, cells are folded; those of the first column last.
+    """
+    table = Table(
+        title=Text(visible(title)), title_justify="left", title_style="bold", pad_edge=False
+    )
     for index, column in enumerate(columns):
         left = words or index == 0
-        table.add_column(column, justify="left" if left else "right", overflow="fold")
+        # names are typed again, so a short one stays whole while others fold
+        longest = max((len(row[index]) for row in rows), default=0)
+        whole = index == 0 and longest <= min(LONGEST_WHOLE, stderr.width // 2)
+        justify: Literal["left", "right"] = "left" if left else "right"
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=whole)
     for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+        table.add_row(*(Text(visible(cell)) for cell in row))
     stderr.print(table)
 
 
 def say(message: str) -> None:
     """Prints one line for the user."""
-    stderr.print(printable(message), markup=False, soft_wrap=True)
+    stderr.print(visible(message), markup=False, soft_wrap=True)
 
 
 def complain(message: str) -> None:
     """Prints one line that `--quiet` does not silence: an error or a warning."""
-    _errors.print(printable(message), markup=False, soft_wrap=True)
-
-
-def printable(text: str) -> str:
-    """Returns text without the control characters by which a file could steer the terminal."""
-    return "".join(letter for letter in text if letter.isprintable() or letter == "\n")
+    _errors.print(visible(message), markup=False, soft_wrap=True)
 
 
 class RichTask:
@@ -138,6 +161,38 @@ def _as_text(shown: Mapping[str, str]) -> str:
     return "  ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items())
 
 
+def _shortened(description: str, total: int) -> str:
+    """Cuts what a bar is called so that steps and time left fit beside it."""
+    steps = 2 * len(str(total)) + 1
+    room = max(stderr.width - BAR_WIDTH - steps - TIMES_WIDTH, SHORTEST_NAME)
+    return description if len(description) <= room else f"{description[: room - 1]}…"
+
+
+def _columns(total: int) -> list[ProgressColumn]:
+    """Returns the parts of a bar; where the line is too narrow, the figures at its end are cut.
+
+    A single step has no bar, which would stay at 0 to the end.
+    """
+    what = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True))
+    time_taken = TimeElapsedColumn(Column(no_wrap=True))
+    figures = TextColumn(
+        "{task.fields[shown]}",
+        markup=False,
+        table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+    )
+    if total == 1:
+        return [SpinnerColumn(table_column=Column(no_wrap=True)), what, time_taken, figures]
+    return [
+        what,
+        BarColumn(bar_width=BAR_WIDTH, table_column=Column(no_wrap=True, min_width=BAR_WIDTH)),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        time_taken,
+        TimeRemainingColumn(table_column=Column(no_wrap=True)),
+        TextColumn("left", table_column=Column(no_wrap=True)),
+        figures,
+    ]
+
+
 class RichProgress:
     """Shows workflows' progress as bars on standard error, as lines where that is a file."""
 
@@ -147,17 +202,9 @@ class RichProgress:
         if stderr.quiet or not stderr.is_terminal:
             yield PlainTask(description, total)
             return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[shown]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=stderr) as bars:
-            yield RichTask(bars, bars.add_task(description, total=total, shown=""))
+        with Progress(*_columns(total), console=stderr, expand=True) as bars:
+            name = _shortened(description, total)
+            yield RichTask(bars, bars.add_task(name, total=total, shown=""))
 
     def say(self, message: str) -> None:
         """Prints one line; a warning is said even after `be_quiet`."""

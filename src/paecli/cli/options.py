@@ -1,11 +1,13 @@
 """Options that several commands share, each written once."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from paecli.store.sources import REGISTRY_VARIABLE
 from paecli.system.destination import STANDARD_OUTPUT
 from paecli.system.errors import UsageError
 from paecli.system.limits import LARGEST_SEED
@@ -66,6 +68,21 @@ def one_on_standard_output(*files: Path | None, as_json: bool) -> None:
         raise UsageError("standard output takes one output; give a file for the others")
 
 
+def _use_registry(context: typer.Context, address: str | None) -> str | None:
+    """Takes a registry for this command, as the variable does for a session."""
+    if address is not None:
+        before = os.environ.get(REGISTRY_VARIABLE)
+        os.environ[REGISTRY_VARIABLE] = address
+        context.call_on_close(lambda: _restore(REGISTRY_VARIABLE, before))
+    return address
+
+
+def _restore(variable: str, value: str | None) -> None:
+    os.environ.pop(variable)
+    if value is not None:
+        os.environ[variable] = value
+
+
 def _use_threads(text: str) -> str:
     """Takes the number of threads for the whole process."""
     try:
@@ -94,6 +111,19 @@ ModelOption = Annotated[
         show_default=False,
     ),
 ]
+
+
+def one_model(argument: str | None, option: str | None) -> str | None:
+    """Returns the model that was named, as an argument or by `--model`.
+
+    Raises:
+        UsageError: it was named twice.
+    """
+    if argument is not None and option is not None:
+        raise UsageError(f"two models are named, {argument} and {option}; give one of them")
+    return option if argument is None else argument
+
+
 Json = Annotated[
     bool, typer.Option("--json", help="Print exactly one JSON object on standard output.")
 ]
@@ -127,6 +157,16 @@ RegistryAddress = Annotated[
         metavar="ADDRESS",
         help="A folder, https://, file://, doi: or hf://organisation/repository@revision. "
         "Default: the user's config file, then the bundled registry.",
+        show_default=False,
+    ),
+]
+ModelRegistry = Annotated[
+    str | None,
+    typer.Option(
+        "--registry",
+        metavar="ADDRESS",
+        callback=_use_registry,
+        help="Where a model's name is looked for; see `pae download`.",
         show_default=False,
     ),
 ]

@@ -1,7 +1,5 @@
 """`pae ood IMAGES`: images scored and flagged, printed and written."""
 
-import csv
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -16,11 +14,14 @@ from paecli.model.requirements import DEFAULT_SCORE
 from paecli.outliers.flag_images import FlagReport, ScoredImage, flag_images
 from paecli.report.ood_tables import IMAGE_COLUMNS, common_folder, image_row
 from paecli.store.runs import load_scorer
+from paecli.system.csv_text import csv_text
 from paecli.system.files import write_atomically
+from paecli.system.names import escape_name
 
 if TYPE_CHECKING:
     from paecli.outliers.map_images import ImageMap
 
+LEAST_WHOLE = 10  # images that are expected, above which a fraction of one says nothing
 CSV_COLUMNS = ("path", "p_value", "outlier", "score", "log_prob", "reconstruction_error")
 
 
@@ -97,11 +98,15 @@ def print_flags(result: FlagReport) -> None:
         say(f"Skipped: {message}")
     total = len(result.images)
     meaning = (
-        f"if all were in-distribution, about {result.fpr * total:.3g} would be"
+        f"if all were in-distribution, about {_count(result.fpr * total)} would be"
         if result.fdr is None
         else f"on average at most {result.fdr:.3g} of the flagged are in-distribution"
     )
     say(f"{result.flagged:,} of {total:,} images flagged; {meaning}.")
+
+
+def _count(expected: float) -> str:
+    return f"{expected:,.0f}" if expected >= LEAST_WHOLE else f"{expected:.2g}"
 
 
 def write_files(
@@ -114,13 +119,12 @@ def write_files(
     """
     rows = [_image_fields(image) for image in result.images]
     if csv_file:
-        text = io.StringIO(newline="")
-        mapped = ("regions",) if "regions" in rows[0] else ()
-        writer = csv.DictWriter(text, (*CSV_COLUMNS, *mapped))
-        writer.writeheader()
+        columns = (
+            (*CSV_COLUMNS, "regions") if any("regions" in row for row in rows) else CSV_COLUMNS
+        )
         # a cell holds one value: the regions are JSON in it
-        writer.writerows(row | {name: json.dumps(row[name]) for name in mapped} for row in rows)
-        write_atomically(csv_file, text.getvalue().encode())
+        cells = ([_as_cell(row.get(column)) for column in columns] for row in rows)
+        write_atomically(csv_file, csv_text(columns, cells))
     if json_lines:
         write_atomically(json_lines, "".join(json.dumps(row) + "\n" for row in rows).encode())
     if picture:
@@ -133,7 +137,10 @@ def flag_fields(result: FlagReport) -> dict[str, Any]:
     """Returns the JSON object of `pae ood IMAGES`."""
     return {
         "images": [_image_fields(image) for image in result.images],
-        "unreadable": [{"path": str(path), "reason": reason} for path, reason in result.unreadable],
+        "unreadable": [
+            {"path": escape_name(path), "reason": escape_name(reason)}
+            for path, reason in result.unreadable
+        ],
         "flagged": result.flagged,
         "score": result.score,
         "fpr": result.fpr if result.fdr is None else None,
@@ -143,8 +150,12 @@ def flag_fields(result: FlagReport) -> dict[str, Any]:
     }
 
 
+def _as_cell(value: object) -> object:
+    return json.dumps(value) if isinstance(value, list | tuple) else value
+
+
 def _image_fields(image: ScoredImage) -> dict[str, Any]:
-    fields = asdict(image) | {"path": str(image.path)}
+    fields = asdict(image) | {"path": escape_name(image.path)}
     if image.regions is None:
         del fields["regions"]
     return fields

@@ -12,7 +12,8 @@ from paecli.cli.console import say
 from paecli.data.images.truth_masks import match_masks, read_truth
 from paecli.outliers.localisation import Localisation, localise
 from paecli.outliers.map_images import ImageMap
-from paecli.report.map_folder import MapFolder
+from paecli.report.heat_maps import MapFolder
+from paecli.system.errors import ImageError
 
 
 class MapSink:
@@ -32,12 +33,19 @@ class MapSink:
     def __call__(self, found: ImageMap) -> None:
         """Takes a map."""
         if self.masks is not None:
-            height, width = found.scores.shape
-            mask = read_truth(self.masks.get(found.path), size=(height, width))
-            self._truth.append(mask.numpy())
-            self._scores.append(found.scores.numpy())
+            self._compare(found, self.masks.get(found.path))
         if self.folder is not None:
             self.folder.write(found)
+
+    def _compare(self, found: ImageMap, mask: Path | None) -> None:
+        height, width = found.scores.shape
+        try:
+            truth = read_truth(mask, size=(height, width))
+        except ImageError as error:  # one mask is no reason to lose the others
+            say(f"Not compared with its mask: {error}")
+            return
+        self._truth.append(truth.numpy())
+        self._scores.append(found.scores.numpy())
 
     def close(self) -> dict[str, Any]:
         """Writes what is left and says what was found; returns the fields for JSON."""

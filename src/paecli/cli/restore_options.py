@@ -148,16 +148,17 @@ def run(
     )
     loaded, header = load_with_header(contents.path)
     progress = RichProgress()
-    held_out = held_out_images(
-        loaded, header, data_dir=data_dir, many=confidence is not None, progress=progress
-    )
+    references = None
+    if confidence is not None:
+        held_out = held_out_images(loaded, header, data_dir=data_dir, many=True, progress=progress)
+        references = References(loaded, held_out)
     restored = restore_files(
         loaded,
         image,
         settings,
         out=out,
         truth=truth,
-        references=References(loaded, held_out),
+        references=references,
         progress=progress,
     )
     for each in restored:

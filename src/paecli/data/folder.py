@@ -1,6 +1,7 @@
 """Any folder of images as a data set."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from paecli.data.images.listing import find_images
 from paecli.data.images.opening import has_colour, open_image, oriented_size
 from paecli.data.split_folders import Part, find_parts
 from paecli.data.splitting import SplitRule, hold_out
-from paecli.system.errors import DataError
+from paecli.system.errors import DataError, ImageError
 from paecli.system.names import escape_name
 from paecli.system.progress import Progress
 
@@ -52,7 +53,7 @@ def load_folder(
     for note in parts.notes:
         progress.say(note)
     given = [part for part in (parts.train, parts.test, parts.validation) if part]
-    recipe = _recipe(parts.train.files[0], image_size, channels)
+    recipe = _recipe(_first_image(parts.train.files), image_size, channels)
     classes = _all_classes(given)
     splits = [_load_split(part, classes, recipe, progress) for part in given]
     validation = splits.pop() if parts.validation else None
@@ -60,6 +61,14 @@ def load_folder(
         splits = list(hold_out(splits[0], fraction=TEST_FRACTION, seed=split_seed, by=split_by))
     name = escape_name(folder.resolve().name)
     return make_dataset(name, *splits, validation=validation, source=str(folder))
+
+
+def _first_image(files: Sequence[Path]) -> Path:
+    """Returns the first file that is an image, or the first if none is."""
+    for file in files:
+        with suppress(ImageError), open_image(file):
+            return file
+    return files[0]
 
 
 def _recipe(first: Path, image_size: int | None, channels: int | None) -> Recipe:

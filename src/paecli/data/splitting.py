@@ -67,8 +67,8 @@ def hold_out(
     total = len(split)
     if total < 2:
         raise DataError(
-            f"{total} image(s) cannot be divided into a training and a held-out part; "
-            "give at least 2"
+            f"{'1 image' if total == 1 else 'no images'} cannot be divided into a training and a "
+            "held-out part; give at least 2"
         )
     if by == "content":
         held = _draw_by_content(split, fraction, f"{purpose}:{seed}", least)

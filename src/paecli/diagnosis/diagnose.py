@@ -97,7 +97,7 @@ def diagnose(*, registry: str | None = None, data_dir: Path | None = None) -> Di
 
 def _is_writable(folder: Path) -> bool:
     existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    return os.access(existing, os.W_OK)
+    return existing.is_dir() and os.access(existing, os.W_OK)
 
 
 def _ask_registry(registry: str | None) -> RegistryState:

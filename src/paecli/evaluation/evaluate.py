@@ -1,5 +1,6 @@
 """`pae eval`: how well a model reconstructs, how well its flow fits, how good its samples are."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from paecli.evaluation.result import Evaluation, Examples, FlowQuality
 from paecli.evaluation.sample_quality import SampleQuality, sample_quality
 from paecli.evaluation.smoothness import interpolation, lines_between
 from paecli.model.flow import LatentFlow
-from paecli.model.model import Model
+from paecli.model.model import BATCH, Model
 from paecli.model.principal_components import principal_components
 from paecli.store.runs import load_with_header, origin_of
 from paecli.system.errors import DataError
@@ -87,10 +88,8 @@ def evaluate(
         )
     # opened first: what is missing should be said before minutes of work
     network = None if compare is None else _open_network(model, compare, progress)
-    x = model.as_images(data.test.images)
-    z = model.encode(x)
-    x_hat = model.decode(z)
-    examples = _examples(model, x, x_hat, z, seed=seed)
+    z = model.encode(data.test.images)
+    examples = _examples(model, data.test.images, z, seed=seed)
     has_flow = model.flow is not None
     return Evaluation(
         model=str(model_name or "bundled"),
@@ -98,20 +97,40 @@ def evaluate(
         content_hash=data.content_hash,
         substitute_for=loaded.substitute_for,
         seen_images=loaded.seen,
-        images=len(x),
+        images=len(z),
         seed=seed,
         reconstruction=replace(
-            reconstruction_quality(x, x_hat, labels=data.test.labels, classes=data.test.classes),
-            pca_mse=_linear_error(loaded.trained_on, x, components=model.latent_size),
+            reconstruction_quality(
+                _with_reconstructions(model, data.test.images, z),
+                labels=data.test.labels,
+                classes=data.test.classes,
+            ),
+            pca_mse=_linear_error(
+                loaded.trained_on, data.test.images, components=model.latent_size
+            ),
         ),
         flow=_flow_quality(model.require_flow(), z, seed=seed) if has_flow else None,
         memorisation=_memorisation(model, loaded, seed=seed, progress=progress),
         interpolation=None if examples.lines is None else interpolation(examples.lines),
         sample_quality=None
         if compare is None or network is None
-        else _sample_quality(model, data, x_hat, network, compare, seed=seed, progress=progress),
+        else _sample_quality(model, data, z, network, compare, seed=seed, progress=progress),
         examples=examples,
     )
+
+
+def _with_reconstructions(
+    model: Model, images: Tensor, z: Tensor
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yields batches of test images and their reconstructions, in [0, 1]."""
+    for part, latents in zip(images.split(BATCH), z.split(BATCH), strict=True):
+        yield model.as_images(part), model.decode(latents)
+
+
+def _decode_to_8_bit(model: Model, z: Tensor) -> Tensor:
+    """Decodes latents `(n, k)` to images `(n, c, h, w)` uint8; floats are held of a batch only."""
+    parts = [to_8_bit(model.decode(latents)) for latents in z.split(BATCH)]
+    return torch.cat(parts)
 
 
 def _open_network(
@@ -126,11 +145,11 @@ def _open_network(
 
 
 @torch.no_grad()
-def _linear_error(training: Tensor | None, x: Tensor, *, components: int) -> float | None:
+def _linear_error(training: Tensor | None, test: Tensor, *, components: int) -> float | None:
     """Returns the error of the best linear autoencoder, by which a network's is judged."""
     if training is None:
         return None
-    return principal_components(training, components).mse(x)
+    return principal_components(training, components).mse(test)
 
 
 @torch.no_grad()
@@ -161,13 +180,13 @@ def _memorisation(
         return None
     samples = model.sample(COMPARED, generator=_generator(seed))
     fresh = model.reconstruct(loaded.dataset.test.images[:COMPARED])
-    return memorisation(samples, fresh, model.as_images(loaded.trained_on))
+    return memorisation(samples, fresh, loaded.trained_on)
 
 
 def _sample_quality(
     model: Model,
     data: ImageDataset,
-    x_hat: Tensor,
+    z: Tensor,
     network: FeatureNetwork,
     compare: SampleQualityOptions,
     *,
@@ -176,12 +195,13 @@ def _sample_quality(
 ) -> SampleQuality:
     count = compare.samples
     sets = {
-        "reconstructions": to_8_bit(x_hat[:count]),
-        "decoded_gaussian": to_8_bit(model.decode(_gaussian(model, count, seed))),
+        "reconstructions": _decode_to_8_bit(model, z[:count]),
+        "decoded_gaussian": _decode_to_8_bit(model, _gaussian(model, count, seed)),
         "train": data.train.images[:count],
     }
     if model.flow is not None:
-        sets = {"samples": to_8_bit(model.sample(count, generator=_generator(seed))), **sets}
+        drawn = model.flow.sample(count, generator=_generator(seed))
+        sets = {"samples": _decode_to_8_bit(model, drawn), **sets}
     return sample_quality(
         data.test.images[:count],
         sets,
@@ -196,11 +216,11 @@ def _sample_quality(
 
 
 @torch.no_grad()
-def _examples(model: Model, x: Tensor, x_hat: Tensor, z: Tensor, *, seed: int) -> Examples:
+def _examples(model: Model, images: Tensor, z: Tensor, *, seed: int) -> Examples:
     has_flow = model.flow is not None
     return Examples(
-        originals=x[:EXAMPLES],
-        reconstructions=x_hat[:EXAMPLES],
+        originals=model.as_images(images[:EXAMPLES]),
+        reconstructions=model.decode(z[:EXAMPLES]),
         decoded_gaussian=model.decode(_gaussian(model, EXAMPLES, seed)),
         samples=model.sample(EXAMPLES, generator=_generator(seed)) if has_flow else None,
         lines=_lines(model, z) if has_flow else None,

@@ -37,6 +37,16 @@ def gaussian_statistics(features: Tensor) -> GaussianStatistics:
     return GaussianStatistics(mean, factor, len(features))
 
 
+def statistics_of_moments(mean: Tensor, covariance: Tensor) -> GaussianStatistics:
+    """Returns statistics of which only mean `(d,)` and covariance `(d, d)` are known, float64.
+
+    Eigenvalues below 0, which rounding leaves, count as 0. `count` is 0: nobody has kept it.
+    """
+    values, vectors = torch.linalg.eigh((covariance + covariance.T) / 2)
+    factor = values.clamp_min(0).sqrt()[:, None] * vectors.T
+    return GaussianStatistics(mean, factor, 0)
+
+
 def frechet_distance(a: GaussianStatistics, b: GaussianStatistics) -> float:
     """Returns the squared Frechet (2-Wasserstein) distance of two Gaussians.
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 CLOSE_QUANTILE = 0.01  # "very close": nearer than all but 1 % of fresh images are
 ROWS = 500  # distances are computed in strips of so many rows
+STRIP_BYTES = 32 << 20  # of training images as floats that are in memory together
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,9 @@ class Memorisation:
 
 
 def memorisation(samples: Tensor, fresh: Tensor, train: Tensor) -> Memorisation:
-    """Compares samples and fresh images with training images, each `(n, c, h, w)` in [0, 1].
+    """Compares samples and fresh images `(n, c, h, w)` in [0, 1] with training images.
+
+    Training images are uint8 or floats in [0, 1]; a set of them need not fit into memory.
 
     Fresh images should be reconstructions of test images: what a decoder makes is smoother
     than an image and so nearer to any other, whether or not it is a copy.
@@ -53,9 +56,16 @@ def memorisation(samples: Tensor, fresh: Tensor, train: Tensor) -> Memorisation:
 
 def nearest_distance(x: Tensor, others: Tensor) -> Tensor:
     """Returns each image's root mean squared pixel distance to its nearest other, `(n,)`."""
-    flat, flat_others = x.flatten(1), others.flatten(1)
-    strips = [torch.cdist(rows, flat_others).amin(1) for rows in flat.split(ROWS)]
-    distances: Tensor = torch.cat(strips) / flat.shape[1] ** 0.5
+    flat = x.flatten(1)
+    nearest = flat.new_full((len(flat),), torch.inf)
+    count = max(1, STRIP_BYTES // (flat.shape[1] * flat.element_size()))
+    for part in others.split(count):
+        strip = part.flatten(1).to(flat)
+        if part.dtype == torch.uint8:
+            strip.div_(255)
+        rows = [torch.cdist(each, strip).amin(1) for each in flat.split(ROWS)]
+        nearest = torch.minimum(nearest, torch.cat(rows))
+    distances: Tensor = nearest / flat.shape[1] ** 0.5
     return distances
 
 

@@ -1,5 +1,6 @@
 """How well images are reconstructed: squared error, PSNR, SSIM."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -39,8 +40,7 @@ class ReconstructionQuality:
 
 
 def reconstruction_quality(
-    x: Tensor,
-    x_hat: Tensor,
+    batches: Iterable[tuple[Tensor, Tensor]],
     *,
     labels: Tensor | None = None,
     classes: tuple[str, ...] = (),
@@ -48,19 +48,21 @@ def reconstruction_quality(
     """Measures reconstructions against their originals.
 
     Args:
-        x: `(n, c, h, w)` originals in [0, 1], n at least 1.
-        x_hat: reconstructions of the same shape.
+        batches: originals `(b, c, h, w)` in [0, 1] and their reconstructions, one batch after
+            the other, so that a whole set need not be in memory; at least one image.
         labels: `(n,)` index into `classes`, or None.
         classes: names of the classes.
     """
-    errors = squared_error(x, x_hat).double()
+    measured = [(squared_error(x, y), structural_similarity(x, y)) for x, y in batches]
+    errors, similarities = (torch.cat(column) for column in zip(*measured, strict=True))
+    errors = errors.double()
     points = torch.tensor(PERCENTILES, dtype=torch.float64, device=errors.device) / 100
     mse, mse_ci = mean_with_interval(errors)
     return ReconstructionQuality(
         mse=mse,
         mse_ci=mse_ci,
         psnr=peak_signal_to_noise(errors).mean().item(),
-        ssim=structural_similarity(x, x_hat).mean().item(),
+        ssim=similarities.mean().item(),
         mse_percentiles={
             str(point): value.item()
             for point, value in zip(PERCENTILES, errors.quantile(points), strict=True)

@@ -79,7 +79,7 @@ def _find_bin(at: Tensor, parameters: Tensor, *, bound: float, inverse: bool) ->
     """Builds the knots and picks, for each value inside the bounds, the bin around it."""
     bins = (parameters.shape[-1] + 1) // 3
     # bins first: everything below then runs over long rows, twice as fast as over rows of K
-    raw = parameters.movedim(-1, 0).contiguous()
+    raw = parameters.movedim(parameters.ndim - 1, 0).contiguous()
     knots = _inner_knots(raw[: 2 * bins].unflatten(0, (2, bins)), bound)
     slopes = (raw[2 * bins :] + IDENTITY_SLOPE).unsqueeze(0)
     ends = knots.new_tensor([[-bound, -bound, IDENTITY_SLOPE], [bound, bound, IDENTITY_SLOPE]])
@@ -154,7 +154,7 @@ class SplineCoupling(InvertibleModule):  # type: ignore[misc]
         kept, moved = x_or_z[0][:, : self.kept], x_or_z[0][:, self.kept :]
         raw = self.subnet(kept) if self.subnet is not None else self.free
         parameters = raw.view(-1, moved.shape[1], 3 * self.bins - 1)  # type: ignore[union-attr]
-        parameters = parameters.expand(len(moved), -1, -1)
+        parameters = parameters.expand(moved.shape[0], -1, -1)
         moved, log_slope = rational_quadratic_spline(
             moved, parameters, bound=self.bound, inverse=rev
         )
@@ -184,6 +184,12 @@ class LinearLU(InvertibleModule):  # type: ignore[misc]
         self.log_diagonal = nn.Parameter(torch.zeros(size))
         self.bias = nn.Parameter(torch.zeros(size))
 
+    def resolved(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the layer as `W x + b`: W `(size, size)`, b `(size,)` and log|det W| `()`."""
+        lower, upper = self._factors()
+        weight = (lower @ upper)[self.permutation]
+        return weight, self.bias[self.permutation], self.log_diagonal.sum()
+
     def _factors(self) -> tuple[Tensor, Tensor]:
         identity = torch.eye(len(self.bias), dtype=self.bias.dtype, device=self.bias.device)
         upper = self.upper.triu(1) + torch.diag(self.log_diagonal.exp())
@@ -196,7 +202,7 @@ class LinearLU(InvertibleModule):  # type: ignore[misc]
         del c, jac
         lower, upper = self._factors()
         x = x_or_z[0]
-        log_determinant = self.log_diagonal.sum().expand(len(x))
+        log_determinant = self.log_diagonal.sum().expand(x.shape[0])
         if not rev:
             y = x @ (lower @ upper).T + self.bias
             return (y[:, self.permutation],), log_determinant
@@ -229,7 +235,7 @@ class Permute(InvertibleModule):  # type: ignore[misc]
         del c, jac
         x = x_or_z[0]
         order = self.permutation.argsort() if rev else self.permutation
-        return (x[:, order],), x.new_zeros(len(x))
+        return (x[:, order],), x.new_zeros(x.shape[0])
 
     def output_dims(self, input_dims: list[tuple[int]]) -> list[tuple[int]]:
         """Returns the shapes unchanged."""

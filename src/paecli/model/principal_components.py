@@ -9,6 +9,7 @@ LARGEST_NUMBERS = 50_000_000  # pixels that are looked at: 200 MB in float32
 MOST_IMAGES = 10_000
 SPARE = 10  # directions beside those asked for, which makes the last of these exact enough
 PASSES = 4
+ROWS = 1000  # images that are projected at once
 
 
 @dataclass(frozen=True)
@@ -28,16 +29,16 @@ class PrincipalComponents:
     total: float
 
     def mse(self, images: Tensor, count: int | None = None) -> float:
-        """Returns the mean squared error of a pixel of images `(n, c, h, w)` in [0, 1].
+        """Returns the mean squared error of a pixel of images `(n, c, h, w)`.
 
         Args:
-            images: what is projected on the first components and back.
+            images: what is projected on the first components and back, uint8 or in [0, 1].
             count: how many components; all by default.
         """
         directions = self.directions[:, :count]
         total = 0.0
-        for part in images.flatten(1).split(1000):
-            centred = part - self.mean
+        for part in images.split(ROWS):
+            centred = _flat(part) - self.mean
             total += (centred - centred @ directions @ directions.T).square().sum().item()
         return total / images.numel()
 
@@ -54,7 +55,7 @@ def principal_components(images: Tensor, count: int) -> PrincipalComponents:
     pixels = images[0].numel()
     most = max(min(MOST_IMAGES, LARGEST_NUMBERS // pixels), 2)
     few = images[:: -(-len(images) // most)]
-    x = few.flatten(1).float() / (255 if few.dtype == torch.uint8 else 1)
+    x = _flat(few)
     mean = x.mean(0)
     x = x - mean
     most_directions = min(*x.shape)
@@ -68,3 +69,8 @@ def principal_components(images: Tensor, count: int) -> PrincipalComponents:
     return PrincipalComponents(
         mean, directions[:, :count], variances, x.square().sum().item() / len(x)
     )
+
+
+def _flat(images: Tensor) -> Tensor:
+    """Returns images `(n, c, h, w)` as rows of floats in [0, 1]."""
+    return images.flatten(1).float() / (255 if images.dtype == torch.uint8 else 1)

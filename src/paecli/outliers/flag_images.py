@@ -132,9 +132,8 @@ def flag_images(
     reference = model.require_reference_scores(score)
     require_rate(fpr if fdr is None else fdr, len(reference))
     found, closed = find_all(paths, progress=progress)
-    readable, measured, unreadable = _score_files(
-        model, found, (score, "log_prob", "reconstruction_error"), progress
-    )
+    names = (score, "log_prob", "reconstruction_error")
+    readable, measured, unreadable, seen = _score_files(model, found, names, progress)
     p = p_values(measured[score], reference)
     flagged = p <= fpr if fdr is None else benjamini_hochberg(p, fdr)
     images = tuple(
@@ -150,9 +149,7 @@ def flag_images(
         )
     )
     unusual = most_unusual_first(images)[:SHOWN]
-    pixels = torch.stack(
-        [read_image(each.path, image_shape=model.image_shape).pixels for each in unusual]
-    )
+    pixels = torch.stack([seen[each.path] for each in unusual])
     return FlagReport(
         images=images,
         unreadable=(*closed, *unreadable),
@@ -174,11 +171,17 @@ def most_unusual_first(images: Sequence[ScoredImage]) -> list[ScoredImage]:
 
 def _score_files(
     model: Model, paths: Sequence[Path], names: Sequence[str], progress: Progress
-) -> tuple[list[Path], dict[str, Tensor], list[tuple[Path, str]]]:
-    """Reads and scores files chunk by chunk; what cannot be read comes last."""
+) -> tuple[list[Path], dict[str, Tensor], list[tuple[Path, str]], dict[Path, Tensor]]:
+    """Reads and scores files chunk by chunk, each once: they may be gone afterwards.
+
+    Returns:
+        The files that could be read, for each of `names` their scores, the other files with
+        reasons, and the pixels of those that score highest by the first of `names`.
+    """
     readable: list[Path] = []
     unreadable: list[tuple[Path, str]] = []
     parts: dict[str, list[Tensor]] = {name: [] for name in names}
+    highest: list[tuple[float, Path, Tensor]] = []
     with progress.task("scoring images", len(paths)) as task:
         for begin in range(0, len(paths), CHUNK):
             pixels: list[Tensor] = []
@@ -192,7 +195,11 @@ def _score_files(
             if pixels:
                 for name, values in measure_scores(model, torch.stack(pixels), names).items():
                     parts[name].append(values)
+                latest = parts[names[0]][-1].tolist()
+                highest += zip(latest, readable[-len(pixels) :], pixels, strict=True)
+                highest = sorted(highest, key=lambda each: -each[0])[:SHOWN]
     if not readable:
         others = f" ({len(unreadable) - 1} others failed too)" if len(unreadable) > 1 else ""
         raise ImageError(f"{unreadable[0][1]}{others}")
-    return readable, {name: torch.cat(values) for name, values in parts.items()}, unreadable
+    measured = {name: torch.cat(values) for name, values in parts.items()}
+    return readable, measured, unreadable, {path: image for _, path, image in highest}

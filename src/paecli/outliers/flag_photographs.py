@@ -60,6 +60,7 @@ def flag_photographs(
             require_rate(rate, len(reference))
     files, closed = find_all(paths, leave_out=leave_out, progress=progress)
     scored: list[ScoredImage] = []
+    pictures: dict[Path, tuple[Tensor, Tensor]] = {}  # of the most unusual so far
     unreadable: list[tuple[Path, str]] = []
     with progress.task("scoring images", len(files)) as task:
         for file in files:
@@ -69,6 +70,8 @@ def flag_photographs(
                 unreadable.append((file, str(error)))
             else:
                 scored.append(image)
+                pictures[file] = _thumbnails(found)
+                _keep_highest(pictures, scored)
                 if show is not None:
                     show(found)
             task.advance()
@@ -76,7 +79,6 @@ def flag_photographs(
         raise ImageError(unreadable[0][1])
     images = _flagged(scored, reference, fpr, fdr)
     unusual = tuple(most_unusual_first(images)[:SHOWN])
-    pixels, maps = _thumbnails(model, unusual, fpr)
     return FlagReport(
         images=images,
         unreadable=(*closed, *unreadable),
@@ -85,9 +87,9 @@ def flag_photographs(
         fdr=fdr,
         reference_count=len(reference),
         unusual=unusual,
-        unusual_pixels=pixels,
+        unusual_pixels=torch.stack([pictures[image.path][0] for image in unusual]),
         unusual_reconstructions=None,
-        unusual_maps=maps,
+        unusual_maps=torch.stack([pictures[image.path][1] for image in unusual]),
         seconds=time.perf_counter() - start,
     )
 
@@ -121,16 +123,19 @@ def _flagged(
     )
 
 
-def _thumbnails(
-    model: PatchPAE, images: Sequence[ScoredImage], rate: float
-) -> tuple[Tensor, Tensor]:
-    """Returns small pictures `(k, 3, h, w)` of images, and of their maps `(k, 1, h, w)`."""
-    pixels, maps = [], []
-    for image in images:
-        found, _ = _score(model, image.path, rate)
-        pixels.append(_fit(found.image.expand(3, -1, -1), fill=1.0))
-        maps.append(_fit(-found.p_values.log10().float()[None], fill=0.0))
-    return torch.stack(pixels), torch.stack(maps)
+def _thumbnails(found: ImageMap) -> tuple[Tensor, Tensor]:
+    """Returns small pictures of an image, `(3, h, w)`, and of its map, `(1, h, w)`."""
+    return (
+        _fit(found.image.expand(3, -1, -1), fill=1.0),
+        _fit(-found.p_values.log10().float()[None], fill=0.0),
+    )
+
+
+def _keep_highest(pictures: dict[Path, tuple[Tensor, Tensor]], scored: list[ScoredImage]) -> None:
+    """Drops the pictures of an image that can no longer be among the most unusual ones."""
+    if len(pictures) > SHOWN:
+        shown = [image for image in scored if image.path in pictures]
+        del pictures[min(shown, key=lambda image: image.score).path]
 
 
 def _fit(picture: Tensor, *, fill: float) -> Tensor:

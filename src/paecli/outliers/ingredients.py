@@ -18,6 +18,7 @@ from paecli.outliers.marginal_likelihood import negative_log_marginal_likelihood
 from paecli.system.errors import CheckpointError
 
 SMALLEST = 1e-12  # keeps the logarithm of a perfect reconstruction finite
+TURNS = 3  # ways in which `orientation` turns an image
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,9 @@ class Ingredients:
         A likelihood ratio (Ren et al., arXiv:1906.02845) with the model itself as background:
         whatever turning leaves alone, such as how complex the image is, cancels.
         """
-        turned = (self.x.flip(-1), self.x.flip(-2), self.x.flip(-1, -2))
-        log_p = torch.stack([-Ingredients(self.model, x).negative_log_prob for x in turned])
-        return torch.logsumexp(log_p, dim=0) - log(len(turned)) + self.negative_log_prob
+        turned = torch.cat((self.x.flip(-1), self.x.flip(-2), self.x.flip(-1, -2)))
+        density = Ingredients(self.model, turned).negative_log_prob.unflatten(0, (TURNS, -1))
+        return torch.logsumexp(-density, dim=0) - log(TURNS) + self.negative_log_prob
 
     @cached_property
     def negative_log_marginal_likelihood(self) -> Tensor:

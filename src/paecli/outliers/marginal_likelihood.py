@@ -8,6 +8,8 @@ from torch import Tensor
 
 from paecli.model.model import Model
 
+JACOBIAN_BYTES = 128 << 20  # of the decoder's Jacobians that are in memory together
+
 
 def negative_log_marginal_likelihood(
     model: Model, *, z: Tensor, u: Tensor, residual: Tensor, log_prob: Tensor
@@ -30,15 +32,24 @@ def negative_log_marginal_likelihood(
     Source: arXiv:2006.05479, section 4.2, with the Gauss-Newton Hessian.
     """
     sigma = model.sigma
-    decoder_jacobian, flow_jacobian = _decoder_jacobian(model, z), _flow_jacobian(model, z)
-    base_precision = model.require_flow().base.precision(u)
-    precision = decoder_jacobian.mT @ decoder_jacobian
-    precision = precision + flow_jacobian.mT @ base_precision @ flow_jacobian
+    flow_jacobian = _flow_jacobian(model, z)
+    precision = flow_jacobian.mT @ model.require_flow().base.precision(u) @ flow_jacobian
+    precision = precision + _decoder_precision(model, z)
     chi_squared = (residual / sigma).square().flatten(1).sum(1)
     log_likelihood = -0.5 * (chi_squared + sigma.numel() * log(2 * pi)) - sigma.log().sum()
     volume = 0.5 * (z.shape[1] * log(2 * pi) - torch.linalg.slogdet(precision.double())[1])
     negative: Tensor = -log_prob - log_likelihood - volume
     return negative
+
+
+def _decoder_precision(model: Model, z: Tensor) -> Tensor:
+    """Returns `J^T J` of the decoder's Jacobians `J`: `(b, latent_size, latent_size)`."""
+    one = model.sigma.numel() * z.shape[1] * z.element_size()
+    parts = []
+    for few in z.split(max(1, JACOBIAN_BYTES // one)):
+        jacobian = _decoder_jacobian(model, few)
+        parts.append(jacobian.mT @ jacobian)
+    return torch.cat(parts)
 
 
 def _decoder_jacobian(model: Model, z: Tensor) -> Tensor:

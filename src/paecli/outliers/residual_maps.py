@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -99,11 +100,14 @@ def with_maps(
     scorer = ResidualMaps(model)
     require_rate(report.fpr, len(scorer.reference_peaks))
     regions = {}
+    gone: list[tuple[Path, str]] = []
     paths = [image.path for image in report.images]
-    for found in map_images(scorer, paths, rate=report.fpr, unreadable=[], progress=progress):
+    for found in map_images(scorer, paths, rate=report.fpr, unreadable=gone, progress=progress):
         regions[found.path] = found.regions
         show(found)
-    images = tuple(replace(image, regions=regions[image.path]) for image in report.images)
+    for path, reason in gone:  # scored before, gone by now
+        progress.say(f"No map of {path}: {reason}")
+    images = tuple(replace(image, regions=regions.get(image.path)) for image in report.images)
     return replace(report, images=images)
 
 

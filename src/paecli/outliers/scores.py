@@ -57,15 +57,21 @@ def measure_scores(
             with fitting(f"scores {names}", len(batch)):
                 ingredients = Ingredients(model, model.as_images(batch))
                 for name in names:
-                    parts[name].append(_finite(getattr(ingredients, ATTRIBUTES.get(name, name))))
+                    parts[name].append(as_finite(score_of(ingredients, name)).cpu())
             task.advance(len(batch))
     return {name: torch.cat(values) for name, values in parts.items()}
 
 
-def _finite(values: Tensor) -> Tensor:
+def score_of(ingredients: Ingredients, name: str) -> Tensor:
+    """Returns a score by name, `(b,)`, as it comes."""
+    score: Tensor = getattr(ingredients, ATTRIBUTES.get(name, name))
+    return score
+
+
+def as_finite(values: Tensor) -> Tensor:
     """Takes overflow and NaN, which only images far from all reference ones cause, as highest."""
     highest = torch.finfo(torch.float32).max
-    return values.detach().float().cpu().nan_to_num(highest, highest, -highest)
+    return values.detach().float().nan_to_num(highest, highest, -highest)
 
 
 def _one_score(name: str) -> Score:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from scipy.stats import betabinom
 
 from paecli.demo import HIDDEN, DemoReport
 from paecli.report.evaluation_tables import FIGURE_COLUMNS, figure_rows
@@ -151,17 +152,31 @@ def _add_training(page: Page, report: DemoReport) -> None:
         page.add_picture(picture, f"Loss and learning rate of the {name} against the epoch")
 
 
+def _usual_alarms(images: int, references: int) -> tuple[float, float]:
+    """Returns between which numbers of false alarms 95 % of folders lie, at a rate of 0.05.
+
+    The rank of a fresh image among the reference images is uniform, so the number of alarms is
+    beta-binomial: chance acts on the folder and on the reference images (Vovk, ACML 2012).
+    """
+    rank = int(0.05 * (references + 1))
+    low, high = betabinom(images, max(rank, 1), references + 1 - rank).ppf([0.025, 0.975])
+    return float(low), float(high)
+
+
 def _add_inbox(page: Page, report: DemoReport) -> None:
     images = report.inbox.images
     digits = [image for image in images if image.path.name.startswith("digit")]
     found = sum(image.outlier for image in digits)
     alarms = sum(image.outlier for image in images) - found
+    clothes = len(images) - len(digits)
+    low, high = _usual_alarms(clothes, report.inbox.reference_count)
     page.add_heading("Outliers in a folder")
     page.add_text(
         f"A folder holds {len(images) - len(digits)} images of clothes and {len(digits)} digits. "
         "Each image gets a p-value: the share of reference images at least as unusual. Flagging "
         f"those up to 0.05 found {found} of the {len(digits)} digits and raised {alarms} false "
-        f"alarms; {0.05 * (len(images) - len(digits)):.0f} are expected."
+        f"alarms. {0.05 * clothes:.0f} are expected; chance makes it {low:.0f} to {high:.0f} in "
+        "95 % of such folders."
     )
     page.add_picture(
         unusual_picture(report.inbox),

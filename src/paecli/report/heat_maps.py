@@ -1,4 +1,4 @@
-"""Heat maps: where an image is unusual, laid over it, on one scale for all images."""
+"""Heat maps: where images are unusual, laid over them, on one scale; and the folder of them."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -16,12 +16,41 @@ from torch import Tensor
 from paecli.outliers.map_images import ImageMap
 from paecli.report.grid import as_pixels
 from paecli.report.plots import to_png
+from paecli.system.csv_text import csv_text
+from paecli.system.files import write_atomically
 from paecli.system.outputs import own_mark
 
 COLOURS = "inferno"
 LEAST, MOST = 1.0, 4.0  # -log10 of the p-values at the ends of the scale: .1 and .0001
 COVER = 0.65  # how much the strongest colour hides of the image
+COLUMNS = ("path", "left", "top", "right", "bottom", "area", "p_value")  # of the table of regions
+TABLE, SCALE = "regions.csv", "scale.png"
 OUTLINE = (0, 255, 255)  # cyan, which neither grey images nor the scale have
+
+
+class MapFolder:
+    """Writes heat maps as they come, and the table of regions at the end."""
+
+    def __init__(self, folder: Path, images: Sequence[Path]) -> None:
+        """Takes the folder and all images that may come."""
+        self.folder = folder
+        self.names = map_names(images)
+        self.rows: list[tuple[object, ...]] = []
+
+    def write(self, found: ImageMap) -> None:
+        """Writes the heat map of an image.
+
+        Raises:
+            WriteError: the folder cannot be written.
+        """
+        write_atomically(self.folder / self.names[found.path], heat_map(found))
+        for region in found.regions:
+            self.rows.append((found.path, *region.box, region.area, region.p_value))
+
+    def close(self) -> None:
+        """Writes the scale and the table."""
+        write_atomically(self.folder / SCALE, scale_picture())
+        write_atomically(self.folder / TABLE, csv_text(COLUMNS, self.rows))
 
 
 def heat_map(found: ImageMap) -> bytes:

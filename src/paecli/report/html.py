@@ -3,12 +3,13 @@
 import struct
 from base64 import b64encode
 from collections.abc import Sequence
-from html import escape
+from html import escape as escape_markup
 from importlib import resources
 from pathlib import Path
 
 from paecli import __version__
 from paecli.system.files import write_atomically
+from paecli.system.names import visible
 
 WIDE = 2  # width over height from which a picture is not shrunk to a small screen
 PAGE = """<!doctype html>
@@ -107,6 +108,11 @@ class Page:
             WriteError: the file cannot be written.
         """
         write_atomically(path, self.render().encode("utf-8"))
+
+
+def escape(text: str) -> str:
+    """Returns any text, such as a file name, as HTML that shows it."""
+    return escape_markup(visible(text))
 
 
 def _cells(texts: Sequence[str], tag: str, worded: Sequence[bool]) -> str:

@@ -1,17 +1,21 @@
 """Curves of a run or an evaluation, as PNG; drawn without pyplot's global state."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from paecli.system.files import write_atomically
+from paecli.system.names import visible
 from paecli.system.outputs import SOFTWARE
 
 # Okabe and Ito's colours, told apart with every kind of colour vision; yellow is too light here
@@ -19,6 +23,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 DASHES = ("-", "--", "-.", ":")  # so that curves differ in print, too
 DOTS_PER_INCH = 150
 LETTERS_PER_INCH = 9  # of a title
+LEGEND: dict[str, Any] = {"frameon": False, "fontsize": "small"}
 
 
 def training_curves(
@@ -77,12 +82,13 @@ def roc_curves(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], title: str) ->
     """
     figure = Figure(figsize=(4.6, 4.6), layout="constrained")
     axes = figure.subplots()
-    axes.plot((0, 1), (0, 1), ":", color="0.6", label="guessing")
-    for index, (label, (false_positive, true_positive)) in enumerate(curves.items(), start=1):
+    lines = axes.plot((0, 1), (0, 1), ":", color="0.6")
+    for index, (false_positive, true_positive) in enumerate(curves.values(), start=1):
         colour, dash = _style(index)
-        axes.plot(false_positive, true_positive, color=colour, linestyle=dash, label=label)
+        lines += axes.plot(false_positive, true_positive, color=colour, linestyle=dash)
     axes.set(xlabel="false-positive rate", ylabel="true-positive rate", aspect="equal")
-    axes.legend(frameon=False, loc="lower right", fontsize="small")
+    legend = axes.legend(lines, _names("guessing", *curves), loc="lower right", **LEGEND)
+    _take_literally(legend)
     _tidy(axes, title)
     return to_png(figure)
 
@@ -102,14 +108,16 @@ def histograms(groups: Mapping[str, ArrayLike], title: str, *, label: str) -> by
     axes = figure.subplots()
     finite = {name: _finite(values) for name, values in groups.items()}
     edges = _common_edges(list(finite.values()))
-    for index, (name, values) in enumerate(finite.items()):
+    outlines = []
+    for index, values in enumerate(finite.values()):
         clipped = np.clip(values, edges[0], edges[-1])
         heights = np.histogram(clipped, edges)[0] / max(len(values), 1)
         colour, dash = _style(index)
-        axes.stairs(heights, edges, color=colour, linestyle=dash, label=f"{name} ({len(values):,})")
+        outlines.append(axes.stairs(heights, edges, color=colour, linestyle=dash))
         axes.stairs(heights, edges, color=colour, fill=True, alpha=0.12)
     axes.set(xlabel=label, ylabel="share of the images")
-    figure.legend(frameon=False, fontsize="small", loc="outside lower center", ncols=2)
+    names = _names(*(f"{name} ({len(values):,})" for name, values in finite.items()))
+    _take_literally(figure.legend(outlines, names, loc="outside lower center", ncols=2, **LEGEND))
     _tidy(axes, title)
     return to_png(figure)
 
@@ -118,7 +126,10 @@ def to_png(figure: Figure) -> bytes:
     """Renders a figure."""
     buffer = BytesIO()
     # the time of making is left out, so that equal pictures are equal files
-    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, metadata=SOFTWARE)
+    with warnings.catch_warnings():
+        # the font lacks letters of most scripts; they are drawn as boxes
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing", UserWarning)
+        figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, metadata=SOFTWARE)
     return buffer.getvalue()
 
 
@@ -132,7 +143,18 @@ def _tidy(axes: Axes, title: str = "") -> None:
     if title:
         figure = axes.get_figure(root=True)
         letters = int(LETTERS_PER_INCH * figure.get_figwidth()) if figure else None
-        axes.set_title(fill(title, letters or 60), loc="left", size="medium", weight="bold")
+        heading = axes.set_title(fill(visible(title), letters or 60), loc="left", size="medium")
+        heading.set(weight="bold", parse_math=False)
+
+
+def _names(*names: str) -> list[str]:
+    return [visible(name) for name in names]
+
+
+def _take_literally(legend: Legend) -> None:
+    """Keeps dollar signs in names from being read as formulas."""
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def _finite(values: ArrayLike) -> NDArray[np.float64]:

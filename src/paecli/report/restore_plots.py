@@ -17,6 +17,7 @@ from paecli.report.plots import to_png
 from paecli.restoration.files import RestoredFile
 from paecli.restoration.result import Restoration
 from paecli.system.files import write_atomically
+from paecli.system.names import visible
 
 ROWS, COLUMNS = 4, 6
 LEAST_WEIGHT = 0.005  # modes below it are not shown
@@ -106,7 +107,7 @@ def overview(
         _show(axes[3, number], result.predictive[drawn[number]], "with pixel errors")
     fit = f"chi-squared {result.chi2:.0f} for {result.degrees_of_freedom} observed values"
     lines = [f"method {result.method}, {fit}", *notes]
-    wrapped = [fill(line, LETTERS_PER_LINE) for line in lines]
+    wrapped = [fill(visible(line), LETTERS_PER_LINE) for line in lines]
     figure.suptitle("\n".join(wrapped), fontsize="small", parse_math=False)
     return to_png(figure)
 

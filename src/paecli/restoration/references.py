@@ -127,6 +127,7 @@ class References:
         return [each[where] for each, where in zip(distance, asked, strict=True)]
 
     def _fit(self, damage: Damage, key: str, *, spread: bool = False) -> QuickFit:
+        damage = replace(damage, data=damage.data.to(self.images))
         if key not in self._inflation:
             self._inflation[key] = measured_inflation(
                 self.model, damage.observed[:1], damage.operator

@@ -5,11 +5,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from paecli.store.index import IndexFile
-from paecli.system.errors import RegistryError
-from paecli.system.files import hash_file
+from paecli.system.errors import RegistryError, WriteError
+from paecli.system.files import hash_file, write_atomically
 from paecli.system.folders import CACHE_VARIABLE, cache_folder
+from paecli.system.yaml_text import read_bounded_text
 
 HASH = re.compile("[0-9a-f]{64}")  # the name of a folder in the cache
+NAME = re.compile("[a-z0-9][a-z0-9._-]{0,63}")  # of an entry, as the index takes it
+LONGEST_ADDRESS = 4096  # bytes
 # Version 0.1 left no marks; these are the kinds of files that its registries hold.
 KINDS_BEFORE_MARKS = (".safetensors", ".pth")
 
@@ -65,6 +68,29 @@ def remove_damaged(paths: list[Path]) -> None:
             raise RegistryError(
                 f"cannot remove the damaged file {path}: {error.strerror}; remove it yourself"
             ) from error
+
+
+def remember_registry(name: str, address: str) -> None:
+    """Notes where a name was fetched from, so that other commands find it by the name alone.
+
+    A cache that cannot be written remembers nothing.
+    """
+    with suppress(WriteError):
+        write_atomically(_note(name), f"{address}\n".encode())
+
+
+def remembered_registry(name: str) -> str | None:
+    """Returns the address that a name was last fetched from, or None."""
+    if not NAME.fullmatch(name):
+        return None
+    try:
+        return read_bounded_text(_note(name), LONGEST_ADDRESS).strip() or None
+    except (OSError, ValueError):
+        return None
+
+
+def _note(name: str) -> Path:
+    return cache_folder() / "names" / f"{name}.txt"
 
 
 def _mark(path: Path) -> Path:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from paecli.store.cache import remember_registry, remembered_registry
 from paecli.store.index import (
     INDEX_FILE,
     MAX_INDEX_BYTES,
@@ -108,7 +109,8 @@ def fetch(
 ) -> Fetched:
     """Fetches an entry's files and verifies their size and SHA-256.
 
-    What the chosen registry does not have is looked for in the bundled one.
+    What the chosen registry does not have is looked for in the bundled one, then in the one
+    that it was last fetched from.
 
     Args:
         name: the entry's name.
@@ -127,6 +129,9 @@ def fetch(
         fallback = open_registry(BUNDLED, offline=offline)
         entry = fallback.index.find(name, revision)
         opened = fallback if entry is not None else opened
+    if entry is None and registry is None and (last := remembered_registry(name)):
+        opened = open_registry(last, offline=offline, progress=progress)
+        entry = opened.index.find(name, revision)
     if entry is None:
         raise _unknown(name, revision, opened)
     if kind is not None and entry.kind != kind:
@@ -137,7 +142,14 @@ def fetch(
         obtain(file, opened.source, offline=offline, progress=progress) for file in entry.files
     ]
     origins, files = zip(*obtained, strict=True)
+    if opened.source.address != BUNDLED:
+        remember_registry(name, _lasting_address(opened.source))
     return Fetched(entry, files, "download" if "download" in origins else origins[0])
+
+
+def _lasting_address(source: Source) -> str:
+    """Returns an address that means the same from every working directory."""
+    return str(source.folder.absolute()) if isinstance(source, FolderSource) else source.address
 
 
 def fetch_model(

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 import yaml
 
 from paecli import __version__
-from paecli.store.index import FileName
+from paecli.store.index import INDEX_FILE, FileName
 from paecli.system.errors import RegistryError
 from paecli.system.folders import config_file
 from paecli.system.yaml_text import MAX_CONFIG_BYTES, parse_yaml, read_bounded_text
@@ -112,6 +112,8 @@ def open_source(address: str) -> Source:
     Raises:
         RegistryError: none of these.
     """
+    if address.rpartition("/")[2] == INDEX_FILE:  # as a browser shows where the index is
+        address = address.removesuffix(INDEX_FILE).rstrip("/") or "/"
     if address == BUNDLED:
         return FolderSource(address, Path(str(resources.files("paecli") / "registry")))
     scheme = address.partition(":")[0].lower() if re.match(r"^[A-Za-z]{2,}:", address) else ""

@@ -1,7 +1,16 @@
-"""Ctrl-C and SIGTERM as a request that the training loop answers between two steps."""
+"""Ctrl-C, SIGTERM and a closed terminal as a request to stop, answered between two steps."""
 
 import signal
 from types import FrameType, TracebackType
+
+
+def _signals() -> list[int]:
+    """Returns the signals that ask to stop; `nohup` makes a closed terminal none of them."""
+    asked = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)  # not on Windows
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        asked.append(hangup)
+    return list(asked)
 
 
 class StopRequest:
@@ -18,7 +27,7 @@ class StopRequest:
     def __enter__(self) -> "StopRequest":
         """Takes over the signals; does nothing outside the main thread, which owns them."""
         try:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in _signals():
                 self._before[number] = signal.signal(number, self._remember)
         except ValueError:
             self._before = {}

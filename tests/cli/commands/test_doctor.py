@@ -50,3 +50,11 @@ def test_without_json_it_is_one_table_on_standard_error() -> None:
     result = CliRunner().invoke(app, ["doctor", "--registry", "bundled"])
     assert result.stdout == ""
     assert "fast bfloat16" in result.stderr
+
+
+def test_a_file_in_the_place_of_the_cache_is_not_writable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("PAE_CACHE", str(tmp_path / "file"))
+    assert examine("--registry", "bundled")["cache_writable"] is False

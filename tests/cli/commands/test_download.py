@@ -1,9 +1,12 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+from paecli.cli import console
 from paecli.cli.app import app
 from paecli.store.publishing.publish import publish
 from paecli.system.errors import RegistryError
@@ -77,3 +80,45 @@ def test_verify_leaves_what_pae_did_not_write(registry: Path, tmp_path: Path) ->
     assert all(path.read_text() == "somebody's" for path in foreign)
     assert (files / ("d" * 64) / "model.safetensors").exists()
     assert (files / ("e" * 64) / "model.safetensors").is_symlink()
+
+
+def test_a_model_is_found_by_name_once_it_was_fetched(
+    registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = ["info", "blobs", "--json"]
+    assert isinstance(runner.invoke(app, info).exception, RegistryError)
+    monkeypatch.chdir(tmp_path)
+    fetched = runner.invoke(app, ["download", "blobs", "--registry", "registry"])
+    assert "pae sample blobs" in fetched.stderr
+    monkeypatch.chdir("/")
+    found = runner.invoke(app, info)
+    assert found.exit_code == 0, found.output
+    assert json.loads(found.stdout)["file"] == str(registry / "blobs-r1.safetensors")
+
+
+@pytest.mark.parametrize("command", ["sample", "eval", "ood", "interpolate", "info", "inpaint"])
+def test_commands_take_a_registry(command: str) -> None:
+    assert "--registry" in runner.invoke(app, [command, "--help"], env={"COLUMNS": "200"}).stdout
+
+
+def test_a_registry_is_chosen_for_one_command(registry: Path) -> None:
+    arguments = ["info", "blobs", "--json", "--registry", str(registry)]
+    assert runner.invoke(app, arguments).exit_code == 0
+    assert "PAE_REGISTRY" not in os.environ
+
+
+@pytest.mark.parametrize("address", ["{}/index.yaml", "file://{}/index.yaml", "{}/"])
+def test_addresses_of_the_index_are_those_of_the_registry(registry: Path, address: str) -> None:
+    arguments = ["download", "--list", "--json", "--registry", address.format(registry)]
+    listed = json.loads(runner.invoke(app, arguments).stdout)
+    assert [entry["name"] for entry in listed["entries"]] == ["blobs"]
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_names_in_the_list_are_whole(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "stderr", Console(stderr=True, width=width, highlight=False))
+    shown = runner.invoke(app, ["download", "--list"]).stderr
+    rows = [line for line in shown.splitlines() if line.startswith("│")]
+    names = {row.strip("│").split("│")[0].strip() for row in rows}
+    assert {"fmnist-32", "inception-fid", "grey-classifier"} <= names
+    assert max(map(len, shown.splitlines())) <= width

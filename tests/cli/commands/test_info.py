@@ -2,11 +2,14 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from paecli.api import PAE
+from paecli.cli import console
 from paecli.cli.app import app
 from paecli.store.checkpoint import read_header, save_pae
+from paecli.system.errors import UsageError
 
 
 def test_json_tells_what_the_file_holds(model_file: Path, trained_pae: PAE) -> None:
@@ -23,9 +26,25 @@ def test_json_tells_what_the_file_holds(model_file: Path, trained_pae: PAE) -> N
 
 
 def test_without_json_it_is_a_table_on_standard_error(model_file: Path) -> None:
-    result = CliRunner().invoke(app, ["info", str(model_file)])
+    result = CliRunner().invoke(app, ["info", str(model_file), "--all"])
     assert result.stdout == ""
     assert "autoencoder_hash" in result.stderr
+
+
+def test_it_fits_on_one_screen_and_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "stderr", Console(stderr=True, width=80, highlight=False))
+    shown = CliRunner().invoke(app, ["info", "fmnist-32"]).stderr
+    lines = shown.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    for answer in ("grey, 28 x 28", "latent size 32", "fmnist", "10 classes", "0.0053055", "muon"):
+        assert answer in shown
+
+
+def test_the_model_is_named_once(model_file: Path) -> None:
+    assert CliRunner().invoke(app, ["info", "--model", str(model_file)]).exit_code == 0
+    twice = CliRunner().invoke(app, ["info", str(model_file), "--model", "fmnist-32"])
+    assert isinstance(twice.exception, UsageError)
 
 
 @pytest.mark.parametrize("hostile", ["\x1b[31mred", "[bold]loud", "\x1b]0;title\x07"])

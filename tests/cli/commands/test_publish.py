@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,10 @@ from typer.testing import CliRunner
 from paecli.api import load
 from paecli.cli.app import app
 from paecli.store.checkpoint import load_pae, read_header, save_pae
+from paecli.store.publishing import publish as workflow
+from paecli.store.publishing.publication_plan import default_name
 from paecli.store.registry import fetch_model, list_entries
-from paecli.system.errors import CheckpointError, UsageError, WriteError
+from paecli.system.errors import CheckpointError, RegistryError, UsageError, WriteError
 
 runner = CliRunner()
 
@@ -115,3 +118,50 @@ def test_the_publishers_own_folders_are_not_published(
     assert read_header(published).training_set == "holiday"
     first, second = model.state_dict(), load_pae(published)[0].state_dict()
     assert all(torch.equal(first[name], second[name]) or half for name in first)
+
+
+@pytest.mark.parametrize("failing", ["card", "index"])
+def test_a_publication_that_fails_leaves_nothing(
+    model_file: Path, folder: Path, failing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(model_file, folder, "--name", "blobs")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    ending = {"card": ".md", "index": ".yaml"}[failing]
+    write = workflow.write_atomically
+
+    def full(path: Path, content: bytes) -> None:
+        if path.suffix == ending:
+            raise WriteError(f"cannot write {path}: No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(workflow, "write_atomically", full)
+    with pytest.raises(WriteError):
+        publish(model_file, folder, "--name", "blobs")
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".md"])
+def test_files_the_index_does_not_know_stay(model_file: Path, folder: Path, ending: str) -> None:
+    folder.mkdir()
+    foreign = folder / f"blobs-r1{ending}"
+    foreign.write_text("somebody's")
+    assert publish(model_file, folder, "--name", "blobs")["revision"] == 2
+    assert foreign.read_text() == "somebody's"
+
+
+def test_an_index_that_nobody_would_read_is_not_written(
+    model_file: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(model_file, folder, "--name", "blobs")
+    before = (folder / "index.yaml").read_text()
+    monkeypatch.setattr(workflow, "MAX_INDEX_BYTES", len(before) + 10)
+    with pytest.raises(RegistryError, match="would be larger"):
+        publish(model_file, folder, "--name", "blobs")
+    assert (folder / "index.yaml").read_text() == before
+    assert not (folder / "blobs-r2.safetensors").exists()
+
+
+@pytest.mark.parametrize("dataset", ["фото", "-", "a" * 200, "", "/data/My Photos"])
+def test_every_data_set_gives_a_name(model_file: Path, dataset: str) -> None:
+    header = read_header(model_file).model_copy(update={"data": {"dataset": dataset}})
+    assert re.fullmatch("[a-z0-9][a-z0-9._-]{0,63}", default_name(header))

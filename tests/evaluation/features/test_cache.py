@@ -6,6 +6,7 @@ from torch import Tensor
 
 from paecli.evaluation.features import cache
 from paecli.evaluation.features.cache import cached_features, features_folder
+from paecli.system.progress import NullProgress
 
 
 class CountingNetwork:
@@ -82,3 +83,22 @@ def test_other_images_and_other_weights_are_kept_apart(
 def test_the_cache_follows_the_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PAE_CACHE", str(tmp_path))
     assert features_folder() == tmp_path / "features"
+
+
+def test_a_cache_that_cannot_be_written_costs_a_warning_only(
+    images: Tensor, tmp_path: Path
+) -> None:
+    said: list[str] = []
+
+    class Listening(NullProgress):
+        def say(self, message: str) -> None:
+            said.append(message)
+
+    (tmp_path / "file").write_text("in the way")
+    expected = CountingNetwork()(images)
+    found = cached_features(
+        images, CountingNetwork(), label="x", folder=tmp_path / "file", progress=Listening()
+    )
+    torch.testing.assert_close(found, expected)
+    assert len(said) == 1
+    assert "PAE_CACHE" in said[0]

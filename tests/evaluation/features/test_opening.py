@@ -137,6 +137,22 @@ def test_pae_eval_agrees_with_pytorch_fid_on_weights_from_a_registry(
     assert theirs[0].shape == (COUNT, 2048)
 
 
+def test_pae_fid_agrees_with_pytorch_fid(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAE_CACHE", str(tmp_path / "cache"))
+    data = load_dataset("fmnist-mini")
+    sets = {"a": data.train.images[:3], "b": data.test.images[:3]}
+    theirs = features_by_pytorch_fid(sets, weights, tmp_path, monkeypatch)
+    folders = [str(tmp_path / name) for name in sets]
+    arguments = ["fid", *folders, "--inception-weights", str(weights), "--json"]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    found = json.loads(result.stdout)
+    assert found["frechet"] == pytest.approx(distance_by_eigenvalues(*theirs), rel=1e-6)
+    assert found["images"] == [3, 3]
+    assert hash_file(weights)[:8] in found["protocol"]
+
+
 def test_features_do_not_depend_on_the_rest_of_the_batch(blobs: Tensor, weights: Path) -> None:
     network = open_feature_network("inception", image_shape=GREY, inception_weights=weights)
     images = to_8_bit(blobs[:3])

@@ -1,7 +1,28 @@
+import json
+
 import pytest
 import torch
 
 from paecli.restoration.samplers.diagnostics import effective_sample_size, rhat
+
+from .arviz_values import VALUES, chains
+
+FROZEN = json.loads(VALUES.read_text())["chains"]
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_both_are_those_of_arviz(name: str) -> None:
+    draws = torch.from_numpy(chains()[name])
+    assert float(rhat(draws)) == pytest.approx(FROZEN[name]["rhat"], rel=1e-9)
+    assert float(effective_sample_size(draws)) == pytest.approx(FROZEN[name]["ess"], rel=1e-9)
+
+
+def test_every_quantity_is_judged_by_itself() -> None:
+    names = ("independent", "correlation 0.9")
+    draws = torch.stack([torch.from_numpy(chains()[name][:250, :4]) for name in names], dim=-1)
+    for judge in (rhat, effective_sample_size):
+        alone = torch.stack([judge(draws[..., index]) for index in range(2)])
+        torch.testing.assert_close(judge(draws), alone)
 
 
 def test_independent_draws_agree_and_count_fully() -> None:

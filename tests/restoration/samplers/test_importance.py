@@ -1,8 +1,23 @@
+import json
+
 import pytest
 import torch
 from scipy.stats import genpareto
 
 from paecli.restoration.samplers.importance import fit_pareto, pareto_quantile, pareto_smooth
+
+from .arviz_values import VALUES, log_ratios
+
+FROZEN = json.loads(VALUES.read_text())["log_ratios"]
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_smoothed_weights_and_shape_are_those_of_arviz(name: str) -> None:
+    weights, shape = pareto_smooth(torch.from_numpy(log_ratios()[name]))
+    assert shape == pytest.approx(FROZEN[name]["pareto_k"], rel=1e-9)
+    assert weights.sum() == pytest.approx(1)
+    largest = weights.sort(descending=True).values[:3].tolist()
+    assert largest == pytest.approx(FROZEN[name]["largest"], rel=1e-9)
 
 
 @pytest.mark.parametrize("shape", [-0.2, 0.3, 0.8])

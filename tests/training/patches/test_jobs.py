@@ -8,6 +8,8 @@ from paecli.store.feature_weights import has_photo_weights
 from paecli.store.patch_checkpoint import load_patch_pae
 from paecli.system.errors import ConfigError, DataError, TrainingError
 from paecli.system.outputs import AUTOENCODER_FILE, MODEL_FILE
+from paecli.training.loop import TrainingInterruptedError
+from paecli.training.patches.flow_trainer import FlowTrainer
 from paecli.training.patches.jobs import (
     measure_patches_again,
     train_patch_autoencoder,
@@ -40,8 +42,8 @@ def test_both_stages_give_a_model_that_finds_a_hole(folder: Path, tmp_path: Path
     assert second.epochs == 3
     model, header = load_patch_pae(run / MODEL_FILE)
     assert header.kind == "patch-pae"
-    assert header.data["images"] == 24  # a fifth is held out, and the test folder left alone
-    assert len(model.reference_peaks) == 6
+    assert header.data["images"] == 30  # the test folder is left alone
+    assert len(model.reference_peaks) == 30  # each scored by a model of the other folds
     assert model.score_map(surface(99, hole=True)).max() > model.reference_peaks[-1]
     before = model.reference_peaks.clone()
     measure_patches_again(run)
@@ -56,6 +58,35 @@ def test_the_same_seed_gives_the_same_file(folder: Path, tmp_path: Path) -> None
         train_patch_flow(settings(folder).flow, run_dir=run, device="cpu")
         files.append((run / MODEL_FILE).read_bytes())
     assert files[0] == files[1]
+
+
+def test_a_run_interrupted_in_the_folds_is_resumed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for run in (whole, broken):
+        train_patch_autoencoder(settings(folder), run_dir=run)
+    train_patch_flow(settings(folder).flow, run_dir=whole, device="cpu")
+
+    def stop(*_: object) -> None:
+        raise TrainingInterruptedError("stopped")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FlowTrainer, "train_apart", stop)
+        with pytest.raises(TrainingInterruptedError):
+            train_patch_flow(settings(folder).flow, run_dir=broken, device="cpu")
+    assert not (broken / MODEL_FILE).exists()
+    train_patch_flow(settings(folder).flow, run_dir=broken, device="cpu", resume=True)
+    assert (broken / MODEL_FILE).read_bytes() == (whole / MODEL_FILE).read_bytes()
+
+
+def test_validation_images_are_what_is_compared_with(folder: Path, tmp_path: Path) -> None:
+    write_surfaces(folder / "val" / "good", range(200, 207))
+    run = tmp_path / "run"
+    train_patch_autoencoder(settings(folder), run_dir=run)
+    train_patch_flow(settings(folder).flow, run_dir=run, device="cpu")
+    model, header = load_patch_pae(run / MODEL_FILE)
+    assert (header.data["images"], len(model.reference_peaks)) == (30, 7)
 
 
 def test_a_trained_run_is_not_replaced(folder: Path, tmp_path: Path) -> None:

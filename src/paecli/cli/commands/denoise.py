@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from paecli.cli.options import DataDir, Json, ModelOption, Out, Seed, Threads
+from paecli.cli.options import DataDir, Json, ModelOption, ModelRegistry, Out, Seed, Threads
 from paecli.cli.restore_options import (
     NOISE_HELP,
     Confidence,
@@ -26,6 +26,7 @@ def denoise(
         typer.Option("--noise", metavar="SIGMA|FILE", help=NOISE_HELP),
     ],
     model: ModelOption = None,
+    registry: ModelRegistry = None,
     starts: Starts = 64,
     samples: Samples = 64,
     method: MethodOption = "auto",

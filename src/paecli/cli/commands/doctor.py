@@ -28,7 +28,7 @@ def doctor(registry: RegistryAddress = None, data_dir: DataDir = None, json: Jso
     diagnosis = diagnose(registry=registry, data_dir=data_dir)
     if json:
         return print_json(asdict(diagnosis) | {"cache": str(diagnosis.cache)})
-    return print_table("pae doctor", ["what", "found"], _rows(diagnosis))
+    return print_table("pae doctor", ["what", "found"], _rows(diagnosis), words=True)
 
 
 def _rows(found: Diagnosis) -> list[list[str]]:

@@ -8,6 +8,7 @@ import typer
 
 from paecli.cli.console import RichProgress, print_json, print_table, say
 from paecli.cli.options import Json, RegistryAddress, refuse_useless
+from paecli.store.sources import BUNDLED
 from paecli.system.errors import RegistryError, UsageError
 
 if TYPE_CHECKING:
@@ -84,9 +85,22 @@ def _fetch(
         fields: dict[str, object] = {"name": fetched.entry.name, "kind": fetched.entry.kind}
         fields |= {"revision": fetched.entry.revision, "origin": fetched.origin, "verified": True}
         return print_json(fields | {"files": [str(path) for path in fetched.files]})
+    entry = fetched.entry
     for path in fetched.files:
-        say(f"{fetched.entry.name}, revision {fetched.entry.revision}, verified: {path}")
+        say(f"{entry.name}, revision {entry.revision}, verified: {path}")
+    if entry.kind == "model" and fetched.origin != BUNDLED:
+        say(_how_to_use(entry.name, registry))
     return None
+
+
+def _how_to_use(name: str, registry: str | None) -> str:
+    from paecli.store.registry import list_entries
+
+    if registry is None or name not in {entry.name for entry in list_entries(BUNDLED)}:
+        return f"Use it by its name: pae sample {name}"
+    return (
+        f"{name} alone is the bundled model; for this one: pae sample {name} --registry {registry}"
+    )
 
 
 def _fetch_dataset(name: str, offline: bool, json: bool) -> None:
@@ -110,9 +124,9 @@ def _list(registry: str | None, offline: bool, json: bool) -> None:
         return print_json(
             {"registry": opened.source.address, "entries": [_fields(e) for e in entries]}
         )
-    columns = ["name", "description", "kind", "revision", "size", "licence"]
+    columns = ["name", "what", "description"]
     rows = [_row(entry) for entry in entries]
-    return print_table(f"Registry {opened.source.address}", columns, rows)
+    return print_table(f"Registry {opened.source.address}", columns, rows, words=True)
 
 
 def _fields(entry: Entry) -> dict[str, object]:
@@ -123,11 +137,8 @@ def _row(entry: Entry) -> list[str]:
     size = sum(file.size for file in entry.files) / MEGABYTE
     return [
         entry.name,
+        f"{entry.kind}, revision {entry.revision}, {size:.1f} MB, {entry.licence or 'no licence'}",
         entry.description,
-        entry.kind,
-        str(entry.revision),
-        f"{size:.1f} MB",
-        entry.licence,
     ]
 
 

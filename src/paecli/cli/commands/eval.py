@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from paecli.cli.console import RichProgress, print_json, print_table, say
-from paecli.cli.options import DataDir, Json, Model, Report, Seed, Threads, refuse_useless
+from paecli.cli.options import (
+    DataDir,
+    Json,
+    Model,
+    ModelOption,
+    ModelRegistry,
+    Report,
+    Seed,
+    Threads,
+    one_model,
+    refuse_useless,
+)
 from paecli.model.requirements import require_features
 
 if TYPE_CHECKING:
@@ -27,7 +38,9 @@ class Features(StrEnum):
 
 def evaluate(
     context: typer.Context,
-    model: Model = None,
+    argument: Model = None,
+    model: ModelOption = None,
+    registry: ModelRegistry = None,
     fid: Annotated[
         bool,
         typer.Option("--fid", help="Also compute the Frechet distance (slow; see --features)."),
@@ -83,6 +96,7 @@ def evaluate(
         refuse_useless(context, unused, "they need --fid or --kid")
     from paecli.cli.checks import check_model, check_readable, check_training_set
 
+    model = one_model(argument, model)
     contents = check_model(model, flow=fid or kid)
     if fid or kid:
         require_features(features.value, contents.image_shape)

@@ -4,33 +4,50 @@ from __future__ import annotations
 
 import json as jsonlib
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from paecli.cli.console import print_json, print_table
-from paecli.cli.options import Json, Model
+import typer
+
+from paecli.cli.console import print_json, print_table, say
+from paecli.cli.options import Json, Model, ModelOption, ModelRegistry, one_model
 
 if TYPE_CHECKING:
     from paecli.store.describe import ModelDescription
 
 
-def info(model: Model = None, json: Json = False) -> None:
-    """Tells what a model file holds: networks, settings, data hash, versions, metrics.
+def info(
+    argument: Model = None,
+    model: ModelOption = None,
+    registry: ModelRegistry = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show all settings, hashes and metrics, too.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Tells what a model is, what it was trained on, how good it is and how it was made.
 
     Examples:
 
         pae info
+
+        pae info runs/fmnist --all
 
         pae info runs/fmnist --json
     """
     from paecli.store.describe import describe_model
     from paecli.store.find_model import find_model
 
-    description = describe_model(find_model(model))
+    description = describe_model(find_model(one_model(argument, model)))
     fields = _fields(description)
     if json:
         return print_json(fields)
-    rows = [[key, value] for key, value in _flatten(fields)]
-    return print_table("Model", ["", ""], rows)
+    if everything:
+        return print_table("Model", ["", ""], list(_flatten(fields)), words=True)
+    from paecli.report.model_summary import summary_rows
+
+    say(str(description.path))  # not in the table, whose cells are folded
+    print_table(description.path.name, ["", ""], summary_rows(description), words=True)
+    return say("All settings: --all; for programs: --json.")
 
 
 def _fields(described: ModelDescription) -> dict[str, Any]:

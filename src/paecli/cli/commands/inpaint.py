@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from paecli.cli.options import DataDir, Json, ModelOption, Out, Seed, Threads
+from paecli.cli.options import DataDir, Json, ModelOption, ModelRegistry, Out, Seed, Threads
 from paecli.cli.restore_options import (
     NOISE_HELP,
     Blur,
@@ -36,6 +36,7 @@ def inpaint(
         ),
     ] = None,
     model: ModelOption = None,
+    registry: ModelRegistry = None,
     invert_mask: Annotated[
         bool, typer.Option("--invert-mask", help="In the mask file white is observed instead.")
     ] = False,

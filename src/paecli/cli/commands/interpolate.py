@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from paecli.cli.console import RichProgress, print_json, say
-from paecli.cli.options import DataDir, Json, ModelOption, Out, Threads
+from paecli.cli.options import DataDir, Json, ModelOption, ModelRegistry, Out, Threads
 from paecli.data.sets.locations import parse_position
 
 End = Annotated[
@@ -22,6 +22,7 @@ def interpolate(
     a: End,
     b: End,
     model: ModelOption = None,
+    registry: ModelRegistry = None,
     steps: Annotated[int, typer.Option(help="Images, both ends included.", min=2, max=100)] = 9,
     files: Annotated[
         bool, typer.Option("--files", help="Also write every image to a file of its own.")

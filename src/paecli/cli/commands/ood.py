@@ -12,6 +12,7 @@ from paecli.cli.options import (
     DataDir,
     Json,
     ModelOption,
+    ModelRegistry,
     Report,
     Seed,
     Threads,
@@ -46,6 +47,7 @@ def ood(
         ),
     ] = None,
     model: ModelOption = None,
+    registry: ModelRegistry = None,
     against: Annotated[
         list[str] | None,
         typer.Option(

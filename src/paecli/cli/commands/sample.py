@@ -6,12 +6,23 @@ from typing import Annotated
 import typer
 
 from paecli.cli.console import print_json, say
-from paecli.cli.options import Json, Model, Out, Seed, Threads
+from paecli.cli.options import (
+    Json,
+    Model,
+    ModelOption,
+    ModelRegistry,
+    Out,
+    Seed,
+    Threads,
+    one_model,
+)
 from paecli.model.requirements import require_temperature
 
 
 def sample(
-    model: Model = None,
+    argument: Model = None,
+    model: ModelOption = None,
+    registry: ModelRegistry = None,
     count: Annotated[int, typer.Option("--count", "-n", help="How many images.", min=1)] = 64,
     temperature: Annotated[
         float,
@@ -38,7 +49,7 @@ def sample(
     from paecli.cli.checks import check_model
 
     require_temperature(temperature)
-    file = check_model(model).path
+    file = check_model(one_model(argument, model)).path
     from paecli.data import write_image
     from paecli.report.grid import image_grid
     from paecli.sampling import draw_samples

@@ -5,6 +5,7 @@ import logging
 import math
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,9 +147,11 @@ def _check_alike(image: Image.Image, file: Path, recipe: Recipe) -> None:
 def _key(files: Sequence[Path], recipe: Recipe) -> str:
     digest = hashlib.sha256(f"{RECIPE_VERSION} {recipe}\n".encode())
     for file in files:
-        state = file.stat()
-        # the time of the last change of state cannot be set back, as that of writing can
-        stamps = f"{state.st_size}\0{state.st_mtime_ns}\0{state.st_ctime_ns}"
+        stamps = "gone"
+        with suppress(OSError):
+            state = file.stat()
+            # the time of the last change of state cannot be set back, as that of writing can
+            stamps = f"{state.st_size}\0{state.st_mtime_ns}\0{state.st_ctime_ns}"
         digest.update(os.fsencode(file.resolve()) + f"\0{stamps}\n".encode())
     return digest.hexdigest()[:32]
 

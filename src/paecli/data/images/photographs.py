@@ -3,9 +3,9 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from paecli.data.images.listing import find_images
@@ -15,9 +15,6 @@ from paecli.data.split_folders import find_parts
 from paecli.system.errors import DataError
 from paecli.system.progress import NullProgress, Progress
 
-BLOCK = 10  # neighbours that are held out together
-LEAST_BLOCKS = 5  # that are held out, so that one odd series is not all of it
-
 
 @dataclass(frozen=True)
 class Photographs:
@@ -25,13 +22,13 @@ class Photographs:
 
     Attributes:
         name: of the folder.
-        kept: files to train on.
-        held_out: files that tell what is in-distribution, and that nothing is fitted to.
+        files: files to train on.
+        held_out: files of a folder of validation images, that nothing is fitted to; often none.
         content_hash: SHA-256 of the files' bytes, in their order.
     """
 
     name: str
-    kept: tuple[Path, ...]
+    files: tuple[Path, ...]
     held_out: tuple[Path, ...]
     content_hash: str
 
@@ -39,19 +36,15 @@ class Photographs:
 def list_photographs(
     folder: Path,
     *,
-    held_out: float,
-    seed: int,
     limit: int | None = None,
     progress: Progress = NullProgress(),
 ) -> Photographs:
-    """Lists the training images of a folder, see `find_parts`, and holds some out.
+    """Lists the training images of a folder, see `find_parts`.
 
     A folder of validation images beside those for training and testing is what is held out.
 
     Args:
         folder: with images at any depth.
-        held_out: fraction to hold out.
-        seed: chooses them.
         limit: train on so many at most.
         progress: told what was taken for what, and what was passed over.
 
@@ -64,39 +57,28 @@ def list_photographs(
     for note in parts.notes:
         progress.say(note)
     files = parts.train.files
-    if parts.validation is not None and parts.test is not None:
-        return Photographs(
-            name=folder.resolve().name,
-            kept=files[:limit],
-            held_out=parts.validation.files,
-            content_hash=_hash_files((*files, *parts.validation.files)),
-        )
     if len(files) < 2:
-        raise DataError(
-            f"{parts.train.root} holds {len(files)} image(s); give at least 2, better 100"
-        )
-    aside = _blocks_aside(len(files), held_out, seed)
-    kept = [file for index, file in enumerate(files) if index not in aside]
+        count = "1 image" if files else "no images"
+        raise DataError(f"{parts.train.root} holds {count}; give at least 2, better 100")
+    apart = parts.validation is not None and parts.test is not None
+    held_out = parts.validation.files if apart and parts.validation is not None else ()
     return Photographs(
         name=folder.resolve().name,
-        kept=tuple(kept[:limit]),
-        held_out=tuple(files[index] for index in sorted(aside)),
-        content_hash=_hash_files(files),
+        files=files[:limit],
+        held_out=held_out,
+        content_hash=_hash_files((*files, *held_out)),
     )
 
 
-def _blocks_aside(count: int, fraction: float, seed: int) -> set[int]:
-    """Chooses which of `count` files in a row to hold out, in blocks of up to 10 neighbours.
+def neighbouring_folds(count: int, folds: int) -> list[range]:
+    """Cuts `count` files in a row into `folds` parts of neighbours, one file at least in each.
 
     Photographs that follow each other often show the same thing. Single ones held out among
-    them would look more usual than images to come, whose p-values would be too small.
+    them would look more ordinary than images to come, whose p-values would be too small.
     """
-    wanted = min(max(round(fraction * count), 1), count - 1)
-    length = min(BLOCK, max(wanted // LEAST_BLOCKS, 1))
-    starts = range(0, count, length)
-    order = torch.randperm(len(starts), generator=torch.Generator().manual_seed(seed)).tolist()
-    blocks = [range(starts[index], min(starts[index] + length, count)) for index in order]
-    return set([file for block in blocks for file in block][:wanted])
+    folds = max(min(folds, count), 1)
+    ends = [round(number * count / folds) for number in range(folds + 1)]
+    return [range(start, end) for start, end in pairwise(ends)]
 
 
 def read_photograph(path: ImageSource) -> Tensor:

@@ -11,7 +11,8 @@ from torch import Tensor
 from paecli.data.dataset import hash_images
 from paecli.evaluation.features.network import FeatureNetwork
 from paecli.store.checkpoint import save_tensors
-from paecli.system.folders import cache_folder
+from paecli.system.errors import WriteError
+from paecli.system.folders import CACHE_VARIABLE, cache_folder
 from paecli.system.progress import NullProgress, Progress
 from paecli.system.threads import fitting
 
@@ -43,15 +44,22 @@ def cached_features(
     Returns:
         `(n, network.size)` float32.
 
-    Raises:
-        WriteError: the folder cannot be written.
+    A folder that cannot be written is said, and costs only what an interruption would lose.
     """
     place = (folder or features_folder()) / _key(images, network)
     parts = []
+    problem = ""
     with progress.task(f"{network.name} features of {label}", len(images)) as task:
         for index, chunk in enumerate(images.split(CHUNK)):
-            parts.append(_chunk_features(place / f"{index:05}.safetensors", chunk, network))
+            file = place / f"{index:05}.safetensors"
+            features = _read_features(file)
+            if features is None:
+                features = _compute(chunk, network)
+                problem = problem or _keep(file, features)
+            parts.append(features)
             task.advance(len(chunk))
+    if problem:
+        progress.say(f"Features are not kept: {problem}, or set {CACHE_VARIABLE}.")
     return torch.cat(parts)
 
 
@@ -60,15 +68,25 @@ def _key(images: Tensor, network: FeatureNetwork) -> str:
     return hashlib.sha256(protocol.encode()).hexdigest()[:32]
 
 
-def _chunk_features(file: Path, images: Tensor, network: FeatureNetwork) -> Tensor:
+def _read_features(file: Path) -> Tensor | None:
     try:
         return load_file(file)["features"]
     except (OSError, KeyError, SafetensorError):
-        pass  # not computed yet, or damaged: compute it
+        return None  # not computed yet, or damaged
+
+
+def _compute(images: Tensor, network: FeatureNetwork) -> Tensor:
     parts = []
     for batch in images.split(network.batch):
         with fitting(f"features {network.name}", len(batch)):
             parts.append(network(batch))
-    features = torch.cat(parts)
-    save_tensors(file, {"features": features}, {})
-    return features
+    return torch.cat(parts)
+
+
+def _keep(file: Path, features: Tensor) -> str:
+    """Writes features for the next run; returns why that cannot be done, or nothing."""
+    try:
+        save_tensors(file, {"features": features}, {})
+    except WriteError as error:
+        return str(error)
+    return ""

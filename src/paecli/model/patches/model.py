@@ -100,15 +100,18 @@ class PatchPAE(nn.Module):
         z = self.autoencoder.encode(features.flatten(1).T)
         return z.view(*features.shape[1:], -1)
 
-    @torch.no_grad()
     def score_cells(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores the patches of an image `(c, h, w)`.
+        """Scores the patches of an image `(c, h, w)`, see `score_features`."""
+        return self.score_features(self.feature_map(image))
+
+    @torch.no_grad()
+    def score_features(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores the patches of a map of features `(size, h', w')`.
 
         Returns:
             Two maps `(h', w')` in nats: minus the log density of the latents, and the energy
             of what the autoencoder left out.
         """
-        features = self.feature_map(image)
         grid, flow = features.shape[1:], self.require_flow()
         surprise, energy = [], []
         for part in features.flatten(1).T.split(PATCHES_AT_ONCE):

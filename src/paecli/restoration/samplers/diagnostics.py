@@ -1,8 +1,11 @@
 """Whether chains have mixed, and how many independent draws they are worth.
 
 Vehtari, Gelman, Simpson, Carpenter & Bürkner, "Rank-normalization, folding, and
-localization: an improved R-hat", arXiv:1903.08008.
+localization: an improved R-hat", arXiv:1903.08008. Both numbers are those of arviz-stats and of
+Stan's `posterior`, to the last digits.
 """
+
+from math import log10
 
 import torch
 from torch import Tensor
@@ -18,34 +21,49 @@ def rhat(draws: Tensor) -> Tensor:
         One value for each of `...`; near 1 when the chains agree.
     """
     halves = _split(draws)
-    folded = (halves - halves.flatten(0, 1).median(dim=0).values).abs()
+    # the middle of an even number of draws lies between two: torch's median is the lower one
+    folded = (halves - halves.flatten(0, 1).double().quantile(0.5, dim=0)).abs()
     return torch.maximum(_plain_rhat(rank_normalise(halves)), _plain_rhat(rank_normalise(folded)))
 
 
 def effective_sample_size(draws: Tensor) -> Tensor:
     """Returns the bulk effective sample size of `(steps, chains, ...)` draws, one for each `...`.
 
-    Autocorrelations are summed in pairs until a pair turns negative (Geyer's monotone
-    sequence), over split and rank-normalised chains.
+    Autocorrelations are summed in pairs until a pair turns negative (Geyer's initial monotone
+    sequence), over split and rank-normalised chains. Of that last pair the even lag still counts
+    if it is positive, and no pair counts that reaches the last lags.
     """
     z = rank_normalise(_split(draws))
     steps, chains = z.shape[:2]
     within, total = _variances(z)
     correlation = 1 - (within - _autocovariance(z).mean(1)) / total
-    pairs = correlation[: steps // 2 * 2].unflatten(0, (-1, 2)).sum(1)
-    positive = (pairs > 0).cumprod(0)
-    monotone = pairs.cummin(0).values * positive
-    time = (2 * monotone.sum(0) - 1).clamp_min(1 / torch.tensor(float(steps * chains)).log10())
+    correlation[0] = 1
+    most = max((steps - 1) // 2, 1)
+    even, odd = correlation[: 2 * most].unflatten(0, (most, 2)).unbind(1)
+    pairs = even + odd
+    positive = (pairs > 0).long().cumprod(0)
+    last = positive[:-1].sum(0, keepdim=True)  # the first pair that is not, or the very last
+    counted = pairs.cummin(0).values * positive * (_numbers(pairs) < last)
+    time = 2 * counted.sum(0) + even.gather(0, last)[0].clamp_min(0) - 1
+    time = time.clamp_min(1 / log10(steps * chains))
     sizes: Tensor = steps * chains / time
     return sizes
 
 
 def rank_normalise(draws: Tensor) -> Tensor:
-    """Replaces `(steps, chains, ...)` values by the normal scores of their ranks."""
-    flat = draws.flatten(0, 1).double()
-    ranks = flat.argsort(0).argsort(0).double() + 1
-    scores: Tensor = torch.special.ndtri((ranks - 0.375) / (len(flat) + 0.25))
-    return scores.reshape(draws.shape)
+    """Replaces `(steps, chains, ...)` values by the Gaussian scores of their ranks."""
+    columns = draws.flatten(0, 1).double().movedim(0, -1).contiguous()
+    ordered = columns.sort(-1).values
+    below = torch.searchsorted(ordered, columns)
+    up_to = torch.searchsorted(ordered, columns, right=True)
+    ranks = (below + 1 + up_to) / 2  # equal values, which rejections make, share their mean rank
+    scores: Tensor = torch.special.ndtri((ranks.double() - 0.375) / (columns.shape[-1] + 0.25))
+    return scores.movedim(-1, 0).reshape(draws.shape)
+
+
+def _numbers(pairs: Tensor) -> Tensor:
+    """Returns 0, 1, ... along the first dimension of `(m, ...)`, broadcastable to it."""
+    return torch.arange(len(pairs), device=pairs.device).view(-1, *[1] * (pairs.ndim - 1))
 
 
 def _split(draws: Tensor) -> Tensor:

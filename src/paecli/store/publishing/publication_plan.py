@@ -1,5 +1,6 @@
 """What a model will be called in a registry, and whether it may be; told without torch."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from paecli.store.registry import read_folder_index
 from paecli.system.errors import UsageError
 
 # stands for the file until there is one, so that all else can be checked before it is written
+LONGEST_DEFAULT = 40  # letters of the data set in a name
 BLANK = IndexFile(path="model", size=1, sha256="0" * 64)
 
 
@@ -55,7 +57,7 @@ def plan_publication(
         entry = Entry(
             name=name,
             kind="model",
-            revision=newest.revision + 1 if newest else 1,
+            revision=_free_revision(folder, name, newest.revision + 1 if newest else 1),
             description=description,
             licence=licence,
             metrics=header.metrics,
@@ -66,10 +68,28 @@ def plan_publication(
     return PublicationPlan(entry, index)
 
 
+def published_files(folder: Path, name: str, revision: int) -> tuple[Path, Path]:
+    """Returns where the model of a revision and its card are."""
+    stem = f"{name}-r{revision}"
+    return folder / f"{stem}.safetensors", folder / f"{stem}.md"
+
+
+def _free_revision(folder: Path, name: str, revision: int) -> int:
+    """Returns the first revision from here on whose files are not there yet.
+
+    What the index does not know may be somebody's, or left by a publication that was killed.
+    """
+    free = revision
+    while any(os.path.lexists(file) for file in published_files(folder, name, free)):
+        free += 1
+    return free
+
+
 def default_name(header: Header) -> str:
     """Returns `DATASET-LATENT_SIZE`, as the published models are called."""
-    data = Path(str(header.data.get("dataset") or "model")).name.lower()
-    return f"{re.sub(r'[^a-z0-9]+', '-', data).strip('-')}-{header.autoencoder['latent_size']}"
+    data = Path(str(header.data.get("dataset") or "")).name.lower()
+    letters = re.sub(r"[^a-z0-9]+", "-", data)[:LONGEST_DEFAULT].strip("-")
+    return f"{letters or 'model'}-{header.autoencoder['latent_size']}"
 
 
 def _unfit(name: str, error: ValidationError) -> UsageError:

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,12 @@ from typing import Any
 from paecli.model.model import Model
 from paecli.store.checkpoint import load_pae, read_header, save_pae
 from paecli.store.header import HEADER_KEY, LENGTH_BYTES
-from paecli.store.index import INDEX_FILE, Entry, Index, IndexFile, index_to_yaml
+from paecli.store.index import INDEX_FILE, MAX_INDEX_BYTES, Entry, Index, IndexFile, index_to_yaml
 from paecli.store.patch_checkpoint import load_patch_pae
 from paecli.store.publishing.model_card import card_title, write_card
-from paecli.store.publishing.publication_plan import plan_publication
+from paecli.store.publishing.publication_plan import plan_publication, published_files
+from paecli.store.registry import read_folder_index
+from paecli.system.errors import RegistryError
 from paecli.system.files import hash_file, is_intact, write_atomically
 from paecli.system.locks import only_process
 from paecli.system.progress import NullProgress, Progress
@@ -79,18 +83,31 @@ def publish(
         plan = plan_publication(
             header, folder=folder, name=name, licence=licence, description=description
         )
-        stem = f"{plan.entry.name}-r{plan.entry.revision}"
-        target = folder / f"{stem}.safetensors"
-        if half and isinstance(model, Model):
-            save_pae(target, model, header, half=True)
-        else:
-            write_atomically(target, _publishable(model_file))
-        stored = IndexFile(path=target.name, size=target.stat().st_size, sha256=hash_file(target))
-        entry = plan.entry.model_copy(update={"files": (stored,)})
-        card = folder / f"{stem}.md"
-        write_atomically(card, write_card(entry, header).encode())
-        _write_index(folder, plan.index, entry, replace=replace)
+        target, card = published_files(folder, plan.entry.name, plan.entry.revision)
+        with _removed_on_failure(target, card):
+            if half and isinstance(model, Model):
+                save_pae(target, model, header, half=True)
+            else:
+                write_atomically(target, _publishable(model_file))
+            stored = IndexFile(
+                path=target.name, size=target.stat().st_size, sha256=hash_file(target)
+            )
+            entry = plan.entry.model_copy(update={"files": (stored,)})
+            write_atomically(card, write_card(entry, header).encode())
+            old = _write_index(folder, plan.index, entry, replace=replace)
+        _remove_old(folder, old, entry)
     return Publication(entry, target, card, folder / INDEX_FILE)
+
+
+@contextmanager
+def _removed_on_failure(*files: Path) -> Iterator[None]:
+    """Removes files that were not there before if what writes them fails."""
+    try:
+        yield
+    except BaseException:
+        for file in files:
+            file.unlink(missing_ok=True)
+        raise
 
 
 def _publishable(model_file: Path) -> bytes:
@@ -118,14 +135,28 @@ def _without_folder(config: dict[str, Any]) -> dict[str, Any]:
     return config | {"autoencoder": stage | {"data": data}}
 
 
-def _write_index(folder: Path, index: Index, entry: Entry, *, replace: bool) -> None:
+def _write_index(folder: Path, index: Index, entry: Entry, *, replace: bool) -> Index:
+    """Writes the index with the new entry; returns what is no longer in it.
+
+    Raises:
+        RegistryError: it would be larger than what is read.
+    """
     old = [other for other in index.entries if replace and other.name == entry.name]
     kept = [other for other in index.entries if other not in old]
-    text = index_to_yaml(Index(entries=(*kept, entry)))
-    write_atomically(folder / INDEX_FILE, text.encode())
-    still_used = {file.path for other in (*kept, entry) for file in other.files}
-    for other in old:
-        _remove(folder, other, still_used)
+    text = index_to_yaml(Index(entries=(*kept, entry))).encode()
+    if len(text) > MAX_INDEX_BYTES:
+        raise RegistryError(
+            f"the index of {folder} would be larger than {MAX_INDEX_BYTES} bytes, which nobody "
+            "reads; publish into another folder, or add --replace"
+        )
+    write_atomically(folder / INDEX_FILE, text)
+    return Index(entries=tuple(old))
+
+
+def _remove_old(folder: Path, old: Index, new: Entry) -> None:
+    used = {file.path for entry in read_folder_index(folder).entries for file in entry.files}
+    for entry in old.entries:
+        _remove(folder, entry, used | {file.path for file in new.files})
 
 
 def _remove(folder: Path, entry: Entry, still_used: set[str]) -> None:
@@ -135,7 +166,7 @@ def _remove(folder: Path, entry: Entry, still_used: set[str]) -> None:
         ours = not path.is_symlink() and is_intact(path, size=file.size, sha256=file.sha256)
         if ours and file.path not in still_used:
             path.unlink()
-    card = folder / f"{entry.name}-r{entry.revision}.md"
+    card = published_files(folder, entry.name, entry.revision)[1]
     if card.is_file() and not card.is_symlink() and _is_card(card, entry):
         card.unlink()
 

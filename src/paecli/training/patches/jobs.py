@@ -1,5 +1,6 @@
 """`pae train-ae FOLDER --features ...`, and the `pae train-flow` that follows it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from paecli.data.images.photographs import Photographs, list_photographs
@@ -14,15 +15,19 @@ from paecli.system.errors import CheckpointError, ConfigError, DataError
 from paecli.system.files import write_atomically
 from paecli.system.outputs import AUTOENCODER_FILE, CONFIG_FILE, MODEL_FILE
 from paecli.system.progress import NullProgress, Progress
-from paecli.training.build_networks import build_flow
-from paecli.training.flow import FlowStage
 from paecli.training.history import Log
 from paecli.training.images import USUAL_PART
-from paecli.training.patches.latents import (
+from paecli.training.patches.feature_maps import (
+    FeatureMap,
     fit_autoencoder,
-    measure_held_out_maps,
+    read_feature_maps,
+)
+from paecli.training.patches.flow_trainer import FlowTrainer
+from paecli.training.patches.reference import (
+    ReferenceMaps,
+    cross_fit,
     measure_usual_scores,
-    patch_latents,
+    score_held_out,
 )
 from paecli.training.run import (
     TrainingReport,
@@ -30,7 +35,6 @@ from paecli.training.run import (
     library_versions,
     on_main_process,
     open_accelerator,
-    run_loop,
 )
 from paecli.training.run_folder import AUTOENCODER_STAGE, FLOW_STAGE, state_file
 from paecli.training.settings import AutoencoderSettings, FlowSettings, RunSettings, check, to_yaml
@@ -66,10 +70,13 @@ def train_patch_autoencoder(
     own = settings.autoencoder
     features = open_patch_features(own.features)
     if own.features == "pixels":
-        progress.say(f"--features photo finds finer defects than pixels; {HOW_TO_INSTALL}")
+        progress.say(
+            "--features photo finds finer defects than pixels (on photographs of tiles, AUROC .88 "
+            f"instead of .65); {HOW_TO_INSTALL}"
+        )
     photographs = _photographs(own, progress)
     model = _build(own, features)
-    seconds = fit_autoencoder(model, photographs.kept, progress=progress)
+    seconds = fit_autoencoder(model, photographs.files, progress=progress)
     metrics = {"explained_variance": model.autoencoder.explained()}
     write_atomically(run_dir / CONFIG_FILE, to_yaml(settings).encode())
     save_patch_pae(result_file, model, _describe(model, settings, photographs, metrics))
@@ -78,7 +85,7 @@ def train_patch_autoencoder(
         stage=AUTOENCODER_STAGE,
         epochs=1,
         seconds=seconds,
-        images_per_second=len(photographs.kept) / seconds,
+        images_per_second=len(photographs.files) / seconds,
         metrics=metrics,
         history=[],
     )
@@ -114,34 +121,19 @@ def train_patch_flow(
     model, header = load_patch_pae(run_dir / AUTOENCODER_FILE)
     run_settings = check(header.config | {"flow": settings.model_dump()}, where=str(run_dir))
     photographs = _same_photographs(run_settings.autoencoder, header, run_dir)
-    latents, held_out = (
-        patch_latents(model, files, seed=settings.seed, progress=progress)
-        for files in (photographs.kept, photographs.held_out)
-    )
-    flow, arguments = build_flow(settings, model.autoencoder.latent_size)
-    flow.fit_whitening(latents)
+    maps = read_feature_maps(model, photographs.files, progress=progress)
     accelerator = open_accelerator(device)
-    loop = run_loop(
-        FlowStage(flow, settings.latent_noise, latents, held_out),
-        name=FLOW_STAGE,
-        run_dir=run_dir,
-        settings=settings.optimiser,
-        seed=settings.seed,
-        described=settings.model_dump(mode="json"),
-        content_hash=photographs.content_hash,
-        accelerator=accelerator,
-        resumed=resumed,
-        log=log,
-        progress=progress,
+    trainer = FlowTrainer(settings, accelerator, content_hash=photographs.content_hash)
+    loop, arguments = trainer.train(
+        model, maps, run_dir=run_dir, resumed=resumed, log=log, progress=progress
     )
-    model.flow = flow.cpu().eval()
-    _measure(model, photographs, progress)
+    reference = _measure(model, trainer, maps, photographs, run_settings, progress)
     header = header.model_copy(
         update={
             "kind": "patch-pae",
             "flow": arguments,
             "versions": library_versions(),
-            "metrics": header.metrics | {"held_out_nll": loop.best_metric},
+            "metrics": header.metrics | {"held_out_nll": reference.nll},
             "config": run_settings.model_dump(mode="json"),
         }
     )
@@ -170,23 +162,48 @@ def measure_patches_again(run_dir: Path, *, progress: Progress = NullProgress())
             f"{run_dir} holds no trained flow; train it with `pae train-flow {run_dir}`"
         )
     model, header = load_patch_pae(path)
-    settings = check(header.config, where=str(path)).autoencoder
-    _measure(model, _same_photographs(settings, header, run_dir), progress)
-    save_patch_pae(path, model, header)
+    settings = check(header.config, where=str(path))
+    photographs = _same_photographs(settings.autoencoder, header, run_dir)
+    trainer = FlowTrainer(
+        settings.flow, open_accelerator("auto"), content_hash=photographs.content_hash
+    )
+    maps = read_feature_maps(model, photographs.files, progress=progress)
+    measure_usual_scores(model, maps)
+    reference = _measure(model, trainer, maps, photographs, settings, progress)
+    metrics = header.metrics | {"held_out_nll": reference.nll}
+    save_patch_pae(path, model, header.model_copy(update={"metrics": metrics}))
     return path
 
 
-def _measure(model: PatchPAE, photographs: Photographs, progress: Progress) -> None:
-    measure_usual_scores(model, photographs.kept, progress=progress)
-    measure_held_out_maps(model, photographs.held_out, progress=progress)
+def _measure(
+    model: PatchPAE,
+    trainer: FlowTrainer,
+    maps: Sequence[FeatureMap],
+    photographs: Photographs,
+    settings: RunSettings,
+    progress: Progress,
+) -> ReferenceMaps:
+    """Sets what p-values compare with: held-out images, or all of them by cross-fitting."""
+    if photographs.held_out:
+        held_out = read_feature_maps(model, photographs.held_out, progress=progress)
+        reference = score_held_out(model, held_out)
+    else:
+        fraction = settings.autoencoder.data.held_out or USUAL_PART
+        with progress.task("cross-fitting", round(1 / fraction)) as task:
+
+            def fit(others: Sequence[FeatureMap]) -> PatchPAE:
+                task.advance()
+                return trainer.train_apart(model, others)
+
+            reference = cross_fit(fit, maps, folds=round(1 / fraction))
+    model.reference_scores = reference.scores
+    return reference
 
 
 def _photographs(settings: AutoencoderSettings, progress: Progress = NullProgress()) -> Photographs:
     data = settings.data
     return list_photographs(
         Path(data.dataset),
-        held_out=USUAL_PART if data.held_out is None else data.held_out,
-        seed=data.split_seed,
         limit=data.limit,
         progress=progress,
     )
@@ -233,7 +250,7 @@ def _describe(
             "content_hash": photographs.content_hash,
             "split_seed": data.split_seed,
             "held_out": data.held_out,
-            "images": len(photographs.kept),
+            "images": len(photographs.files),
         },
         preprocessing={"pixels": "uint8 / 255", "scaled_to_area": model.area},
         versions=library_versions(),
