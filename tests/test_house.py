@@ -50,6 +50,8 @@ MAY_TOUCH_THE_DISK = {
     "outliers/compare_sets.py", "outliers/comparison_sets.py", "outliers/flag_images.py",
     "outliers/flag_photographs.py", "outliers/map_images.py", "outliers/residual_maps.py",
     "restoration/files.py", "restoration/reading.py", "restoration/noise_maps.py",
+    "restoration/sizes.py",
+    "restoration/held_out.py",
     "restoration/masks/shapes.py", "data/images/partners.py",
     "serve/address.py", "serve/answers.py", "serve/app.py", "serve/finding.py", "serve/run.py",
     "store/cache.py", "store/checkpoint.py", "store/contents.py", "store/describe.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 from torch import Tensor
@@ -9,6 +10,9 @@ from torch import Tensor
 from paecli.model.model import Model
 from paecli.outliers.conformal import p_values
 from paecli.outliers.scores import measure_scores
+from paecli.restoration.damage import Damage, check_damage
+from paecli.restoration.held_out import held_out_images
+from paecli.restoration.references import Guarantee, Likeness, References
 from paecli.restoration.restore import restore_with
 from paecli.restoration.result import Restoration
 from paecli.restoration.solve import Method
@@ -183,4 +187,69 @@ class PAE(Model):
             samples=samples,
             starts=starts,
             seed=seed,
+        )
+
+    def likeness(
+        self,
+        image: Tensor,
+        *,
+        mask: Tensor | None = None,
+        noise: float | Tensor = 0.0,
+        blur: float = 0.0,
+        downsample: int = 1,
+    ) -> Likeness | None:
+        """Tells whether what is observed of an image is like the images the model was trained on.
+
+        Args as of `restore`.
+
+        Returns:
+            A p-value against held-out images under the same mask, noise and operator; None where
+            nothing is observed.
+        """
+        damage = self._damage(image, mask, noise, blur, downsample)
+        return self.references.likeness(damage)
+
+    def guarantee(
+        self,
+        image: Tensor,
+        confidence: float = 0.9,
+        *,
+        mask: Tensor | None = None,
+        noise: float | Tensor = 0.0,
+        blur: float = 0.0,
+        downsample: int = 1,
+    ) -> Guarantee:
+        """Returns intervals that hold a share of the missing pixels, on average over images.
+
+        Arguments as of `restore`; `confidence` is the share, in (0, 1).
+
+        Raises:
+            UsageError: also if there are too few held-out images to promise it.
+        """
+        damage = self._damage(image, mask, noise, blur, downsample)
+        return self.references.guarantee(damage, confidence).of_one()
+
+    @cached_property
+    def references(self) -> References:
+        """The held-out images that `likeness` and `guarantee` compare with.
+
+        Those of `paecli.restoration.held_out`; set it to `References(pae, images)` for others.
+        """
+        return References(self, held_out_images(self, self.header, many=True))
+
+    def _damage(
+        self,
+        image: Tensor,
+        mask: Tensor | None,
+        noise: float | Tensor,
+        blur: float,
+        downsample: int,
+    ) -> Damage:
+        return check_damage(
+            image[None],
+            None if mask is None else mask[None],
+            noise=noise[None] if isinstance(noise, Tensor) and noise.ndim else noise,
+            image_shape=self.image_shape,
+            blur=blur,
+            downsample=downsample,
         )

@@ -77,6 +77,7 @@ MISTAKES = {
     "inpaint image.png --mask box --noise words.png": (1, "words.png is not an image"),
     "inpaint image.png --blur -1": (2, "--blur"),
     "inpaint image.png --blur 1000": (2, "blur is 1000"),
+    "inpaint image.png --mask box --confidence 2": (2, "--confidence"),
     "inpaint image.png --downsample 3": (2, "cannot be down-sampled by 3"),
     "denoise image.png --noise 25": (2, "25 of 255 grey levels meant?"),
     "denoise image.png --noise empty": (1, "have no noise map of their name in empty"),

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from paecli.restoration.files import (
 from paecli.restoration.masks.files import read_mask_file
 from paecli.restoration.samplers import prior_pool
 from paecli.system.errors import DataError, ImageError, PaeError, UsageError
+from paecli.system.progress import NullProgress
 
 QUICK = RestoreSettings(mask="left", method="laplace", starts=8, samples=4)
 
@@ -236,3 +238,20 @@ def test_no_name_of_bytes_in_memory_is_looked_up_on_the_disk(folder: Path) -> No
         read_mask_file(MemoryFile("mask", b"words"), image)
     with pytest.raises(ImageError, match="empty is empty"):
         read_image(MemoryFile("empty", b""), image_shape=(1, 28, 28))
+
+
+@pytest.mark.parametrize(("noise", "warned"), [(1e-4, True), (0.9, False)])
+def test_a_model_less_exact_than_the_noise_is_said_once(
+    trained_pae: PAE, folder: Path, noise: float, warned: bool
+) -> None:
+    class Heard(NullProgress):
+        lines: ClassVar[list[str]] = []
+
+        def say(self, message: str) -> None:
+            self.lines.append(message)
+
+    Heard.lines.clear()
+    settings = replace(QUICK, mask="none", noise=noise)
+    list(restore_files(trained_pae, folder, settings, out=Path("out"), progress=Heard()))
+    told = [line for line in Heard.lines if "own error" in line]
+    assert len(told) == warned

@@ -48,6 +48,26 @@ Downsample = Annotated[
         "(after the blur); the answer has the model's size.",
     ),
 ]
+Confidence = Annotated[
+    float | None,
+    typer.Option(
+        "--confidence",
+        min=0.01,
+        max=0.999,
+        metavar="SHARE",
+        help="Also write intervals, lower.png and upper.png, that hold at least this share of the "
+        "missing pixels, on average over images like the training data.",
+        show_default=False,
+    ),
+]
+Resize = Annotated[
+    bool,
+    typer.Option(
+        "--resize",
+        help="Crop and shrink the input to the model's size whatever it is. Without, a photograph "
+        "is refused by models of small pictures, not by models of a folder.",
+    ),
+]
 NOISE_HELP = (
     "Standard deviation of the noise on the input, pixels in [0, 1]; or a picture (white is 1) or "
     ".npy file of one a pixel, or a folder of these by the images' names."
@@ -74,6 +94,9 @@ def run(
     noise: str,
     blur: float = 0.0,
     downsample: int = 1,
+    confidence: float | None = None,
+    data_dir: Path | None = None,
+    resize: bool = False,
     **options: Any,
 ) -> None:
     """Restores, and prints a JSON line for each image or a table of them all.
@@ -88,6 +111,10 @@ def run(
         noise: standard deviation on the input, or a file or folder with one a pixel.
         blur: standard deviation of the blur of the input, in pixels of the model's size.
         downsample: side of the blocks of pixels of which the input holds the mean.
+        confidence: share of the missing pixels that guaranteed intervals hold, or None.
+        data_dir: where the model's data is, for held-out images.
+        resize: whether to shrink images of any size and colour; always for models of a folder,
+            whose images were shrunk in training.
         options: the other fields of `RestoreSettings`.
     """
     from paecli.cli.checks import check_images, check_mask, check_model, check_noise, check_truth
@@ -100,36 +127,56 @@ def run(
     if mask is not None:
         check_mask(mask, shape, image)
     check_truth(truth, image)
+    from paecli.data.dataset_names import is_named
     from paecli.report.restore_plots import write_pictures
     from paecli.restoration.files import restore_files
+    from paecli.restoration.held_out import held_out_images
     from paecli.restoration.masks.files import NOTHING
     from paecli.restoration.reading import RestoreSettings
+    from paecli.restoration.references import References
     from paecli.store.runs import load_with_header
 
-    rows = []
+    rows, promised = [], None
     settings = RestoreSettings(
         mask=NOTHING if mask is None else mask,
         noise=level,
         blur=blur,
         downsample=downsample,
+        confidence=confidence,
+        resize=resize or not is_named(contents.header.training_set),
         **options,
     )
+    loaded, header = load_with_header(contents.path)
+    progress = RichProgress()
+    references = None
+    if confidence is not None:
+        held_out = held_out_images(loaded, header, data_dir=data_dir, many=True, progress=progress)
+        references = References(loaded, held_out)
     restored = restore_files(
-        load_with_header(contents.path)[0],
+        loaded,
         image,
         settings,
         out=out,
         truth=truth,
-        progress=RichProgress(),
+        references=references,
+        progress=progress,
     )
     for each in restored:
         write_pictures(each)
-        if each.restoration.note:
-            say(f"{each.path}: {each.restoration.note}")
+        for sentence in (each.restoration.note, each.likeness and each.likeness.warning):
+            if sentence:
+                say(f"{each.path}: {sentence}")
         if as_json:
             print_json(json_fields(each))
         rows.append(_row(each))
+        promised = each.guarantee
     print_table("Restored", ("image", "method", "readings", "chi2 / values", "seconds"), rows)
+    if promised is not None:
+        say(
+            f"lower.png to upper.png hold at least {promised.confidence:.0%} of the missing "
+            f"pixels, on average over images like the model's: set on {promised.images} held-out "
+            f"images, which mislead with a probability of at most {promised.failure:.0%}"
+        )
     say(f"Pictures: {out}")
 
 
@@ -158,6 +205,19 @@ def json_fields(restored: RestoredFile) -> dict[str, Any]:
             "disagreement": diagnostics.disagreement,
             "evidence_gap": diagnostics.evidence_gap,
             "ancestors": diagnostics.ancestors,
+        },
+        "likeness": restored.likeness
+        and {
+            "p_value": restored.likeness.p_value,
+            "held_out_images": restored.likeness.images,
+            "warning": restored.likeness.warning or None,
+        },
+        "guarantee": restored.guarantee
+        and {
+            "confidence": restored.guarantee.confidence,
+            "factor": restored.guarantee.factor,
+            "held_out_images": restored.guarantee.images,
+            "failure_probability": restored.guarantee.failure,
         },
         "seconds": round(result.seconds, 3),
     }

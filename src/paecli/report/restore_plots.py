@@ -19,7 +19,7 @@ from paecli.restoration.result import Restoration
 from paecli.system.files import write_atomically
 from paecli.system.names import visible
 
-COLUMNS = 6
+ROWS, COLUMNS = 4, 6
 LEAST_WEIGHT = 0.005  # modes below it are not shown
 INCHES = 1.35  # of a panel, each way
 LETTERS_PER_LINE = 100
@@ -43,13 +43,22 @@ def pictures(restored: RestoredFile) -> dict[str, bytes]:
         PNG files by their keys in `RestoredFile.files`.
     """
     result = restored.restoration
+    ends = {}
+    if restored.guarantee is not None:
+        ends = {
+            "lower_file": png_of(restored.guarantee.lower, own=True),
+            "upper_file": png_of(restored.guarantee.upper, own=True),
+        }
+    unlike = restored.likeness.warning if restored.likeness else ""
+    notes = [*restored.mask_notes, *([unlike] if unlike else [])]
     return {
+        **ends,
         "map_file": png_of(result.map, own=True),
         "mean_file": png_of(result.mean, own=True),
         "std_file": png_of(result.std, own=True),
         "samples_file": image_grid(result.samples),
         "overview_file": overview(
-            result, damaged=restored.damaged, truth=restored.truth, notes=restored.mask_notes
+            result, damaged=restored.damaged, truth=restored.truth, notes=notes
         ),
     }
 
@@ -63,19 +72,22 @@ def overview(
 ) -> bytes:
     """Draws truth, input, mask, restorations, uncertainty, modes and samples.
 
+    Samples come twice: as the posterior has them, smooth as all that is decoded, and with the
+    error of each pixel drawn, which is what the true image may look like.
+
     Args:
         result: the restoration.
         damaged: `(c, h, w)` the input, NaN where missing.
         truth: `(c, h, w)` the undamaged image, if known.
-        notes: sentences on how the mask was read.
+        notes: sentences for the user, such as how the mask was read.
 
     Returns:
         A PNG file.
     """
     modes = [mode for mode in result.modes if mode.weight >= LEAST_WEIGHT][:COLUMNS]
     layout = ConstrainedLayoutEngine(rect=(0, 0, 0.94, 1))  # leaves room for the scale of `std`
-    figure = Figure(figsize=(INCHES * COLUMNS / 0.94, 1.2 * INCHES * 3 + 0.3), layout=layout)
-    axes = figure.subplots(3, COLUMNS, squeeze=False)
+    figure = Figure(figsize=(INCHES * COLUMNS / 0.94, 1.2 * INCHES * ROWS + 0.3), layout=layout)
+    axes = figure.subplots(ROWS, COLUMNS, squeeze=False)
     for each in axes.flat:
         each.set_axis_off()
     known = [] if truth is None else [("truth", truth)]
@@ -88,8 +100,11 @@ def overview(
     for panel, mode in zip(axes[1], modes, strict=False):
         _show(panel, mode.image, f"mode, {mode.weight:.0%}")
     chosen = torch.linspace(0, len(result.samples) - 1, COLUMNS).round().long()
-    for number, (panel, image) in enumerate(zip(axes[2], result.samples[chosen], strict=True), 1):
-        _show(panel, image, f"sample {number}")
+    # the draws that the samples were taken from, see `Restoration.predictive`
+    drawn = torch.linspace(0, len(result.predictive) - 1, len(result.samples)).long()[chosen]
+    for number in range(COLUMNS):
+        _show(axes[2, number], result.samples[chosen[number]], f"sample {number + 1}")
+        _show(axes[3, number], result.predictive[drawn[number]], "with pixel errors")
     fit = f"chi-squared {result.chi2:.0f} for {result.degrees_of_freedom} observed values"
     lines = [f"method {result.method}, {fit}", *notes]
     wrapped = [fill(visible(line), LETTERS_PER_LINE) for line in lines]

@@ -45,6 +45,12 @@ class Damage:
             return images
         return torch.where(self.certain[index], self.data[index], images)
 
+    def paste_all(self, images: Tensor) -> Tensor:
+        """Puts what is certain of each image into its own of `(n, c, h, w)`."""
+        if self.operator is not None:
+            return images
+        return torch.where(self.certain, self.data, images)
+
     def erase(self, std: Tensor, index: int) -> Tensor:
         """Returns the standard deviation `(c, h, w)` with 0 for what is certain of an image."""
         return std if self.operator is not None else std.masked_fill(self.certain[index], 0.0)

@@ -11,9 +11,11 @@ from torch import Tensor
 from paecli.data.images.files import ImageFile
 from paecli.data.images.listing import find_images
 from paecli.model.model import Model
+from paecli.restoration.damage import check_damage
 from paecli.restoration.masks.files import Mask
 from paecli.restoration.noise_maps import read_noise
 from paecli.restoration.reading import Job, Reader, RestoreSettings, require_damaged
+from paecli.restoration.references import Guarantee, Likeness, References
 from paecli.restoration.restore import restore_with
 from paecli.restoration.result import Restoration
 from paecli.system.heap import keep_freed_memory
@@ -35,6 +37,8 @@ class RestoredFile:
             intervals of 50, 80 and 95 %; None without a truth.
         folder: where its pictures go.
         mask_notes: sentences on how the mask was read.
+        likeness: how what is observed compares with held-out images; None where not asked for.
+        guarantee: intervals that hold what they promise; None where not asked for.
     """
 
     path: Path
@@ -44,6 +48,8 @@ class RestoredFile:
     coverage: dict[float, float] | None
     folder: Path
     mask_notes: tuple[str, ...] = ()
+    likeness: Likeness | None = None
+    guarantee: Guarantee | None = None
 
     @property
     def missing_pixels(self) -> int:
@@ -53,7 +59,9 @@ class RestoredFile:
     @property
     def files(self) -> dict[str, Path]:
         """Where its pictures go, by the key in the JSON output."""
-        names = ("map", "mean", "std", "samples", "overview")
+        names = ["map", "mean", "std", "samples", "overview"]
+        if self.guarantee is not None:
+            names += ["lower", "upper"]
         return {f"{name}_file": self.folder / f"{name}.png" for name in names}
 
 
@@ -64,6 +72,7 @@ def restore_files(
     *,
     out: Path,
     truth: Path | None = None,
+    references: References | None = None,
     progress: Progress = NullProgress(),
 ) -> Iterator[RestoredFile]:
     """Restores an image file, or all of a folder in batches; writes nothing.
@@ -79,6 +88,7 @@ def restore_files(
         out: folder for the pictures; for a source folder, one below it for each image. What it
             holds is no input.
         truth: the undamaged image, or a folder with files of the same names.
+        references: held-out images to compare with, and to set intervals by; None: neither.
         progress: told of every image.
 
     Yields:
@@ -93,12 +103,15 @@ def restore_files(
     paths = find_images([source], leave_out=out, progress=progress)
     reader = Reader(model.image_shape, source, settings, truth, progress)
     paths = reader.prepare(paths)
-    folders = _folders(paths, source, out)
+    folders, told = _folders(paths, source, out), False
     with progress.task("restoring", len(paths)) as task:
         for start in range(0, len(paths), CHUNK):
             chunk = paths[start : start + CHUNK]
             jobs = [job for path in chunk if (job := reader.read(path))]
-            yield from _restore_chunk(model, jobs, settings, folders)
+            if not told and (warning := next(filter(None, (doubt(model, j) for j in jobs)), "")):
+                progress.say(warning)
+                told = True
+            yield from _restore_chunk(model, jobs, settings, folders, references)
             task.advance(len(chunk))
     reader.refuse_if_all_failed()
 
@@ -137,7 +150,11 @@ def _folders(paths: Sequence[Path], source: Path, out: Path) -> dict[Path, Path]
 
 
 def _restore_chunk(
-    model: Model, jobs: Sequence[Job], settings: RestoreSettings, folders: Mapping[Path, Path]
+    model: Model,
+    jobs: Sequence[Job],
+    settings: RestoreSettings,
+    folders: Mapping[Path, Path],
+    references: References | None = None,
 ) -> Iterator[RestoredFile]:
     if not jobs:
         return
@@ -155,6 +172,14 @@ def _restore_chunk(
     )
     for job, restoration in zip(jobs, restorations, strict=True):
         hole, true = ~job.mask.observed, job.truth
+        damage = check_damage(
+            job.image.pixels[None],
+            job.mask.observed[None],
+            noise=_stacked([job.noise]),
+            image_shape=model.image_shape,
+            blur=settings.blur,
+            downsample=settings.downsample,
+        )
         asked = hole.any() and not settings.through_operator
         among = hole if asked else torch.ones(model.image_shape, dtype=torch.bool)
         yield RestoredFile(
@@ -165,7 +190,27 @@ def _restore_chunk(
             coverage=None if true is None else restoration.coverage(true, among.expand_as(true)),
             folder=folders[job.image.path],
             mask_notes=job.mask.notes,
+            likeness=None if references is None else references.likeness(damage),
+            guarantee=None
+            if references is None or settings.confidence is None
+            else references.guarantee(damage, settings.confidence).of_one(),
         )
+
+
+def doubt(model: Model, job: Job) -> str:
+    """Returns a sentence where a whole image has less noise than the model has errors."""
+    noise = torch.as_tensor(job.noise).square().mean().sqrt().item()
+    error = model.sigma.square().mean().sqrt().item()
+    if (
+        not job.mask.observed.all()
+        or not 0 < noise < error
+        or job.image.pixels.shape != model.image_shape
+    ):
+        return ""
+    return (
+        f"the model's own error ({error:.2g}, root mean square) is larger than the noise "
+        f"({noise:.2g}): the restored image is likely further from the truth than the input"
+    )
 
 
 def _stacked(noises: Sequence[float | Tensor]) -> float | Tensor:

@@ -13,6 +13,7 @@ from paecli.restoration.masks.drawing import draw_mask
 from paecli.restoration.masks.files import NOTHING, Mask, read_mask
 from paecli.restoration.masks.shapes import is_mask_folder
 from paecli.restoration.noise_maps import read_noise
+from paecli.restoration.sizes import require_like_size
 from paecli.restoration.solve import Method
 from paecli.system.errors import ImageError, PaeError, UsageError
 from paecli.system.progress import Progress
@@ -34,6 +35,10 @@ class RestoreSettings:
         samples: images to draw.
         starts: starting points of the search for modes.
         seed: of everything random, the random mask included.
+        resize: whether to shrink images of any size and colour to the model's, as training does
+            with a folder's.
+        confidence: share of the missing pixels that guaranteed intervals hold, in (0, 1); None:
+            no such intervals.
     """
 
     mask: str = NOTHING
@@ -45,6 +50,8 @@ class RestoreSettings:
     samples: int = 64
     starts: int = 64
     seed: int = 0
+    resize: bool = True
+    confidence: float | None = None
 
     @property
     def through_operator(self) -> bool:
@@ -140,6 +147,8 @@ class Reader:
         """
         try:
             image = read_image(path, image_shape=self._shape)
+            if not self._settings.resize:
+                require_like_size(image, self._shape)
             mask = self._read_mask(path, image)
             noise = self._read_noise(path, image)
             require_damaged(path, mask, noise, self._settings)

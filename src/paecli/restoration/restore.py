@@ -64,12 +64,12 @@ def restore_with(
         latent_size=model.latent_size,
         sigma=model.sigma,
         inflation=measured_inflation(model, damage.observed, damage.operator),
-        pixels=_pixel_model(model),
+        pixels=pixel_model_of(model),
         method=method,
         samples=samples,
         starts=starts,
         seed=seed,
-        guesses=_guesses(model, damage),
+        guesses=encoded_guesses(model, damage),
     )
 
 
@@ -156,7 +156,8 @@ def measured_inflation(model: Model, observed: Tensor, operator: Operator | None
     return torch.tensor(factors).to(model.sigma)[which]
 
 
-def _pixel_model(model: Model) -> PixelModel:
+def pixel_model_of(model: Model) -> PixelModel:
+    """Returns the distribution of true pixels about decoded ones, as measured when trained."""
     if not model.held_out_errors.fitted:
         return GaussianPixels(model.sigma.flatten())
     table = model.held_out_errors
@@ -164,7 +165,7 @@ def _pixel_model(model: Model) -> PixelModel:
 
 
 @torch.no_grad()
-def _guesses(model: Model, damage: Damage) -> Tensor:
+def encoded_guesses(model: Model, damage: Damage) -> Tensor:
     """Encodes the images with their holes filled by the mean of what is seen: `(n, 1, k)`."""
     seen = damage.observed.flatten(1)
     data = torch.where(damage.observed, damage.data, torch.zeros_like(damage.data))

@@ -64,7 +64,8 @@ class Restoration:
         samples: `(s, c, h, w)` draws of the restored image, without pixel-wise model error.
         samples_u: `(s, k)` the same in the base space.
         predictive: `(s, c, h, w)` draws of the true pixels in [0, 1], with model error;
-            their quantiles are the intervals.
+            their quantiles are the intervals. The samples belong to as many of them, evenly spaced
+            from the first to the last.
         modes: distinct readings, heaviest first.
         chi2: squared misfit of `map` on the observed values, in units of their variance.
         degrees_of_freedom: observed values.

@@ -5,11 +5,13 @@ from typing import Annotated
 
 import typer
 
-from paecli.cli.options import Json, ModelOption, ModelRegistry, Out, Seed, Threads
+from paecli.cli.options import DataDir, Json, ModelOption, ModelRegistry, Out, Seed, Threads
 from paecli.cli.restore_options import (
     NOISE_HELP,
+    Confidence,
     ImageArgument,
     MethodOption,
+    Resize,
     Samples,
     Starts,
     Truth,
@@ -29,6 +31,9 @@ def denoise(
     samples: Samples = 64,
     method: MethodOption = "auto",
     truth: Truth = None,
+    confidence: Confidence = None,
+    data_dir: DataDir = None,
+    resize: Resize = False,
     out: Out = Path("restored"),
     seed: Seed = 0,
     threads: Threads = "auto",
@@ -52,5 +57,8 @@ def denoise(
         method=method,
         samples=samples,
         starts=starts,
+        confidence=confidence,
+        data_dir=data_dir,
+        resize=resize,
         seed=seed,
     )

@@ -5,13 +5,15 @@ from typing import Annotated
 
 import typer
 
-from paecli.cli.options import Json, ModelOption, ModelRegistry, Out, Seed, Threads
+from paecli.cli.options import DataDir, Json, ModelOption, ModelRegistry, Out, Seed, Threads
 from paecli.cli.restore_options import (
     NOISE_HELP,
     Blur,
+    Confidence,
     Downsample,
     ImageArgument,
     MethodOption,
+    Resize,
     Samples,
     Starts,
     Truth,
@@ -48,6 +50,9 @@ def inpaint(
     samples: Samples = 64,
     method: MethodOption = "auto",
     truth: Truth = None,
+    confidence: Confidence = None,
+    data_dir: DataDir = None,
+    resize: Resize = False,
     out: Out = Path("restored"),
     seed: Seed = 0,
     threads: Threads = "auto",
@@ -82,5 +87,8 @@ def inpaint(
         method=method,
         samples=samples,
         starts=starts,
+        confidence=confidence,
+        data_dir=data_dir,
+        resize=resize,
         seed=seed,
     )
