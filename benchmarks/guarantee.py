@@ -19,8 +19,8 @@ from paecli.api import load
 from paecli.data import load_dataset
 from paecli.data.splitting import content_keys
 from paecli.restoration.damage import Damage, check_damage
+from paecli.restoration.guarantee.references import RATE, References
 from paecli.restoration.masks.drawing import draw_mask
-from paecli.restoration.references import RATE, References
 
 CONDITIONS = {
     "left half": ("left", 0.0),

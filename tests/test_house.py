@@ -51,7 +51,7 @@ MAY_TOUCH_THE_DISK = {
     "outliers/flag_photographs.py", "outliers/map_images.py", "outliers/residual_maps.py",
     "restoration/files.py", "restoration/reading.py", "restoration/noise_maps.py",
     "restoration/sizes.py",
-    "restoration/held_out.py",
+    "restoration/guarantee/held_out.py",
     "restoration/masks/shapes.py", "data/images/partners.py",
     "serve/address.py", "serve/answers.py", "serve/app.py", "serve/finding.py", "serve/run.py",
     "store/cache.py", "store/checkpoint.py", "store/contents.py", "store/describe.py",

@@ -11,8 +11,8 @@ from paecli.model.model import Model
 from paecli.outliers.conformal import p_values
 from paecli.outliers.scores import measure_scores
 from paecli.restoration.damage import Damage, check_damage
-from paecli.restoration.held_out import held_out_images
-from paecli.restoration.references import Guarantee, Likeness, References
+from paecli.restoration.guarantee.held_out import held_out_images
+from paecli.restoration.guarantee.references import Guarantee, Likeness, References
 from paecli.restoration.restore import restore_with
 from paecli.restoration.result import Restoration
 from paecli.restoration.solve import Method
@@ -233,7 +233,7 @@ class PAE(Model):
     def references(self) -> References:
         """The held-out images that `likeness` and `guarantee` compare with.
 
-        Those of `paecli.restoration.held_out`; set it to `References(pae, images)` for others.
+        Those of `paecli.restoration.guarantee.held_out`; set it to `References(pae, images)` for others.
         """
         return References(self, held_out_images(self, self.header, many=True))
 

@@ -130,10 +130,10 @@ def run(
     from paecli.data.dataset_names import is_named
     from paecli.report.restore_plots import write_pictures
     from paecli.restoration.files import restore_files
-    from paecli.restoration.held_out import held_out_images
+    from paecli.restoration.guarantee.held_out import held_out_images
+    from paecli.restoration.guarantee.references import References
     from paecli.restoration.masks.files import NOTHING
     from paecli.restoration.reading import RestoreSettings
-    from paecli.restoration.references import References
     from paecli.store.runs import load_with_header
 
     rows, promised = [], None

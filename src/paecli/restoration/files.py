@@ -12,10 +12,10 @@ from paecli.data.images.files import ImageFile
 from paecli.data.images.listing import find_images
 from paecli.model.model import Model
 from paecli.restoration.damage import check_damage
+from paecli.restoration.guarantee.references import Guarantee, Likeness, References
 from paecli.restoration.masks.files import Mask
 from paecli.restoration.noise_maps import read_noise
 from paecli.restoration.reading import Job, Reader, RestoreSettings, require_damaged
-from paecli.restoration.references import Guarantee, Likeness, References
 from paecli.restoration.restore import restore_with
 from paecli.restoration.result import Restoration
 from paecli.system.heap import keep_freed_memory

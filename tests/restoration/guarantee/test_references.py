@@ -12,8 +12,8 @@ from paecli.data import write_image
 from paecli.report.restore_plots import write_pictures
 from paecli.restoration.damage import Damage, check_damage
 from paecli.restoration.files import restore_files
+from paecli.restoration.guarantee.references import References
 from paecli.restoration.reading import RestoreSettings
-from paecli.restoration.references import References
 from paecli.system.errors import UsageError
 
 SIDE = 28

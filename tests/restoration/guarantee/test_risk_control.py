@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from paecli.restoration.risk_control import FACTORS, choose_factor, upper_bound
+from paecli.restoration.guarantee.risk_control import FACTORS, choose_factor, upper_bound
 from paecli.system.errors import UsageError
 
 

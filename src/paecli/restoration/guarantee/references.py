@@ -13,9 +13,9 @@ from torch.special import ndtri
 
 from paecli.model.model import Model
 from paecli.restoration.damage import Damage
-from paecli.restoration.quick_fit import QuickFit, fit_quickly
+from paecli.restoration.guarantee.quick_fit import QuickFit, fit_quickly
+from paecli.restoration.guarantee.risk_control import FAILURE, choose_factor
 from paecli.restoration.restore import measured_inflation
-from paecli.restoration.risk_control import FAILURE, choose_factor
 from paecli.system.errors import UsageError
 
 COMPARED = 100  # held-out images that are fitted; more would tell finer and take longer

@@ -1,0 +1,1 @@
+"""What held-out images promise about a restoration: intervals that hold, and likeness."""
