@@ -233,7 +233,8 @@ class PAE(Model):
     def references(self) -> References:
         """The held-out images that `likeness` and `guarantee` compare with.
 
-        Those of `paecli.restoration.guarantee.held_out`; set it to `References(pae, images)` for others.
+        Those that `restoration.guarantee.held_out` finds; set it to `References(pae, images)` for
+        others.
         """
         return References(self, held_out_images(self, self.header, many=True))
 
