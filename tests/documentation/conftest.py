@@ -16,7 +16,7 @@ from .running import run_pae
 TRAIN, TEST = 240, 60  # images of each data set
 FILES = ("img", "photo", "part", "shoe", "clean", "shirt", "boot", "a", "b")
 FOLDERS = {  # and how many images
-    "incoming": 8, "photos": 2, "clean": 2, "other-photos": 20, "holiday-photos": 60,
+    "incoming": 8, "photos": 2, "clean": 2, "other-photos": 20, "holiday-photos": 160,
     "generated": 21, "real": 21,
 }  # fmt: skip
 TILE, TILES = 64, 120  # pixels a side, images
