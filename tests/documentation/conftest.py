@@ -16,7 +16,7 @@ from .running import run_pae
 TRAIN, TEST = 240, 60  # images of each data set
 FILES = ("img", "photo", "part", "shoe", "clean", "shirt", "boot", "a", "b")
 FOLDERS = {  # and how many images
-    "incoming": 8, "photos": 2, "clean": 2, "other-photos": 20, "holiday-photos": 60,
+    "incoming": 8, "photos": 2, "clean": 2, "other-photos": 20, "holiday-photos": 320,
     "generated": 21, "real": 21,
 }  # fmt: skip
 TILE, TILES = 64, 120  # pixels a side, images
@@ -56,7 +56,8 @@ def _write_images(folder: Path, clothes: Tensor) -> None:
         write_image(folder / f"{name}.png", clothes[number])
     scratch = torch.zeros(1, 28, 28)
     scratch[:, 10:13] = 1
-    write_image(folder / "scratches.png", scratch)
+    for name in ("scratches", "shirt-mask"):
+        write_image(folder / f"{name}.png", scratch)
     for name in range(FOLDERS["photos"]):
         write_image(folder / "masks" / f"{name}.png", scratch)
     write_image(folder / "small.png", clothes[0, :, ::2, ::2])
