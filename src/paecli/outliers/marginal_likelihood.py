@@ -8,7 +8,7 @@ from torch import Tensor
 
 from paecli.model.model import Model
 
-JACOBIAN_BYTES = 128 << 20  # of the decoder's Jacobians that are in memory together
+JACOBIAN_BYTES = 64 << 20  # of the decoder's Jacobians that are in memory together
 
 
 def negative_log_marginal_likelihood(

@@ -82,7 +82,8 @@ class References:
             model: with both stages trained.
             images: `(m, c, h, w)` uint8 or float in [0, 1], which no stage was trained on.
         """
-        self.model, self.images = model, model.as_images(images[:COMPARED])
+        kept = images[:COMPARED] if len(images) else images.new_zeros(0, *model.image_shape)
+        self.model, self.images = model, model.as_images(kept)
         self._inflation: dict[str, Tensor] = {}
         self._energies: dict[str, Tensor] = {}
         self._ratios: dict[str, list[Tensor]] = {}
