@@ -1,5 +1,6 @@
 import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from paecli.data.images.files import read_image
 from paecli.outliers import flag_images as module
 from paecli.outliers.flag_images import flag_images
 from paecli.outliers.residual_maps import with_maps
-from paecli.outliers.scores import fit_reference_scores, measure_scores
+from paecli.outliers.scores import fit_reference_scores, measure_with_parts
 from paecli.system.errors import CheckpointError, DataError, ImageError, UsageError
 
 
@@ -86,13 +87,13 @@ def test_missing_calibration_and_paths_are_named(
 def test_files_that_vanish_after_scoring_lose_nothing(
     fitted: PAE, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def score_and_remove(*arguments: object) -> dict[str, Tensor]:
-        scores = measure_scores(*arguments)
+    def score_and_remove(*arguments: Any) -> Any:
+        scores = measure_with_parts(*arguments)
         for path in folder.glob("*.png"):
             path.unlink()
         return scores
 
-    monkeypatch.setattr(module, "measure_scores", score_and_remove)
+    monkeypatch.setattr(module, "measure_with_parts", score_and_remove)
     report = flag_images(fitted, [folder], score="combined", fpr=0.02)
     assert report.unusual[0].path.name == "odd.png"
     assert report.unusual_pixels.shape == (6, 1, 28, 28)
