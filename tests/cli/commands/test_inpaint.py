@@ -10,7 +10,8 @@ from paecli.data import write_image
 from paecli.restoration.samplers import draws
 
 KEYS = {
-    "likeness", "guarantee", "path", "map_file", "mean_file", "std_file", "samples_file", "overview_file", "modes", "chi2",
+    "likeness", "guarantee",
+    "path", "map_file", "mean_file", "std_file", "samples_file", "overview_file", "modes", "chi2",
     "degrees_of_freedom", "missing_pixels", "mask_notes", "coverage", "method",
     "note", "diagnostics", "seconds",
 }  # fmt: skip
