@@ -1,4 +1,4 @@
-"""HeldOutErrors and error of restorations on test images, beside other methods.
+"""Coverage and error of restorations on test images, beside other methods.
 
 Prints a Markdown table of one row for each condition: five that the intervals were tuned on (on
 held-out images), and six that nothing was tuned on.
