@@ -214,7 +214,7 @@ def test_exploring(browser: Browser, images: list[Path]) -> None:
     tab.locator("#direction-sliders input").first.wait_for()
     assert tab.locator("#chosen").inner_text().startswith("A is a.png. Choose B")
     tab.locator("#gallery button").nth(3).click()
-    tab.locator("#way").wait_for()
+    tab.locator("#way-image[src]").wait_for()
     before = tab.locator("#way-image").get_attribute("src")
     tab.locator("#way-place").fill("12")
     assert tab.locator("#way-image").get_attribute("src") != before

@@ -1,5 +1,6 @@
 """`pae serve`: the page for what is awkward at a prompt."""
 
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -55,7 +56,7 @@ def serve(
             if browser and not open_browser(address):
                 say("There is no screen here to open a browser on; open the address yourself.")
 
-        try:
+        with suppress(KeyboardInterrupt):  # the server may have taken the signal itself
             run(
                 contents.path,
                 model or contents.path.stem,
@@ -63,5 +64,4 @@ def serve(
                 token=token,
                 ready=ready,
             )
-        except KeyboardInterrupt:
-            say("Stopped.")
+        say("Stopped.")
