@@ -150,7 +150,7 @@ def upload(path: Path) -> dict[str, str]:
     return {"name": path.name, "data": b64encode(path.read_bytes()).decode()}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """A headless browser; tests that need one are skipped where there is none."""
     found = [path for name in BROWSERS if (path := shutil.which(name))]
