@@ -42,7 +42,12 @@ def train_ae(
     preset: options.Preset = None,
     config: options.Config = None,
     latent_size: Annotated[
-        int | None, typer.Option(help="Length of a latent vector.", min=1, show_default="preset")
+        int | None,
+        typer.Option(
+            help="Length of a latent vector; a folder's preset finds it in the images.",
+            min=1,
+            show_default="preset",
+        ),
     ] = None,
     loss: Annotated[
         str | None,
@@ -77,6 +82,7 @@ def train_ae(
         int | None, typer.Option(help="Train on so many images only.", min=1, show_default=False)
     ] = None,
     epochs: options.Epochs = None,
+    minutes: options.Minutes = None,
     batch_size: options.BatchSize = None,
     learning_rate: options.LearningRate = None,
     optimiser: options.Method = None,
@@ -114,6 +120,8 @@ def train_ae(
 
         pae train-ae holiday-photos/ --image-size 64 --out runs/photos
 
+        pae train-ae holiday-photos/ --image-size 64 --minutes 10
+
         pae train-ae tiles/ --features photo
 
         pae train-ae fmnist --resume
@@ -146,6 +154,7 @@ def train_ae(
             "augment": parse_augment(augment),
             "optimiser": options.optimiser_flags(
                 epochs=epochs,
+                minutes=minutes,
                 batch_size=batch_size,
                 optimiser=optimiser,
                 learning_rate=learning_rate,
