@@ -38,6 +38,7 @@ MAY_TOUCH_THE_DISK = {
     "data/datasets.py", "data/folder.py", "data/memory.py", "data/model_data.py",
     "data/dataset_names.py", "data/moved_folders.py", "training/images.py",
     "data/images/decoded.py", "data/images/deep_pixels.py", "data/images/files.py",
+    "data/images/lists.py",
     "data/images/listing.py", "data/images/opening.py", "data/images/photographs.py",
     "data/images/pixels.py", "data/images/truth_masks.py", "data/sets/archives.py",
     "data/sets/downloads.py", "data/split_folders.py", "data/substitute.py", "data/sample_files.py",

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from paecli.data.images.listing import find_images
+from paecli.data.images.lists import ENDINGS, Row, is_list, missing_files, read_list
 from paecli.data.images.opening import open_image, oriented_size
 from paecli.data.images.partners import ARRAY_ENDING, Partners
 from paecli.data.sets.locations import require_dataset
@@ -84,6 +85,24 @@ def check_image_set(path: Path) -> None:
         raise DataError(f"{path} does not exist; give a folder of images or an .npz file")
     elif path.suffix.lower() != ".npz" or not path.is_file():
         raise DataError(f"{path} is neither a folder of images nor an .npz file of statistics")
+
+
+def check_list(path: Path) -> list[Row]:
+    """Reads a list of image files.
+
+    Raises:
+        DataError: it is none, called otherwise, or not one of its files is there.
+    """
+    if not is_list(path):
+        raise DataError(f"{path} is not called {', '.join(ENDINGS)}; give a list by one of these")
+    rows = read_list(path)
+    lost = missing_files(rows)
+    if len(lost) == len(rows):
+        raise DataError(
+            f"none of the {len(rows):,} files of {path} is there; {lost[0][1]}. Paths are "
+            "relative to the list"
+        )
+    return rows
 
 
 def check_training_set(

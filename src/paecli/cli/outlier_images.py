@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ def flag(
     file: Path,
     images: Sequence[str],
     *,
+    missing: Sequence[tuple[Path, str]] = (),
     score: str | None,
     fpr: float,
     fdr: float | None,
@@ -39,6 +40,8 @@ def flag(
     as_json: bool,
 ) -> tuple[int, int]:
     """Scores images, prints and writes what was asked for.
+
+    `missing` are files of a list that are not there, with the reason.
 
     Returns:
         How many are flagged, and how many could not be looked at.
@@ -51,6 +54,7 @@ def flag(
 
         sink = MapSink(find_images(paths, leave_out=maps), folder=maps, truth=truth)
     result = _find(model, paths, score=score, fpr=fpr, fdr=fdr, sink=sink)
+    result = replace(result, unreadable=(*missing, *result.unreadable))
     print_flags(result)
     write_files(result, *files)
     located = sink.close() if sink is not None else {}

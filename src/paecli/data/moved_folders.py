@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from paecli.data.dataset import ImageDataset
+from paecli.data.dataset_names import holds_images
 from paecli.system.errors import DataError
 
 
@@ -34,7 +35,9 @@ def load_moved(
     candidates = [before] if data_dir is None else [data_dir / before.name, before, data_dir]
     changed: list[ImageDataset] = []
     problems: list[DataError] = []
-    for candidate in (candidate for candidate in dict.fromkeys(candidates) if candidate.is_dir()):
+    for candidate in (
+        candidate for candidate in dict.fromkeys(candidates) if holds_images(candidate)
+    ):
         try:
             data = load(str(candidate))
         except DataError as error:

@@ -17,6 +17,7 @@ from paecli.system.progress import Progress, Task
 from paecli.system.threads import fitting, keep_threads, threads_in_use
 from paecli.training.averaging import WeightAverage
 from paecli.training.course import Course, first_course, is_flat
+from paecli.training.muon import has_fast_bfloat16
 from paecli.training.optimisers import build_optimisers, learning_rate_at, restore_moments
 from paecli.training.settings import OptimiserSettings
 from paecli.training.state import TrainingState
@@ -362,13 +363,7 @@ def choose_bfloat16(precision: str, device: torch.device) -> bool:
     """Decides whether to multiply in bfloat16; `auto` means where the hardware does so fast."""
     if precision != "auto":
         return precision == "bf16"
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    # older releases of torch do not tell
-    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
-        return False
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return has_fast_bfloat16(device.type)
 
 
 def _generator(*numbers: int) -> torch.Generator:

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from paecli.cli.checks import check_images, check_model, check_training_set
+from paecli.cli.checks import check_images, check_list, check_model, check_training_set
 from paecli.cli.console import say
 from paecli.cli.options import (
     DataDir,
+    FileList,
     Json,
     ModelOption,
     ModelRegistry,
@@ -20,6 +21,7 @@ from paecli.cli.options import (
     output_file,
     refuse_useless,
 )
+from paecli.data.images.lists import missing_files
 from paecli.data.sets.locations import require_comparison
 from paecli.model.requirements import (
     DEFAULT_SCORE,
@@ -46,6 +48,7 @@ def ood(
             show_default=False,
         ),
     ] = None,
+    file_list: FileList = None,
     model: ModelOption = None,
     registry: ModelRegistry = None,
     against: Annotated[
@@ -160,6 +163,8 @@ def ood(
 
         pae ood photo.png
 
+        pae ood runs/photos --list new-photos.csv --csv flags.csv
+
         pae ood runs/tiles incoming/ --maps maps/
 
         pae ood runs/fmnist incoming/ --fdr 0.1 --csv flags.csv --fail-on-outlier
@@ -168,6 +173,12 @@ def ood(
     """
     one_on_standard_output(csv_file, json_lines, picture, as_json=json)
     name, images = split_arguments(arguments or [], model)
+    if file_list and images:
+        raise UsageError("give images or --list, not both")
+    listed = check_list(file_list) if file_list else []
+    missing = missing_files(listed)
+    lost = {file for file, _ in missing}
+    images += [str(row.file) for row in listed if row.file not in lost]
     if images and against:
         raise UsageError("give images or --against, not both")
     if images:
@@ -186,6 +197,7 @@ def ood(
         flagged, unreadable = flag(
             contents.path,
             images,
+            missing=missing,
             score=chosen,
             fpr=fpr,
             fdr=fdr,

@@ -8,7 +8,8 @@ import typer
 
 from paecli.cli import training_options as options
 from paecli.cli.console import RichProgress
-from paecli.cli.options import DataDir, Json, Threads
+from paecli.cli.options import DataDir, FileList, Json, Threads
+from paecli.data.images.lists import is_list
 from paecli.data.sets.locations import require_dataset
 from paecli.system.errors import UsageError
 
@@ -25,12 +26,14 @@ def _list_presets(wanted: bool) -> None:
 
 def train_ae(
     dataset: Annotated[
-        str,
+        str | None,
         typer.Argument(
             help="A data set (fmnist, mnist, kmnist, cifar10, celeba, omniglot, "
-            "fmnist-mini, mnist-mini) or a folder of images."
+            "fmnist-mini, mnist-mini) or a folder of images.",
+            show_default=False,
         ),
-    ],
+    ] = None,
+    file_list: FileList = None,
     features: Annotated[
         str | None,
         typer.Option(
@@ -122,6 +125,8 @@ def train_ae(
 
         pae train-ae holiday-photos/ --image-size 64 --minutes 10
 
+        pae train-ae --list photos.csv --image-size 64
+
         pae train-ae tiles/ --features photo
 
         pae train-ae fmnist --resume
@@ -136,8 +141,9 @@ def train_ae(
     )
     from paecli.training.settings import PATCHES, requested, resolve
 
-    dataset = absolute_name(dataset, data_dir)
+    dataset = absolute_name(_one_data_set(dataset, file_list), data_dir)
     name = Path(dataset).name if Path(dataset).is_dir() else dataset
+    name = Path(dataset).stem if is_list(Path(dataset)) else name
     run_dir = out or Path("runs") / name
     flags: dict[str, dict[str, Any]] = {
         "autoencoder": {
@@ -199,6 +205,17 @@ def train_ae(
     whole = settings.autoencoder.objective.loss == "flow-vae"  # its flow is trained already
     following = f"pae {'eval' if whole else 'train-flow'} {run_dir}"
     options.show_training_report(report, next_command=following, as_json=json)
+
+
+def _one_data_set(dataset: str | None, file_list: Path | None) -> str:
+    if (dataset is None) == (file_list is None):
+        raise UsageError("give a data set, a folder of images, or --list FILE, and one of them")
+    if file_list is None:
+        return str(dataset)
+    from paecli.cli.checks import check_list
+
+    check_list(file_list)
+    return str(file_list)
 
 
 AUGMENT_NAMES = {

@@ -7,7 +7,7 @@ import typer
 
 from paecli.cli import training_options as options
 from paecli.cli.console import RichProgress, print_json, say
-from paecli.cli.options import DataDir, Json, Threads, refuse_useless
+from paecli.cli.options import DataDir, FileList, Json, Threads, refuse_useless
 from paecli.system.errors import UsageError
 
 TRAINING_OPTIONS = (
@@ -52,6 +52,7 @@ def train_flow(
     learning_rate: options.LearningRate = None,
     optimiser: options.Method = None,
     precision: options.Precision = None,
+    file_list: FileList = None,
     data_dir: DataDir = None,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
@@ -81,6 +82,11 @@ def train_flow(
 
         pae train-flow runs/fmnist --resume
     """
+    if file_list:
+        from paecli.cli.checks import check_list
+
+        check_list(file_list)
+        data_dir = file_list  # where the images of the training are by now
     patches = _holds_patches(model)
     if measure_only:
         refuse_useless(context, TRAINING_OPTIONS, "--measure-only trains nothing")
