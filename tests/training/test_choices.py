@@ -83,11 +83,11 @@ def test_what_is_given_stays() -> None:
 
 
 def test_epochs_fall_with_the_number_of_images() -> None:
-    few, _ = chosen(AUTO, torch.zeros(200, 1, 64, 64, dtype=torch.uint8).random_(0, 255))
-    assert few.optimiser.epochs == 100
+    few, _ = chosen(AUTO, torch.zeros(200, 1, 16, 16, dtype=torch.uint8).random_(0, 255))
+    assert few.optimiser.epochs == 1000
     big = torch.zeros(1, 1, 64, 64, dtype=torch.uint8).expand(20_000, 1, 64, 64)
     many, _ = chosen({"optimiser": {"epochs": "auto"}}, big)
-    assert many.optimiser.epochs == 12
+    assert many.optimiser.epochs == 6
     timed, _ = chosen({"optimiser": {"epochs": "auto", "minutes": 5}}, big)
     assert timed.optimiser.epochs == "auto"
 

@@ -14,6 +14,7 @@ from paecli.api import load
 from paecli.store.checkpoint import read_header
 from paecli.system.progress import NullProgress, NullTask
 from paecli.train import train_autoencoder
+from paecli.training import course as course_module
 from paecli.training import loop as loop_module
 from paecli.training.course import Course, first_course, is_flat
 from paecli.training.loop import TrainingInterruptedError
@@ -71,8 +72,9 @@ def test_a_flat_end_takes_its_part_of_all_steps() -> None:
     ],
 )
 def test_flat_is_no_gain_of_a_hundredth(errors: list[float], flat: bool) -> None:
-    assert is_flat(errors, 3) is flat
-    assert not is_flat(errors, 0)
+    assert is_flat(errors, 3, 1000) is flat
+    assert not is_flat(errors, 0, 1000)
+    assert not is_flat(errors, 3, 200 // len(errors))  # 200 steps are all there are
 
 
 def test_a_trapezoid_stays_and_falls_to_zero() -> None:
@@ -120,6 +122,7 @@ def flattening(settings: RunSettings) -> RunSettings:
             "epochs": 40,
             "patience": 2,
             "cooldown": 0.4,
+            "warmup": 0,
             "schedule": "trapezoid",
         },
     }
@@ -129,8 +132,9 @@ def flattening(settings: RunSettings) -> RunSettings:
 
 @pytest.mark.parametrize("after", [3, 20, 27, 31])
 def test_a_flat_run_ends_early_and_resumes_exactly(
-    small_run: RunSettings, tmp_path: Path, after: int
+    small_run: RunSettings, tmp_path: Path, after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(course_module, "FEWEST_STEPS", 6)
     settings = flattening(small_run)
     said = Interrupting(-1)
     whole = train_autoencoder(settings, run_dir=tmp_path / "whole", device="cpu", progress=said)

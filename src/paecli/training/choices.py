@@ -13,8 +13,8 @@ SIZES = (4, 8, 16, 32, 64, 128, 256)
 ENOUGH = 0.95  # of what the largest size explains
 IMAGES_A_LATENT = 16  # fewer training images for each latent are too few to learn their density
 ALIKE = 1.05  # times the error, at most, that mirrored images may have
-PIXELS = 1_000_000_000  # all that are looked at: some ten minutes on two cores
-FEWEST_EPOCHS, MOST_EPOCHS = 5, 100
+PIXELS = 500_000_000  # all that are looked at: some minutes on two cores
+FEWEST_EPOCHS, MOST_EPOCHS = 5, 1000
 
 
 @dataclass(frozen=True)

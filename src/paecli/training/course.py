@@ -11,10 +11,11 @@ from typing import Any
 
 from paecli.training.settings import OptimiserSettings
 
-PROBE = 5  # steps whose time gives the first rate; they have the fraction 0
+PROBE = 2  # steps whose time gives the first rate; they have the fraction 0
 REFIT = 0.02  # of the time between two measurements of the rate
 LEAST_GAIN = 0.01  # relative improvement below which held-out errors count as flat
 LOOK_BACK = 4  # errors are compared with those before the last quarter of the epochs
+FEWEST_STEPS = 200  # that are looked back: epochs of few images are short
 
 
 @dataclass
@@ -89,17 +90,19 @@ def first_course(settings: OptimiserSettings, steps_per_epoch: int) -> Course:
     return Course(last=settings.last_epoch * steps_per_epoch)
 
 
-def is_flat(errors: Sequence[float], patience: int) -> bool:
+def is_flat(errors: Sequence[float], patience: int, steps_per_epoch: int) -> bool:
     """Tells whether held-out errors have stopped falling.
 
     The best of the last epochs, `patience` or a quarter of all, is less than 1 % below the best
     before them. Long trainings look back further: noise would end them by chance otherwise.
 
     Args:
-        errors: after each epoch.
+        errors: after each epoch since the warm-up.
         patience: the least number of epochs to look back; 0: never flat.
+        steps_per_epoch: of short epochs more are looked back.
     """
-    recent = max(patience, math.ceil(len(errors) / LOOK_BACK))
+    least = math.ceil(FEWEST_STEPS / steps_per_epoch)
+    recent = max(patience, least, math.ceil(len(errors) / LOOK_BACK))
     if not patience or len(errors) <= recent:
         return False
     before, now = min(errors[:-recent]), min(errors[-recent:])

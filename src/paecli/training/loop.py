@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -268,7 +269,8 @@ class TrainingLoop:
         state, settings = self.state, self.settings
         if self.course.fraction(state.step) >= 1 - settings.cooldown:
             return
-        if is_flat([row["held_out"] for row in state.history], settings.patience):
+        errors = [row["held_out"] for row in state.history[_warm_up(state.history, settings) :]]
+        if is_flat(errors, settings.patience, self.steps_per_epoch):
             self.course.cool(state.step, state.seconds, settings.cooldown)
             left = (self.course.last - state.step) / self.steps_per_epoch
             self.progress.say(
@@ -364,6 +366,14 @@ def choose_bfloat16(precision: str, device: torch.device) -> bool:
     if precision != "auto":
         return precision == "bf16"
     return has_fast_bfloat16(device.type)
+
+
+def _warm_up(history: list[dict[str, float]], settings: OptimiserSettings) -> int:
+    """Returns how many epochs ended before the learning rate was highest."""
+    rates = [row["learning_rate"] for row in history]
+    falls = [False, *(now < before for before, now in pairwise(rates))]
+    over = [fell or rate >= settings.learning_rate for fell, rate in zip(falls, rates, strict=True)]
+    return over.index(True) if True in over else len(over)
 
 
 def _generator(*numbers: int) -> torch.Generator:
