@@ -48,7 +48,7 @@ MAY_TOUCH_THE_DISK = {
     "evaluation/features/opening.py", "evaluation/compare_folders.py", "evaluation/image_sets.py",
     "watching/arrivals.py", "watching/journal.py", "watching/watch.py",
     "export/compare.py", "export/export.py", "export/onnx_file.py",
-    "outliers/compare_sets.py", "outliers/comparison_sets.py", "outliers/flag_images.py",
+    "outliers/compare_sets.py", "outliers/comparison_sets.py", "outliers/flag_tiles.py", "outliers/flag_images.py",
     "outliers/flag_photographs.py", "outliers/map_images.py", "outliers/residual_maps.py",
     "restoration/files.py", "restoration/reading.py", "restoration/noise_maps.py",
     "restoration/sizes.py",

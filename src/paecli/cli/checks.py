@@ -13,6 +13,7 @@ from paecli.data.images.listing import find_images
 from paecli.data.images.lists import ENDINGS, Row, is_list, missing_files, read_list
 from paecli.data.images.opening import open_image, oriented_size
 from paecli.data.images.partners import ARRAY_ENDING, Partners
+from paecli.data.images.tiling import tile_corners
 from paecli.data.sets.locations import require_dataset
 from paecli.model.requirements import require_flow, require_noise_of_file
 from paecli.restoration.masks.shapes import is_mask_folder, parse_mask
@@ -121,6 +122,15 @@ def check_training_set(
     name = instead or header.training_set
     if name and data_dir is None:
         require_dataset(name)
+
+
+def check_tiles(image: Path, image_shape: tuple[int, int, int]) -> None:
+    """Refuses an image that is smaller than a tile.
+
+    Raises:
+        UsageError: it is.
+    """
+    tile_corners(_size_of(image), (image_shape[1], image_shape[2]))
 
 
 def check_readable(file: Path | None) -> None:

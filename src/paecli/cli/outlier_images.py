@@ -36,6 +36,7 @@ def flag(
     files: tuple[Path | None, Path | None, Path | None],
     maps: Path | None,
     truth: Path | None,
+    tiles: bool = False,
     report: Path | None,
     as_json: bool,
 ) -> tuple[int, int]:
@@ -53,7 +54,7 @@ def flag(
         from paecli.cli.outlier_maps import MapSink  # brings matplotlib and scikit-learn
 
         sink = MapSink(find_images(paths, leave_out=maps), folder=maps, truth=truth)
-    result = _find(model, paths, score=score, fpr=fpr, fdr=fdr, sink=sink)
+    result = _find(model, paths, score=score, fpr=fpr, fdr=fdr, sink=sink, tiles=tiles)
     result = replace(result, unreadable=(*missing, *result.unreadable))
     print_flags(result)
     write_files(result, *files)
@@ -75,6 +76,7 @@ def _find(
     fpr: float,
     fdr: float | None,
     sink: "Callable[[ImageMap], None] | None",
+    tiles: bool,
 ) -> FlagReport:
     """Flags images by a model of either kind."""
     progress = RichProgress()
@@ -82,6 +84,12 @@ def _find(
         from paecli.outliers.flag_photographs import flag_photographs
 
         return flag_photographs(model, paths, fpr=fpr, fdr=fdr, show=sink, progress=progress)
+    if tiles:
+        from paecli.outliers.flag_tiles import flag_tiled
+
+        return flag_tiled(
+            model, paths, score=score or DEFAULT_SCORE, fpr=fpr, fdr=fdr, progress=progress
+        )
     result = flag_images(
         model, paths, score=score or DEFAULT_SCORE, fpr=fpr, fdr=fdr, progress=progress
     )

@@ -141,6 +141,14 @@ def ood(
             show_default=False,
         ),
     ] = None,
+    tiles: Annotated[
+        bool,
+        typer.Option(
+            "--tiles",
+            help="Score images larger than the model's at their own size, tile by tile: one "
+            "p-value for each, and its unusual tiles as regions.",
+        ),
+    ] = False,
     report: Report = None,
     limit: Annotated[
         int | None,
@@ -186,6 +194,11 @@ def ood(
         _one_score_only(score)
         chosen = score[0] if score else None
         contents = check_model(name, patches=True)
+        if tiles and (maps or truth_masks or contents.header.patches is not None):
+            raise UsageError(
+                "--tiles goes with neither --maps nor --truth-masks, nor with models of patches, "
+                "which take images of any size as they are"
+            )
         count = _count_reference_scores(contents, chosen)
         if fdr is None:
             fpr = _flagging_rate(context, contents, fpr, count)
@@ -204,6 +217,7 @@ def ood(
             files=(csv_file, json_lines, picture),
             maps=maps,
             truth=truth_masks,
+            tiles=tiles,
             report=report,
             as_json=json,
         )
@@ -216,10 +230,10 @@ def ood(
             )
         return
     files = csv_file or json_lines or picture or maps or truth_masks
-    if fail_on_outlier or files or fdr is not None:
+    if fail_on_outlier or files or tiles or fdr is not None:
         raise UsageError(
-            "--fail-on-outlier, --csv, --jsonl, --picture, --maps, --truth-masks and --fdr need "
-            "images; give image files or folders"
+            "--fail-on-outlier, --csv, --jsonl, --picture, --maps, --truth-masks, --tiles and "
+            "--fdr need images; give image files or folders"
         )
     refuse_useless(context, ("fpr",), "it needs image files or folders")
     file = _check_comparison(name, against or [], score or [], data_dir)
