@@ -142,7 +142,7 @@ MISTAKES = {
     "train-ae fmnist-mini --list words.png": (2, "and one of them"),
     "train-ae --list nowhere.csv": (2, "nowhere.csv"),
     "train-ae --list image.png": (1, "image.png is not called .csv"),
-    "ood fmnist-32 image.png --list bad.yaml": (1, "is not called .csv"),
+    "ood fmnist-32 image.png --list bad.yaml": (2, "give images or --list, not both"),
     "eval fmnist-32 --list image.png": (1, "image.png is not called .csv"),
     "train-flow stage1 --list image.png": (1, "image.png is not called .csv"),
     "train-ae nosuchset": (1, "'nosuchset' is neither a folder"),
