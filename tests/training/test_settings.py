@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 from paecli.data.sets.named_sets import NAMED_SETS
 from paecli.model.autoencoder import Autoencoder
 from paecli.model.flow import LatentFlow
+from paecli.store.contents import read_contents
+from paecli.store.find_model import find_model
 from paecli.system.errors import ConfigError
 from paecli.system.yaml_text import MAX_CONFIG_BYTES
 from paecli.training.settings import (
     ANY_FOLDER,
     RunSettings,
+    as_recorded,
     check,
     merge,
     preset_names,
@@ -74,6 +77,15 @@ def test_merge_goes_into_sections_and_leaves_its_arguments_alone() -> None:
     base = {"a": {"b": 1, "c": 2}, "d": 3}
     assert merge(base, {"a": {"c": 4}, "d": {"e": 5}}) == {"a": {"b": 1, "c": 4}, "d": {"e": 5}}
     assert base == {"a": {"b": 1, "c": 2}, "d": 3}
+
+
+def test_settings_of_earlier_versions_are_read_by_their_names_now(tmp_path: Path) -> None:
+    file = write(tmp_path, "autoencoder: {augment: {shift: 1, clean_epochs: 0.4}}")
+    settings = resolve(preset=None, file=file, flags={}).autoencoder
+    assert settings.augment.clean_fraction == 0.4
+    shipped = read_contents(find_model("fmnist-32")).header.config
+    kept = shipped["autoencoder"]["augment"]["clean_epochs"]
+    assert check(as_recorded(shipped), where="it").autoencoder.augment.clean_fraction == kept
 
 
 @pytest.mark.parametrize(
