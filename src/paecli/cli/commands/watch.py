@@ -26,7 +26,9 @@ def watch(
     ),
     fpr: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Share of normal images that may be flagged by mistake."),
+        typer.Option(
+            min=0, max=1, help="Share of in-distribution images that may be flagged by mistake."
+        ),
     ] = 0.05,
     false_alarm: Annotated[
         float,
@@ -114,7 +116,7 @@ def watch(
             emit=_report if jsonl else _report_and_print,
         )
         say(
-            f"Watching {folder}; {len(journal.answers):,} images were answered before. "
+            f"Watching {folder}; {journal.count:,} images were answered before. "
             f"Remembered in {journal_file}."
         )
         answered = watcher.run(folder, stop, once=once)
