@@ -136,6 +136,8 @@ def run(
         check_tiles,
         check_truth,
     )
+    from paecli.cli.outputs import OutputFolder
+    from paecli.restoration.places import folders_for, picture_names
 
     if tiles and (resize or blur > 0 or downsample > 1 or confidence is not None):
         raise UsageError(
@@ -146,12 +148,15 @@ def run(
     shape = require_operator(contents.image_shape, blur=blur, downsample=downsample)
     level = check_noise(noise, image)
     require_damage(level != 0 or mask is not None or blur > 0 or downsample > 1)
-    check_images([image])
+    images = check_images([image], leave_out=out)
     if mask is not None:
         check_mask(mask, shape, image)
     if tiles and not image.is_dir():
         check_tiles(image, shape)
     check_truth(truth, image)
+    folders = folders_for(images, image, out)
+    names = [folder / name for folder in folders.values() for name in picture_names()]
+    earlier = OutputFolder(out, [name.relative_to(out) for name in names])
     from paecli.data.dataset_names import is_named
     from paecli.report.restore_plots import write_pictures
     from paecli.restoration.files import restore_files
@@ -188,6 +193,7 @@ def run(
         progress=progress,
     )
     for each in restored:
+        earlier.clear(each.folder)
         write_pictures(each)
         for sentence in (each.restoration.note, each.likeness and each.likeness.warning):
             if sentence:

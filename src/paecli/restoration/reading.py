@@ -11,11 +11,11 @@ from paecli.data.images.opening import has_colour, open_image, oriented_size
 from paecli.data.images.partners import ARRAY_ENDING, Partners
 from paecli.data.images.tiling import tile_corners
 from paecli.model.requirements import require_operator
+from paecli.restoration.larger.sizes import require_like_size
 from paecli.restoration.masks.drawing import draw_mask
 from paecli.restoration.masks.files import NOTHING, Mask, read_mask
 from paecli.restoration.masks.shapes import is_mask_folder
 from paecli.restoration.noise_maps import read_noise
-from paecli.restoration.sizes import require_like_size
 from paecli.restoration.solve import Method
 from paecli.system.errors import ImageError, PaeError, UsageError
 from paecli.system.progress import Progress

@@ -32,7 +32,7 @@ AtLeastOne = Annotated[int, Field(ge=1)]
 Auto = Literal["auto"]  # chosen from the images before stage 1 begins
 DEMO_PRESET = "demo"  # what `pae demo` trains
 CHOICE = re.compile(r"constrained-\w+|literal\[.*\]")  # pydantic's word for a part of a union
-FORMER_NAMES = {"clean_fraction": "clean_fraction"}  # keys of files that earlier versions wrote
+FORMER_NAMES = {"clean_epochs": "clean_fraction"}  # keys of files that earlier versions wrote
 
 
 def with_current_names(settings: Any) -> Any:

@@ -100,6 +100,7 @@ def evaluate(
         unused = ("features", "inception_weights", "samples")
         refuse_useless(context, unused, "they need --fid or --kid")
     from paecli.cli.checks import check_list, check_model, check_readable, check_training_set
+    from paecli.cli.outputs import for_report
 
     model = one_model(argument, model)
     contents = check_model(model, flow=fid or kid)
@@ -112,6 +113,7 @@ def evaluate(
             raise UsageError(f"--dataset {dataset} and --list {file_list}: give one of them")
         dataset = str(file_list)
     check_training_set(contents.header, instead=dataset, data_dir=data_dir)
+    for_report(report)
     from paecli.evaluation.evaluate import SampleQualityOptions, evaluate
 
     compare = SampleQualityOptions(

@@ -9,8 +9,8 @@ from torch import Tensor
 from paecli.api import PAE
 from paecli.data import write_image
 from paecli.restoration.files import restore_files
+from paecli.restoration.larger.tiles import restore_in_tiles, window
 from paecli.restoration.reading import RestoreSettings
-from paecli.restoration.tiles import restore_in_tiles, window
 from paecli.system.errors import ImageError, UsageError
 from paecli.system.progress import NullProgress
 
