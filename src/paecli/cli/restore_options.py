@@ -74,7 +74,7 @@ Tiles = Annotated[
     typer.Option(
         "--tiles",
         help="Restore larger images at their own size: overlapping tiles, blended; "
-        "those with nothing to restore stay. For models of such tiles (`pae train-ae --tiles`).",
+        "those with nothing to restore stay. For models trained on crops of such images.",
     ),
 ]
 NOISE_HELP = (
