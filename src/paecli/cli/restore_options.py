@@ -9,6 +9,7 @@ import typer
 
 from paecli.cli.console import RichProgress, print_json, print_table, say
 from paecli.model.requirements import require_damage, require_operator
+from paecli.system.errors import UsageError
 
 if TYPE_CHECKING:
     from paecli.restoration.files import RestoredFile
@@ -126,6 +127,8 @@ def run(
     level = check_noise(noise, image)
     require_damage(level != 0 or mask is not None or blur > 0 or downsample > 1)
     images = check_images([image], leave_out=out)
+    if options.get("invert_mask") and (mask is None or not Path(mask).exists()):
+        raise UsageError("--invert-mask would do nothing here: it is for a mask file or folder")
     if mask is not None:
         check_mask(mask, shape, image)
     check_truth(truth, image)
