@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -29,6 +29,18 @@ STATE_KEY = "pae-training-state"
 DAMAGES = (CheckpointError, OSError, KeyError, TypeError, ValueError)
 
 
+class CourseFields(BaseModel):
+    """A course of `paecli.training.course`, checked."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    last: int = Field(ge=0)
+    start: int = Field(ge=0)
+    begun: float = Field(ge=0, le=1)
+    seconds: float = Field(ge=0)
+    ended: Literal["epochs", "minutes", "flat"]
+
+
 class StateFields(BaseModel):
     """What the text in a training state holds, checked; infinite losses do occur."""
 
@@ -44,6 +56,7 @@ class StateFields(BaseModel):
     history: list[dict[str, int | float]]
     threads: int | None = Field(None, ge=1)  # 0.1.0 did not record it
     content_hash: str | None = None  # nor this
+    course: CourseFields | None = None  # None: steps of all epochs
 
 
 def state_file(run_dir: Path, stage: str) -> Path:
