@@ -58,6 +58,7 @@ MISTAKES = {
     "inpaint empty --mask box": (1, "no images in empty"),
     "inpaint words.png --mask box": (1, "words.png is not an image"),
     "inpaint image.png --mask bocks": (2, "no mask 'bocks'"),
+    "inpaint image.png --mask box --invert-mask": (2, "--invert-mask would do nothing here"),
     "inpaint image.png --mask random:2": (2, "needs a fraction between 0 and 1"),
     "inpaint image.png --mask box:1,2": (2, "needs four whole numbers"),
     "inpaint image.png --mask box:9,9,3,3": (2, "does not fit"),

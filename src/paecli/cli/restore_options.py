@@ -149,6 +149,8 @@ def run(
     level = check_noise(noise, image)
     require_damage(level != 0 or mask is not None or blur > 0 or downsample > 1)
     images = check_images([image], leave_out=out)
+    if options.get("invert_mask") and (mask is None or not Path(mask).exists()):
+        raise UsageError("--invert-mask would do nothing here: it is for a mask file or folder")
     if mask is not None:
         check_mask(mask, shape, image)
     if tiles and not image.is_dir():

@@ -208,7 +208,7 @@ def ood(
             require_rate(fdr, count)
         found = check_images([Path(image) for image in images], leave_out=maps)
         if maps is not None:
-            OutputFolder(maps, map_files(found))
+            OutputFolder(maps, map_files(found)).announce()
         for_report(report)
         from paecli.cli.outlier_images import flag
 
