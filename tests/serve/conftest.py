@@ -103,16 +103,20 @@ def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def minutes(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     """Lets restorations that begin from now on take minutes, or no longer."""
-    decode = prior_pool.PriorPool._decode
+    decode, draw = prior_pool.PriorPool._decode, prior_pool.PriorPool._draw
 
     def slowly(pool: prior_pool.PriorPool, points: Tensor) -> Tensor:
         time.sleep(0.2)
+        return decode(pool, points)
+
+    def watched(pool: prior_pool.PriorPool, part: int) -> tuple[Tensor, Tensor]:
         try:
-            return decode(pool, points)
+            return draw(pool, part)
         except StoppedError:
             switch.stopped = True
             raise
 
+    monkeypatch.setattr(prior_pool.PriorPool, "_draw", watched)
     monkeypatch.setattr(prior_pool, "ROWS", 1)
 
     def switch(slow: bool) -> None:
