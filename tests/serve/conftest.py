@@ -26,7 +26,6 @@ from paecli.outliers.scores import fit_reference_scores
 from paecli.restoration.samplers import prior_pool
 from paecli.serve.address import listen, new_token
 from paecli.serve.answers import Answers
-from paecli.serve.jobs import StoppedError
 from paecli.serve.run import build_server
 from paecli.store.checkpoint import read_header, save_pae
 from paecli.store.runs import load_scorer
@@ -103,27 +102,18 @@ def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def minutes(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     """Lets restorations that begin from now on take minutes, or no longer."""
-    decode, draw = prior_pool.PriorPool._decode, prior_pool.PriorPool._draw
+    decode = prior_pool.PriorPool._decode
 
     def slowly(pool: prior_pool.PriorPool, points: Tensor) -> Tensor:
         time.sleep(0.2)
         return decode(pool, points)
 
-    def watched(pool: prior_pool.PriorPool, part: int) -> tuple[Tensor, Tensor]:
-        try:
-            return draw(pool, part)
-        except StoppedError:
-            switch.stopped = True
-            raise
-
-    monkeypatch.setattr(prior_pool.PriorPool, "_draw", watched)
     monkeypatch.setattr(prior_pool, "ROWS", 1)
 
     def switch(slow: bool) -> None:
         monkeypatch.setattr(prior_pool, "MOST_DRAWS", 1_000 if slow else 256)
         monkeypatch.setattr(prior_pool.PriorPool, "_decode", slowly if slow else decode)
 
-    switch.stopped = False
     return switch
 
 
