@@ -142,7 +142,7 @@ MISTAKES = {
     "inpaint image.png --mask box --tiles --resize": (2, "goes with none of --resize"),
     "train-ae": (2, "give a data set, a folder of images, or --list FILE"),
     "train-ae fmnist-mini --list words.png": (2, "and one of them"),
-    "train-ae --list nowhere.csv": (2, "nowhere.csv"),
+    "train-ae --list nowhere.csv": (1, "nowhere.csv does not exist"),
     "train-ae --list image.png": (1, "image.png is not called .csv"),
     "ood fmnist-32 image.png --list bad.yaml": (2, "give images or --list, not both"),
     "eval fmnist-32 --list image.png": (1, "image.png is not called .csv"),

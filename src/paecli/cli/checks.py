@@ -98,6 +98,8 @@ def check_list(path: Path) -> list[Row]:
     Raises:
         DataError: it is none, called otherwise, or not one of its files is there.
     """
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; give a list of image files")
     if not is_list(path):
         raise DataError(f"{path} is not called {', '.join(ENDINGS)}; give a list by one of these")
     rows = read_list(path)

@@ -147,8 +147,6 @@ FileList = Annotated[
         metavar="FILE",
         help="A table (CSV) of image files instead of a folder: a column of paths, relative to it, "
         "perhaps of labels and of splits.",
-        exists=True,
-        dir_okay=False,
         show_default=False,
     ),
 ]
