@@ -155,7 +155,7 @@ def blurred(scores: Tensor) -> Tensor:
 
 def ours(model: PatchPAE) -> Score:
     def score(image: Tensor) -> tuple[Tensor, float]:
-        cells = model.compare(*model.score_cells(image))
+        cells = model.compare(model.score_cells(image))
         return enlarge(cells, (image.shape[-2], image.shape[-1])), image_score(cells)
 
     return score

@@ -32,6 +32,7 @@ class PatchSettings(BaseModel):
         network: name of the network behind the features; empty without one.
         identity: SHA-256 of its weights.
         area: pixels that images are scaled to have.
+        discriminator: sizes of its hidden layers; None in models without one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +41,7 @@ class PatchSettings(BaseModel):
     network: str = ""
     identity: str = ""
     area: int = Field(gt=0, le=LARGEST_SIDE**2)
+    discriminator: tuple[int, ...] | None = None
 
 
 class Header(BaseModel):

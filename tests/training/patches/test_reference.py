@@ -102,5 +102,5 @@ def fit(maps: Sequence[FeatureMap]) -> PatchPAE:
 
 
 def peak(model: PatchPAE, image: FeatureMap) -> float:
-    cells = model.compare(*model.score_features(image.features))
+    cells = model.compare(model.score_features(image.features))
     return enlarge(cells, (image.height, image.width)).max().item()
