@@ -83,13 +83,12 @@ def _build_without_memory(path: Path, header: Header) -> PatchPAE:
             flow = LatentFlow(**header.flow) if header.flow else None
             model = PatchPAE(features, autoencoder, flow, area=settings.area)
             if settings.discriminator is not None:
-                model.discriminator = Discriminator(
-                    size=features.size, hidden=settings.discriminator
-                )
+                model.discriminator = Discriminator(**settings.discriminator)
     except Exception as error:  # whatever a hostile description makes torch or FrEIA raise
         raise unfit(path, "it describes no network that this pae can build") from error
-    if autoencoder.size != features.size:
-        raise unfit(path, "its autoencoder does not fit its features")
+    sizes = {part.size for part in (autoencoder, model.discriminator) if part is not None}
+    if sizes != {features.size}:
+        raise unfit(path, "its networks do not fit its features")
     return model
 
 

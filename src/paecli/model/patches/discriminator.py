@@ -1,5 +1,6 @@
 """Tells patches that hold a defect from good ones, having seen painted defects."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -20,6 +21,7 @@ class Discriminator(nn.Module):
     Attributes:
         size: features of a patch.
         hidden: sizes of the hidden layers.
+        weight: of the log odds in the score of a patch.
         mean: `(size,)` mean of the features of good patches.
         scale: `(size,)` their standard deviations.
     """
@@ -27,10 +29,10 @@ class Discriminator(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, *, size: int, hidden: tuple[int, ...] = (128, 64)) -> None:
+    def __init__(self, *, size: int, hidden: Sequence[int] = (128, 64), weight: float) -> None:
         """Builds the network with random weights."""
         super().__init__()
-        self.size, self.hidden = size, tuple(hidden)
+        self.size, self.hidden, self.weight = size, tuple(hidden), float(weight)
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("scale", torch.ones(size))
         self.layers = nn.ModuleList(nn.Linear(*sizes) for sizes in pairwise((size, *self.hidden)))

@@ -20,7 +20,6 @@ PATCHES_AT_ONCE = 4096
 TOP, PEAK, PIXEL = PATCH_SCORE, "peak", "pixel"  # names of the reference scores
 MOST_UNUSUAL = 5  # patches whose mean score is the image's: a defect covers more than one
 HIGHEST = 1e30  # stands for infinity; sums of a few stay finite
-ODDS_WEIGHT = 0.15  # of the discriminator's log odds; chosen on painted defects, docs/decisions.md
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,15 +148,15 @@ class PatchPAE(nn.Module):
 
         It is higher the more unusual a patch is. The density is compared with that of training
         patches: 0 is their median, 1 their 95th percentile. Without a discriminator this is the
-        score; else it is `log(1 + density) + 0.15 log odds`: ratios of densities grow without
-        bound, and their logarithm is on the scale of log odds.
+        score; else it is `log(1 + density) + weight * log odds`: energies grow without bound, and
+        their logarithm is on the scale of log odds.
         """
         density, ring = finite(scores.surprise + scores.energy), rings(scores.surprise.shape)
         median, spread = self.usual
         compared: Tensor = (density - median[ring]) / spread[ring]
-        if scores.log_odds is None:
+        if self.discriminator is None or scores.log_odds is None:
             return compared
-        return compared.clamp_min(0).log1p() + ODDS_WEIGHT * finite(scores.log_odds)
+        return compared.clamp_min(0).log1p() + self.discriminator.weight * scores.log_odds
 
     def score_map(self, image: Tensor) -> Tensor:
         """Maps an image `(c, h, w)` to a score for each of its pixels, `(h, w)`."""

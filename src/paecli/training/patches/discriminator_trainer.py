@@ -14,13 +14,13 @@ MOST_DEFECTIVE = 120  # patches of an image
 DEFECTIVE = 0.08  # share of a patch from which on it counts as defective; below, it is left out
 HARDEST = 100  # good patches of an image that look most defective
 EPOCHS, MORE_EPOCHS = 5, 2
-FEWEST_STEPS = 200  # of each round, so few images are gone through more often
-BATCH = 1024
+BATCH, SMALLEST_BATCH = 1024, 32
+FEWEST_BATCHES = 20  # an epoch, so that few patches are learnt from in smaller batches
 LEARNING_RATE, WEIGHT_DECAY = 2e-3, 0.01
 WEIGHT = 0.25  # of all defective patches, beside 1 for all good ones
 
 
-def train_discriminator(maps: Sequence[FeatureMap], *, seed: int) -> Discriminator:
+def train_discriminator(maps: Sequence[FeatureMap], *, weight: float, seed: int) -> Discriminator:
     """Trains a discriminator, then goes on with the good patches that it gets most wrong.
 
     Hard examples are mined once, as for classifiers of image windows (Felzenszwalb et al.,
@@ -28,12 +28,13 @@ def train_discriminator(maps: Sequence[FeatureMap], *, seed: int) -> Discriminat
 
     Args:
         maps: of images that have painted ones.
+        weight: of its log odds in the score of a patch.
         seed: of weights, of what is drawn, and of the order.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         good, defective = _patches(maps)
-        discriminator = Discriminator(size=good.shape[1])
+        discriminator = Discriminator(size=good.shape[1], weight=weight)
         discriminator.fit_scale(good)
         _fit(discriminator, good, defective, EPOCHS)
         hardest = [_hardest(discriminator, each.patches) for each in maps]
@@ -76,14 +77,12 @@ def _fit(discriminator: Discriminator, good: Tensor, defective: Tensor, epochs: 
     optimiser = torch.optim.AdamW(
         discriminator.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY
     )
-    batches = -(-len(patches) // BATCH)
-    epochs = max(epochs, -(-FEWEST_STEPS // batches))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, LEARNING_RATE, total_steps=epochs * batches
-    )
+    batch_size = min(max(len(patches) // FEWEST_BATCHES, SMALLEST_BATCH), BATCH)
+    steps = epochs * -(-len(patches) // batch_size)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
     discriminator.train()
     for _ in range(epochs):
-        for batch in torch.randperm(len(patches)).split(BATCH):
+        for batch in torch.randperm(len(patches)).split(batch_size):
             odds = discriminator(patches[batch])
             losses = F.binary_cross_entropy_with_logits(odds, labels[batch], reduction="none")
             optimiser.zero_grad()

@@ -125,7 +125,9 @@ def _describe(model: PatchPAE, painted: Painted) -> PaintedMap:
 def _share(mask: Tensor, grid: torch.Size) -> Tensor:
     """Returns the share of each patch `(h', w')` that a mask `(h, w)` covers."""
     size = [STRIDE * cells for cells in grid]
-    return F.avg_pool2d(F.interpolate(mask[None, None].float(), size, mode="bilinear"), STRIDE)[0, 0]
+    return F.avg_pool2d(F.interpolate(mask[None, None].float(), size, mode="bilinear"), STRIDE)[
+        0, 0
+    ]
 
 
 def _shrunk(image: Tensor, most: int) -> Tensor:

@@ -82,7 +82,9 @@ class FlowTrainer:
         model.flow = flow.cpu().eval()
         if any(each.painted is not None for each in maps):
             with progress.task("telling painted defects", 1):
-                model.discriminator = train_discriminator(maps, seed=settings.seed)
+                model.discriminator = train_discriminator(
+                    maps, weight=model.features.odds_weight, seed=settings.seed
+                )
         measure_usual_scores(model, maps)
         return loop, arguments
 
