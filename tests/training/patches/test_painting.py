@@ -1,7 +1,9 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from paecli.training.patches.painting import SHAPES, Image, paint_defects
+from paecli.training.patches.painting import SHAPES, Image, Plane, paint_defects
 
 
 def plain(channels: int = 1, size: tuple[int, int] = (90, 120), seed: int = 0) -> Image:
@@ -49,7 +51,9 @@ def test_defects_are_dark_and_bright_small_and_large() -> None:
 
 
 @pytest.mark.parametrize("shape", [shape for _, shape in SHAPES])
-def test_every_shape_stays_inside_any_image(shape) -> None:
+def test_every_shape_stays_inside_any_image(
+    shape: Callable[[tuple[int, int], np.random.Generator], Plane],
+) -> None:
     for size in ((2, 3), (16, 400), (64, 64)):
         masks = [shape(size, np.random.default_rng(seed)) for seed in range(10)]
         assert all(mask.shape == size and 0 <= mask.min() <= mask.max() <= 1 for mask in masks)

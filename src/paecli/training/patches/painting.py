@@ -10,7 +10,7 @@ so that a painted defect passes through the same scaling as a real one.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.random import Generator
@@ -82,7 +82,7 @@ def _paint_one(image: Image, other: Image, rng: Generator) -> Image:
 def _spot(size: tuple[int, int], rng: Generator) -> Plane:
     """Returns an ellipse with an uneven outline."""
     across, along = _around(size, rng)
-    along = along / rng.uniform(0.3, 1.0)
+    along = along / np.float32(rng.uniform(0.3, 1.0))
     order = np.arange(1, 6)
     waves = rng.normal(0, rng.choice([0.02, 0.35]), 5) / order
     phases = rng.uniform(0, 2 * np.pi, 5)
@@ -106,8 +106,8 @@ def _cloud(size: tuple[int, int], rng: Generator) -> Plane:
     across, along = _around(size, rng)
     reach = rng.uniform(0.05, 0.2) * min(size)
     noise = _smooth_noise(size, rng.uniform(0.02, 0.1) * min(size), rng)
-    noise = noise - (np.hypot(across, along) / reach) ** 2
-    return _inside(3 * (noise - rng.uniform(-0.5, 0.5)))
+    away = np.hypot(across, along) / np.float32(reach)
+    return _inside(3 * (noise - away**2 - np.float32(rng.uniform(-0.5, 0.5))))
 
 
 def _line(size: tuple[int, int], rng: Generator) -> Plane:
@@ -146,7 +146,7 @@ def _elsewhere(image: Image, other: Image, rng: Generator) -> Image:
     source = image if rng.random() < 0.5 else other
     if rng.random() < 0.5:
         source = source.transpose(0, 2, 1)
-    source = np.flip(source, axis=rng.integers(1, 3))
+    source = np.flip(source, axis=int(rng.integers(1, 3)))
     rows, columns = (
         (np.arange(length) + rng.integers(own)) % own
         for length, own in zip(image.shape[1:], source.shape[1:], strict=True)
@@ -199,7 +199,7 @@ def _smooth_noise(size: tuple[int, ...], scale: float, rng: Generator) -> Plane:
         coarse = rng.standard_normal([int(length / step) + 3 for length in size])
         fine = ndimage.zoom(coarse.astype(np.float32), step, order=1)
         total += fine[: size[0], : size[1]] / 2**octave
-    return total / max(float(total.std()), 1e-6)
+    return total / np.float32(max(total.std(), 1e-6))
 
 
 def _soften(mask: Plane, rng: Generator) -> Plane:
@@ -209,7 +209,7 @@ def _soften(mask: Plane, rng: Generator) -> Plane:
 def _rim(mask: Plane) -> Plane:
     """Returns what lies just outside a mask, at most 1."""
     outside = (_blur(mask, 0.01 * min(mask.shape)) - mask).clip(0)
-    return outside / max(float(outside.max()), 1e-6)
+    return (outside / max(outside.max(), 1e-6)).astype(np.float32)
 
 
 def _blur(plane: Plane, sigma: float) -> Plane:
@@ -217,7 +217,7 @@ def _blur(plane: Plane, sigma: float) -> Plane:
     return blurred
 
 
-def _inside(distance: Plane) -> Plane:
+def _inside(distance: NDArray[np.floating[Any]]) -> Plane:
     """Maps a distance from an outline, positive inside, to a mask with an edge of a pixel."""
     return (distance + 0.5).clip(0, 1).astype(np.float32)
 
