@@ -209,7 +209,8 @@ def _soften(mask: Plane, rng: Generator) -> Plane:
 def _rim(mask: Plane) -> Plane:
     """Returns what lies just outside a mask, at most 1."""
     outside = (_blur(mask, 0.01 * min(mask.shape)) - mask).clip(0)
-    return (outside / max(outside.max(), 1e-6)).astype(np.float32)
+    rim: Plane = (outside / max(outside.max(), 1e-6)).astype(np.float32)
+    return rim
 
 
 def _blur(plane: Plane, sigma: float) -> Plane:
