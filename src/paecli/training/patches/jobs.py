@@ -233,7 +233,7 @@ def _same_photographs(settings: AutoencoderSettings, header: Header, run_dir: Pa
 
 def _build(settings: AutoencoderSettings, features: PatchFeatures) -> PatchPAE:
     try:
-        autoencoder = PatchAutoencoder(size=features.size, latent_size=settings.latent_size)
+        autoencoder = PatchAutoencoder(size=features.size, latent_size=settings.latents)
     except ValueError as error:
         raise ConfigError(f"the autoencoder of patches cannot be built: {error}") from error
     return PatchPAE(features, autoencoder, area=(settings.data.image_size or SIDE) ** 2)
