@@ -97,6 +97,7 @@ MISTAKES = {
     ),
     "ood image.png --fpr 0.00001": (2, "is finer than"),
     "ood image.png --fpr 7": (2, "--fpr"),
+    "ood image.png --fdr 0.1 --fpr 0.2": (2, "--fpr would do nothing here: --fdr takes its place"),
     "ood image.png --score log_prob --score typicality": (2, "give --score once"),
     "ood image.png --against mnist": (2, "not both"),
     "ood --fail-on-outlier": (2, "need images"),
@@ -204,12 +205,14 @@ MISTAKES = {
     "info empty": (1, "empty holds no trained model"),
     "download nothing-of-that-name": (1, "'nothing-of-that-name' is no file"),
     "download fmnist-32 --revision 999": (1, "has no revision 999"),
+    "download --list nothing": (1, "nothing of the name 'nothing'"),
     "download --list --registry nowhere": (1, "nowhere is no registry"),
     "download --list --registry gopher://a": (1, "as a registry"),
     "demo --model nomodel": (1, "'nomodel' is no file"),
     "demo --model stage1": (1, "this model has no flow yet"),
     "demo --config nowhere.yaml": (2, "nowhere.yaml"),
     "demo --config bad.yaml": (1, "bad.yaml"),
+    "demo --model fmnist-32 --config bad.yaml": (2, "--config would do nothing here"),
     "demo --out image.png": (2, "looks like one picture"),
 }
 LIGHT = ["info", "info --json", "download --list", "download fmnist-32", "download --verify"]

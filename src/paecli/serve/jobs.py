@@ -41,6 +41,11 @@ class Job:
         """Ends the job at its next pass."""
         self._stop.set()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it was told to end; it may be within a pass still."""
+        return self._stop.is_set()
+
     def go_on(self) -> None:
         """Counts a pass.
 
@@ -106,10 +111,14 @@ class Lane:
             job.stop()
             self._jobs.remove(job)
 
-    def close(self) -> None:
-        """Stops all jobs and ends the thread."""
+    def stop(self) -> None:
+        """Stops all jobs."""
         for job in self._jobs:
             job.stop()
+
+    def close(self) -> None:
+        """Stops all jobs and ends the thread."""
+        self.stop()
         self._thread.shutdown(wait=True, cancel_futures=True)
 
 

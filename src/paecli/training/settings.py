@@ -36,9 +36,16 @@ FORMER_NAMES = {"clean_epochs": "clean_fraction"}  # keys of files that earlier 
 
 
 def with_current_names(settings: Any) -> Any:
-    """Returns plain settings with the keys that have other names now under these."""
+    """Returns plain settings with the keys that have other names now under these.
+
+    Raises:
+        ConfigError: a value is given under both names.
+    """
     if not isinstance(settings, Mapping):
         return settings
+    for former, current in FORMER_NAMES.items():
+        if former in settings and current in settings:
+            raise ConfigError(f"{former} is the former name of {current}; give one of them")
     return {
         FORMER_NAMES.get(key, key): with_current_names(value) for key, value in settings.items()
     }

@@ -205,6 +205,7 @@ def ood(
         if fdr is None:
             fpr = _flagging_rate(context, contents, fpr, count)
         else:
+            refuse_useless(context, ("fpr",), "--fdr takes its place")
             require_rate(fdr, count)
         found = check_images([Path(image) for image in images], leave_out=maps)
         if maps is not None:
