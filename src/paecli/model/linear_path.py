@@ -53,4 +53,5 @@ class LinearPath(nn.Module):
             z = z if z.dtype == self.scale.dtype else z.to(self.scale.dtype)
             pixels = self.mean + (z * self.scale) @ self.directions.T
             pixels = pixels.clamp(DARKEST, 1 - DARKEST)
-            return (pixels.log() - (1 - pixels).log()).unflatten(1, self.image_shape)
+            logits: Tensor = (pixels.log() - (1 - pixels).log()).unflatten(1, self.image_shape)
+            return logits

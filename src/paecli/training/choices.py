@@ -74,7 +74,7 @@ def _latent_size(components: PrincipalComponents, tuning: Tensor, count: int) ->
     sizes = [size for size in SIZES if size <= min(most, room)] or [min(most, room)]
 
     def share(size: int) -> float:
-        return (errors[0] - errors[size]) / max(errors[0] - errors[most], 1e-12)
+        return float((errors[0] - errors[size]) / max(errors[0] - errors[most], 1e-12))
 
     size = next((size for size in sizes if share(size) >= ENOUGH), sizes[-1])
     capped = share(size) < ENOUGH and most > room

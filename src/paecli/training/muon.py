@@ -24,7 +24,7 @@ BLOCK_ROWS = 64  # at most; the cost of a matrix grows with its rows times those
 def has_fast_bfloat16(device: str) -> bool:
     """Tells whether hardware, by the name of its kind, multiplies in bfloat16 faster."""
     if device == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     # older releases of torch do not tell
     if device != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
         return False
