@@ -34,7 +34,8 @@ class Draws:
 
     Attributes:
         points: `(n, s, k)`.
-        gradient: `(n, s, k)` gradient of the log density that the draws follow.
+        gradient: `(n, g, k)` gradient of the log density that the draws follow, of every
+            `s / g`-th of them.
         ess: `(n,)` effective sample size; for chains the smallest over the latents.
         pareto_k: `(n,)` shape of the tail of the importance ratios; NaN without any.
         rhat: `(n,)` largest R-hat over the latents; NaN without chains.
@@ -73,9 +74,13 @@ class Draws:
     def halves_agree(self) -> Tensor:
         """`(n,)`: whether two independent halves of the run tell the same."""
         same_mean = self.disagreement <= DISAGREEMENT_LIMIT
+        return same_mean & (self.ess >= FEWEST_DRAWS) & self.moves_may_help
+
+    @property
+    def moves_may_help(self) -> Tensor:
+        """`(n,)`: whether more moves of the particles there are may bring the halves together."""
         same_evidence = self.evidence_gap <= EVIDENCE_LIMIT
-        enough = (self.ancestors >= FEWEST_ANCESTORS) & (self.ess >= FEWEST_DRAWS)
-        return same_mean & same_evidence & enough
+        return same_evidence & (self.ancestors >= FEWEST_ANCESTORS)
 
 
 def draw_modes(target: Target, mixture: Mixture) -> Draws:

@@ -5,8 +5,10 @@ Society B 68 (2006) 411. The densities on the way are `prior * likelihood^b`. A 
 draws from the prior, which all images share, is reweighted to the first `b`; from there each
 stage goes as far as the weights allow, resamples, and moves particles by Hamiltonian Monte Carlo,
 whose forces come from the prior and an emulator of the decoder: one pass forward is all a
-trajectory costs. Beginning at the prior rather than at modes that were found, no reading is left
-out because no search came upon it.
+trajectory costs. Every place that a particle comes to within a stage is a particle of that stage,
+so that none of these passes is wasted (Dau & Chopin, "Waste-free sequential Monte Carlo", Journal
+of the Royal Statistical Society B 84 (2022) 114). Beginning at the prior rather than at modes that
+were found, no reading is left out because no search came upon it.
 """
 
 from dataclasses import dataclass, replace
@@ -28,14 +30,15 @@ from paecli.restoration.samplers.prior_pool import Pool
 from paecli.restoration.target import Target
 from paecli.system.threads import fitting
 
-KEPT_WEIGHT = 0.5  # effective share of the particles after a stage's reweighting
+CANDIDATES = 384  # draws of the pool, for each population, that are decoded
+HALVED = 6  # times at most, where the pool's likelihoods are too far from the exact ones
+GRID = 129  # first tempers that are looked at
 STEPS = 3  # of a trajectory
-# how often a particle moves in a stage, on average: the first has to mix what the pool gave
-FIRST_MOVED, LEAST_MOVED, MOST_MOVES = 1.2, 0.4, 4
+WIDER = (4, 2)  # times as many particles in the first stages, where basins are told apart
+MOVES = 2  # of the later stages; of the wider ones 1
 LAST_SEEN = 8  # moves that an emulator is fitted to
-FIRST_SEEN = 512  # draws of the prior that the first emulator is fitted to
 FIRST_STEP, SHORTEST_STEP, LONGEST_STEP = 0.3, 0.02, 1.2  # radians
-WORTHWHILE_STEP = 0.25  # below it the forces of the decoder itself are worth their price
+WORTHWHILE_STEP = 0.1  # below it the forces of the decoder itself are worth their price
 JITTER = 0.2  # relative spread of the step, against resonances
 # what the step size is adapted to, were the emulator the truth, and as it is
 ACCEPTANCE, LEAST_ACCEPTANCE = 0.75, 0.4
@@ -49,15 +52,29 @@ class Tempered:
     """Where the particles have come to.
 
     Attributes:
-        particles: `n` populations.
+        visited: `n` populations: all places within the last stage, equally weighted.
+        last: where the particles are now.
+        kernel: by which they move on.
+        seen: what was decoded lately.
         log_evidence: `(n,)` estimates of `log p(d)` in nats, one by each population; NaN when
             the posterior was not reached within `MOST_STAGES`.
         tempers: `b` of every stage.
     """
 
-    particles: Particles
+    visited: Particles
+    last: Particles
+    kernel: "Kernel"
+    seen: tuple[Seen, ...]
     log_evidence: Tensor
     tempers: tuple[float, ...]
+
+    def prolonged(self, target: Target, generator: torch.Generator) -> "Tempered":
+        """Returns the run with the moves of one stage more, at the temper it has come to."""
+        seen = list(self.seen)
+        b = self.tempers[-1]
+        ways, kernel = stir(target, self.last, self.kernel, seen, b, MOVES, generator)
+        visited = Particles.join([self.visited, *ways])
+        return replace(self, visited=visited, last=ways[-1], kernel=kernel, seen=tuple(seen))
 
 
 def temper(target: Target, pool: Pool, *, size: int, generator: torch.Generator) -> Tempered:
@@ -69,26 +86,77 @@ def temper(target: Target, pool: Pool, *, size: int, generator: torch.Generator)
         size: particles of a population.
         generator: source of randomness.
     """
-    b = _furthest(pool.log_likelihood, begin=0.0, least=size)
-    log_evidence = log_mean_exp(b * pool.log_likelihood)
-    chosen = resample(b * pool.log_likelihood, size, generator)
-    particles = place(target, take(pool.points, chosen), take(pool.images, chosen), chosen)
-    seen = [_likeliest(target, pool)]
-    kernel = Kernel.begin(particles)
-    tempers = [b]
+    sizes = [*(size * times for times in WIDER), size]
+    particles, log_evidence, b, first = begin(target, pool, size=sizes.pop(0), generator=generator)
+    kernel, seen, tempers = Kernel.begin(particles), [first], [b]
     while True:
-        least = FIRST_MOVED if len(tempers) == 1 else LEAST_MOVED
-        particles, kernel = stir(target, particles, kernel, seen, b, least, generator)
+        moves = 1 if len(sizes) else MOVES
+        ways, kernel = stir(target, particles, kernel, seen, b, moves, generator)
+        visited, last = Particles.join([particles, *ways]), ways[-1]
         if b >= 1 or len(tempers) == MOST_STAGES:
             break
-        further = _furthest(particles.log_likelihood, begin=b, least=KEPT_WEIGHT * size)
-        growth = (further - b) * particles.log_likelihood.double()
+        size = sizes.pop(0) if sizes else size
+        further = _furthest(visited.log_likelihood, begin=b, least=size)
+        growth = (further - b) * visited.log_likelihood.double()
         log_evidence = log_evidence + log_mean_exp(growth)
-        particles = particles.take(resample(growth, size, generator))
+        particles = visited.take(resample(growth, size, generator))
         b = further
         tempers.append(b)
     reached = log_evidence if b >= 1 else torch.full_like(log_evidence, torch.nan)
-    return Tempered(particles, reached, tuple(tempers))
+    return Tempered(visited, last, kernel, tuple(seen), reached, tuple(tempers))
+
+
+def begin(
+    target: Target, pool: Pool, *, size: int, generator: torch.Generator
+) -> tuple[Particles, Tensor, float, Seen]:
+    """Chooses particles of a pool: many by its own likelihoods, of these some by the exact ones.
+
+    Arguments as of `temper`.
+
+    Returns:
+        The particles, the logarithms `(n,)` of the evidences of the first temper, that temper,
+        and all that was decoded.
+    """
+    about = _furthest(pool.log_likelihood, begin=0.0, least=CANDIDATES)
+    for _ in range(HALVED):
+        weights = about * pool.log_likelihood
+        chosen = resample(weights, CANDIDATES, generator)
+        candidates = _decode(target, take(pool.points, chosen), chosen)
+        # the most of the exact likelihood that these can bear
+        correction = -take(weights, chosen)
+        b = _first_temper(candidates.log_likelihood.double(), correction, size=size, about=about)
+        change = b * candidates.log_likelihood.double() + correction
+        if (effective_size(change) >= size / 2).all():
+            break
+        about = about / 2
+    log_evidence = log_mean_exp(weights) + log_mean_exp(change)
+    particles = candidates.take(resample(change, size, generator))
+    log_prior, gradient = target.prior_gradient(particles.points)
+    particles = replace(particles, log_prior=log_prior, prior_gradient=gradient)
+    return particles, log_evidence, b, _see(target, candidates, about)
+
+
+def _first_temper(
+    log_likelihood: Tensor, correction: Tensor, *, size: int, about: float
+) -> float:
+    """Returns the largest temper that leaves an effective `size`, else the one that leaves most."""
+    tempers = about * torch.logspace(-2, 2, GRID, dtype=torch.float64, device=correction.device)
+    tempers = torch.cat((tempers[tempers < 1], torch.ones_like(tempers[:1])))
+    change = tempers[:, None, None] * log_likelihood + correction
+    sizes = effective_size(change.flatten(0, 1)).view(len(tempers), -1).amin(1)
+    enough = tempers[sizes >= size]
+    return (enough.max() if len(enough) else tempers[sizes.argmax()]).item()
+
+
+@torch.no_grad()
+def _decode(target: Target, points: Tensor, ancestor: Tensor) -> Particles:
+    """Returns particles at points `(n, s, k)`, of which some are equal, without their prior."""
+    different, which = points.flatten(0, 1).unique(dim=0, return_inverse=True)
+    with fitting("images of particles", len(different)):
+        images = target.images(different[None])[0][which].view(*points.shape[:2], -1)
+    unknown = torch.zeros_like(points)
+    log_likelihood = target.log_likelihood(images)
+    return Particles(points, images, log_likelihood, unknown[..., 0], unknown, ancestor)
 
 
 @dataclass(frozen=True)
@@ -140,35 +208,24 @@ class Kernel:
         return replace(self, step=torch.full_like(step, FIRST_STEP), is_exact=True)
 
 
-@torch.no_grad()
-def place(target: Target, points: Tensor, images: Tensor, ancestor: Tensor) -> Particles:
-    """Returns particles at points `(n, s, k)` with images `(n, s, p)` and ancestors `(n, s)`."""
-    log_prior, prior_gradient = target.prior_gradient(points)
-    log_likelihood = target.log_likelihood(images)
-    return Particles(points, images, log_likelihood, log_prior, prior_gradient, ancestor)
-
-
 def stir(
     target: Target,
     particles: Particles,
     kernel: Kernel,
     seen: list[Seen],
     b: float,
-    least: float,
+    moves: int,
     generator: torch.Generator,
-) -> tuple[Particles, Kernel]:
-    """Moves particles until each has moved `least` times on average, and adds to what is seen."""
-    moved = 0.0
-    for _ in range(MOST_MOVES):
+) -> tuple[list[Particles], Kernel]:
+    """Moves particles some times, adds to what is seen, and returns where they were."""
+    ways = []
+    for _ in range(moves):
         emulator = fit_emulator(seen[-LAST_SEEN:], b)
         kernel = kernel.adapted(particles, emulator, b)
-        before = particles.points
         particles, tried, kernel = move(target, particles, kernel, emulator, b, generator)
         seen.append(_see(target, tried, b))
-        moved += float((particles.points != before).any(-1).float().mean())
-        if moved >= least:
-            break
-    return particles, kernel
+        ways.append(particles)
+    return ways, kernel
 
 
 def move(
@@ -224,26 +281,10 @@ def move(
     return moved, tried, kernel.adjusted(followed, probability)
 
 
-def _likeliest(target: Target, pool: Pool) -> Seen:
-    """Returns the draws of the pool that matter most to a first fit."""
-    values = pool.log_likelihood.flatten().nan_to_num(nan=-torch.inf)
-    index = values.topk(min(FIRST_SEEN, len(values))).indices
-    points, images = (each.flatten(0, 1)[index] for each in (pool.points, pool.images))
-    return Seen(0.0, points, _misfit(target, images), values[index])
-
-
 def _see(target: Target, particles: Particles, b: float) -> Seen:
-    points, images, log_likelihood = (
-        each.flatten(0, 1)
-        for each in (particles.points, particles.images, particles.log_likelihood)
-    )
-    return Seen(b, points, _misfit(target, images), log_likelihood)
-
-
-def _misfit(target: Target, images: Tensor) -> Tensor:
-    """Returns the misfit `(m, q)` of the observed values of images `(m, p)`."""
-    one = target.select(torch.zeros(1, dtype=torch.long))
-    return one.misfit(images[None])[0][:, one.observed[0]]
+    observed = target.observed[0]
+    misfit = target.misfit(particles.images)[..., observed]
+    return Seen(b, particles.points, misfit, particles.log_likelihood)
 
 
 def _furthest(log_likelihood: Tensor, *, begin: float, least: float) -> float:
