@@ -27,7 +27,9 @@ def test_a_linear_decoder_is_emulated_exactly() -> None:
     torch.testing.assert_close(emulator.gradient(at.detach()), gradient, rtol=5e-3, atol=5e-3)
     found = emulator.log_likelihood(at.detach())
     expected = log_likelihood.detach()
-    torch.testing.assert_close(found - found[:, :1], expected - expected[:, :1], rtol=5e-3, atol=5e-3)
+    torch.testing.assert_close(
+        found - found[:, :1], expected - expected[:, :1], rtol=5e-3, atol=5e-3
+    )
 
 
 def test_the_gradient_is_that_of_the_log_likelihood() -> None:
@@ -51,7 +53,9 @@ def test_points_count_by_how_well_they_fit_the_temper() -> None:
     misfit = torch.cat((linear(near), 7.0 - 5 * linear(far)))
     emulator = fit_emulator([seen(both, misfit, temper=0.0)], 1.0)
     alone = fit_emulator([seen(near, linear(near), temper=0.0)], 1.0)
-    torch.testing.assert_close(emulator.gradient(near[None]), alone.gradient(near[None]), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(
+        emulator.gradient(near[None]), alone.gradient(near[None]), rtol=1e-3, atol=1e-3
+    )
 
 
 def test_what_is_nan_does_not_count() -> None:

@@ -82,7 +82,9 @@ def test_ranks_of_the_truth_are_uniform(monkeypatch: pytest.MonkeyPatch) -> None
     pool = pool_for(target, curved)
     draws = torch.cat(
         [
-            draw_by_tempering(target.select(torch.tensor([each])), pool, generator, rounds=1).draws.points
+            draw_by_tempering(
+                target.select(torch.tensor([each])), pool, generator, rounds=1
+            ).draws.points
             for each in range(count)
         ]
     )
@@ -119,7 +121,8 @@ def test_a_posterior_that_is_not_reached_is_not_trusted(monkeypatch: pytest.Monk
 def test_likelihoods_that_are_all_nan_end_and_are_not_trusted() -> None:
     target = target_for(folded, torch.tensor([[2.25, 0.3]]), 0.1)
     points = torch.zeros(2, 64, 2)
-    nan = Pool(points, torch.full((2, 64), torch.nan).double())
+    unknown = torch.full((2, 64), torch.nan).double()
+    nan = Pool(points, unknown, unknown[:1])
     found = tempering.temper(
         target.select(torch.tensor([0, 0])), nan, size=8, generator=torch.Generator().manual_seed(0)
     )

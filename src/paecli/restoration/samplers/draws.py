@@ -22,8 +22,9 @@ ROUNDS = 5
 RHAT_LIMIT = 1.05
 PARETO_LIMIT = 0.7  # arXiv:1507.02646, section 3
 DISAGREEMENT_LIMIT = 0.35  # of the mean images of two halves, in posterior standard deviations
-EVIDENCE_LIMIT = 1.5  # nats
 FEWEST_ANCESTORS = 3
+# nats; evidences of so few ancestors differ by .8 as a rule, so that 2 is far from chance
+EVIDENCE_LIMIT = 2.0
 # independent draws with which halves of as many differ by the limit in the mean
 FEWEST_DRAWS = 4 / DISAGREEMENT_LIMIT**2
 

@@ -35,10 +35,12 @@ class Pool:
     Attributes:
         points: `(n, s, k)` whitened latents.
         log_likelihood: `(n, s)` in nats by the stand-in, in float64.
+        exact: `(1, m)` of other draws, as they are.
     """
 
     points: Tensor
     log_likelihood: Tensor
+    exact: Tensor
 
 
 @dataclass(frozen=True)
@@ -120,15 +122,17 @@ class PriorPool:
     def for_image(self, target: Target, part: int) -> Pool:
         """Returns a part with the likelihoods of one image, whose posterior is `target`."""
         points, coefficients = self._part(part)
-        log_likelihood = self._stand_in().log_likelihood(target, coefficients).double()
-        return Pool(points.view(*self.shape, -1), log_likelihood.view(self.shape))
+        stand_in, images = self._stand_in()
+        log_likelihood = stand_in.log_likelihood(target, coefficients).double()
+        exact = target.log_likelihood(images[None]).double()
+        return Pool(points.view(*self.shape, -1), log_likelihood.view(self.shape), exact)
 
     @torch.no_grad()
     def _draw(self, part: int) -> tuple[Tensor, Tensor]:
         """Returns points `(m, k)` and the coefficients `(m, r)` of about their images."""
         populations, size = self.shape
         points = self._points(populations * size, "prior", part)
-        return points, self._stand_in()(points)
+        return points, self._stand_in()[0](points)
 
     def _points(self, count: int, *name: object) -> Tensor:
         generator = torch.Generator().manual_seed(derived_seed(self.seed, *name))
@@ -136,11 +140,12 @@ class PriorPool:
         return torch.cat([self.space.from_base(rows) for rows in u.split(ROWS)])
 
     @torch.no_grad()
-    def _fit(self) -> StandIn:
+    def _fit(self) -> tuple[StandIn, Tensor]:
+        """Returns the stand-in and the images `(m, p)` that it was fitted to."""
         points = self._points(FITTED, "stand-in")
         images = torch.cat([self._decode(rows) for rows in points.split(DECODED)])
         generator = torch.Generator().manual_seed(derived_seed(self.seed, "features"))
-        return StandIn.fit(points, images, generator)
+        return StandIn.fit(points, images, generator), images
 
     def _decode(self, points: Tensor) -> Tensor:
         with fitting("draws of the prior", len(points)):

@@ -18,7 +18,6 @@ from paecli.restoration.samplers.tempering import Tempered, temper
 from paecli.restoration.target import Target
 
 POPULATIONS = 2  # independent halves
-PARTICLES = 64  # of a half in one round
 PARTS = 4  # of the pool; later rounds begin with them again, since each takes a second to make
 PROLONGED = 2  # stages more at the posterior, while only that may be missing
 TOGETHER = 128  # points whose gradients are taken at once
@@ -33,15 +32,17 @@ class Settled:
         draws: of `n = 1`.
         images: `(1, s, p)` decoded.
         log_likelihood: `(1, s)` in nats.
+        rounds: how many were run.
     """
 
     draws: Draws
     images: Tensor
     log_likelihood: Tensor
+    rounds: int
 
 
 def draw_by_tempering(
-    target: Target, pool: PriorPool, generator: torch.Generator, *, rounds: int
+    target: Target, pool: PriorPool, generator: torch.Generator, *, rounds: int, fewest: int = 1
 ) -> Settled:
     """Runs rounds of tempered Monte Carlo until the halves agree.
 
@@ -52,19 +53,20 @@ def draw_by_tempering(
         pool: draws of the prior for both halves, in `PARTS` that the rounds begin with in turn.
         generator: source of randomness.
         rounds: how many at most.
+        fewest: how many at least.
     """
     twice = target.select(torch.zeros(POPULATIONS, dtype=torch.long))
     runs: list[Tempered] = []
     for index in range(rounds):
         part = pool.for_image(target, index % PARTS)
-        runs.append(temper(twice, part, size=PARTICLES, generator=generator))
+        runs.append(temper(twice, part, generator=generator))
         judged = _judge(target, runs)
         for _ in range(PROLONGED):
             if judged.halves_agree.all() or not judged.moves_may_help.all():
                 break
             runs[-1] = runs[-1].prolonged(twice, generator)
             judged = _judge(target, runs)
-        if judged.halves_agree.all():
+        if judged.halves_agree.all() and len(runs) >= fewest:
             break
     return _settle(target, runs, judged, generator)
 
@@ -72,9 +74,7 @@ def draw_by_tempering(
 def _judge(target: Target, runs: list[Tempered]) -> Draws:
     """Returns the diagnostics of all runs, with no draw yet."""
     places = [each.visited for each in runs]
-    ancestors = [
-        index % PARTS * DRAWS + each.ancestor for index, each in enumerate(places)
-    ]
+    ancestors = [index % PARTS * DRAWS + each.ancestor for index, each in enumerate(places)]
     images = torch.cat([target.wanted(each.images) for each in places], 1)
     halves = Halves(images, _log_weights(runs), torch.cat(ancestors, 1))
     none = places[0].points[:1, :0]
@@ -107,7 +107,7 @@ def _settle(
     controls = kept.take(torch.arange(0, KEPT, EVERY)[None].to(kept.ancestor.device))
     gradient = controls.prior_gradient + _likelihood_gradient(target, controls.points)
     draws = replace(judged, points=kept.points, gradient=gradient)
-    return Settled(draws, kept.images, kept.log_likelihood)
+    return Settled(draws, kept.images, kept.log_likelihood, len(runs))
 
 
 def _likelihood_gradient(target: Target, points: Tensor) -> Tensor:

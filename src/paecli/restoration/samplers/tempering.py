@@ -12,30 +12,28 @@ were found, no reading is left out because no search came upon it.
 """
 
 from dataclasses import dataclass, replace
+from math import log2
 
 import torch
 from torch import Tensor
 
 from paecli.restoration.mixture import geometric_mean, shrunk_scatter
+from paecli.restoration.samplers.beginning import begin, first_guess, furthest, see
 from paecli.restoration.samplers.emulator import Emulator, Seen, fit_emulator
 from paecli.restoration.samplers.hamiltonian import acceptance, kinetic, rotate
 from paecli.restoration.samplers.particles import (
     Particles,
-    effective_size,
     log_mean_exp,
     resample,
-    take,
 )
 from paecli.restoration.samplers.prior_pool import Pool
 from paecli.restoration.target import Target
 from paecli.system.threads import fitting
 
-CANDIDATES = 384  # draws of the pool, for each population, that are decoded
-HALVED = 6  # times at most, where the pool's likelihoods are too far from the exact ones
-GRID = 129  # first tempers that are looked at
-STEPS = 3  # of a trajectory
-WIDER = (4, 2)  # times as many particles in the first stages, where basins are told apart
-MOVES = 2  # of the later stages; of the wider ones 1
+STEPS = 2  # of a trajectory
+MOVES = 2  # of a stage
+FEWEST, MOST = 64, 224  # particles of a population
+SHARED_OUT = 640  # particles of all stages together, as far as their number can be foreseen
 LAST_SEEN = 8  # moves that an emulator is fitted to
 FIRST_STEP, SHORTEST_STEP, LONGEST_STEP = 0.3, 0.02, 1.2  # radians
 WORTHWHILE_STEP = 0.1  # below it the forces of the decoder itself are worth their price
@@ -43,7 +41,6 @@ JITTER = 0.2  # relative spread of the step, against resonances
 # what the step size is adapted to, were the emulator the truth, and as it is
 ACCEPTANCE, LEAST_ACCEPTANCE = 0.75, 0.4
 RATE = 2.0  # of that adaptation
-HALVINGS = 40  # of the interval in which the next temper is searched
 MOST_STAGES = 60
 
 
@@ -72,31 +69,32 @@ class Tempered:
         """Returns the run with the moves of one stage more, at the temper it has come to."""
         seen = list(self.seen)
         b = self.tempers[-1]
-        ways, kernel = stir(target, self.last, self.kernel, seen, b, MOVES, generator)
+        ways, kernel = stir(target, self.last, self.kernel, seen, b, generator)
         visited = Particles.join([self.visited, *ways])
         return replace(self, visited=visited, last=ways[-1], kernel=kernel, seen=tuple(seen))
 
 
-def temper(target: Target, pool: Pool, *, size: int, generator: torch.Generator) -> Tempered:
+def temper(
+    target: Target, pool: Pool, *, generator: torch.Generator, size: int | None = None
+) -> Tempered:
     """Carries populations of particles from a pool of prior draws to the posterior of an image.
 
     Args:
         target: the posterior of one image over whitened latents, once for each population.
         pool: draws of the prior for each population.
-        size: particles of a population.
         generator: source of randomness.
+        size: particles of a population; None: more of them where the way is short.
     """
-    sizes = [*(size * times for times in WIDER), size]
-    particles, log_evidence, b, first = begin(target, pool, size=sizes.pop(0), generator=generator)
+    about = first_guess(pool)
+    size = size or min(MOST, max(FEWEST, round(SHARED_OUT / (1 - log2(about)))))
+    particles, log_evidence, b, first = begin(target, pool, about, size=size, generator=generator)
     kernel, seen, tempers = Kernel.begin(particles), [first], [b]
     while True:
-        moves = 1 if len(sizes) else MOVES
-        ways, kernel = stir(target, particles, kernel, seen, b, moves, generator)
+        ways, kernel = stir(target, particles, kernel, seen, b, generator)
         visited, last = Particles.join([particles, *ways]), ways[-1]
         if b >= 1 or len(tempers) == MOST_STAGES:
             break
-        size = sizes.pop(0) if sizes else size
-        further = _furthest(visited.log_likelihood, begin=b, least=size)
+        further = furthest(visited.log_likelihood, begin=b, least=size)
         growth = (further - b) * visited.log_likelihood.double()
         log_evidence = log_evidence + log_mean_exp(growth)
         particles = visited.take(resample(growth, size, generator))
@@ -104,59 +102,6 @@ def temper(target: Target, pool: Pool, *, size: int, generator: torch.Generator)
         tempers.append(b)
     reached = log_evidence if b >= 1 else torch.full_like(log_evidence, torch.nan)
     return Tempered(visited, last, kernel, tuple(seen), reached, tuple(tempers))
-
-
-def begin(
-    target: Target, pool: Pool, *, size: int, generator: torch.Generator
-) -> tuple[Particles, Tensor, float, Seen]:
-    """Chooses particles of a pool: many by its own likelihoods, of these some by the exact ones.
-
-    Arguments as of `temper`.
-
-    Returns:
-        The particles, the logarithms `(n,)` of the evidences of the first temper, that temper,
-        and all that was decoded.
-    """
-    about = _furthest(pool.log_likelihood, begin=0.0, least=CANDIDATES)
-    for _ in range(HALVED):
-        weights = about * pool.log_likelihood
-        chosen = resample(weights, CANDIDATES, generator)
-        candidates = _decode(target, take(pool.points, chosen), chosen)
-        # the most of the exact likelihood that these can bear
-        correction = -take(weights, chosen)
-        b = _first_temper(candidates.log_likelihood.double(), correction, size=size, about=about)
-        change = b * candidates.log_likelihood.double() + correction
-        if (effective_size(change) >= size / 2).all():
-            break
-        about = about / 2
-    log_evidence = log_mean_exp(weights) + log_mean_exp(change)
-    particles = candidates.take(resample(change, size, generator))
-    log_prior, gradient = target.prior_gradient(particles.points)
-    particles = replace(particles, log_prior=log_prior, prior_gradient=gradient)
-    return particles, log_evidence, b, _see(target, candidates, about)
-
-
-def _first_temper(
-    log_likelihood: Tensor, correction: Tensor, *, size: int, about: float
-) -> float:
-    """Returns the largest temper that leaves an effective `size`, else the one that leaves most."""
-    tempers = about * torch.logspace(-2, 2, GRID, dtype=torch.float64, device=correction.device)
-    tempers = torch.cat((tempers[tempers < 1], torch.ones_like(tempers[:1])))
-    change = tempers[:, None, None] * log_likelihood + correction
-    sizes = effective_size(change.flatten(0, 1)).view(len(tempers), -1).amin(1)
-    enough = tempers[sizes >= size]
-    return (enough.max() if len(enough) else tempers[sizes.argmax()]).item()
-
-
-@torch.no_grad()
-def _decode(target: Target, points: Tensor, ancestor: Tensor) -> Particles:
-    """Returns particles at points `(n, s, k)`, of which some are equal, without their prior."""
-    different, which = points.flatten(0, 1).unique(dim=0, return_inverse=True)
-    with fitting("images of particles", len(different)):
-        images = target.images(different[None])[0][which].view(*points.shape[:2], -1)
-    unknown = torch.zeros_like(points)
-    log_likelihood = target.log_likelihood(images)
-    return Particles(points, images, log_likelihood, unknown[..., 0], unknown, ancestor)
 
 
 @dataclass(frozen=True)
@@ -214,16 +159,15 @@ def stir(
     kernel: Kernel,
     seen: list[Seen],
     b: float,
-    moves: int,
     generator: torch.Generator,
 ) -> tuple[list[Particles], Kernel]:
-    """Moves particles some times, adds to what is seen, and returns where they were."""
+    """Moves particles `MOVES` times, adds to what is seen, and returns where they were."""
     ways = []
-    for _ in range(moves):
+    for _ in range(MOVES):
         emulator = fit_emulator(seen[-LAST_SEEN:], b)
         kernel = kernel.adapted(particles, emulator, b)
         particles, tried, kernel = move(target, particles, kernel, emulator, b, generator)
-        seen.append(_see(target, tried, b))
+        seen.append(see(target, tried, b))
         ways.append(particles)
     return ways, kernel
 
@@ -279,31 +223,3 @@ def move(
     change = change - particles.log_prior - b * emulator.log_likelihood(like)
     followed = acceptance(change - kinetic(end) + kinetic(momentum))
     return moved, tried, kernel.adjusted(followed, probability)
-
-
-def _see(target: Target, particles: Particles, b: float) -> Seen:
-    observed = target.observed[0]
-    misfit = target.misfit(particles.images)[..., observed]
-    return Seen(b, particles.points, misfit, particles.log_likelihood)
-
-
-def _furthest(log_likelihood: Tensor, *, begin: float, least: float) -> float:
-    """Returns the largest temper up to 1 at which every population keeps an effective size.
-
-    Args:
-        log_likelihood: `(n, s)` of particles that follow the posterior at temper `begin`.
-        begin: the temper they follow.
-        least: the effective size that must be left.
-    """
-    values = log_likelihood.double()
-
-    def enough(b: float) -> bool:
-        return bool((effective_size((b - begin) * values) >= least).all())
-
-    if enough(1.0):
-        return 1.0
-    low, high = begin, 1.0
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if enough(middle) else (low, middle)
-    return high
