@@ -32,8 +32,8 @@ from paecli.system.threads import fitting
 
 STEPS = 2  # of a trajectory
 MOVES = 2  # of a stage
-FEWEST, MOST = 64, 224  # particles of a population
-SHARED_OUT = 640  # particles of all stages together, as far as their number can be foreseen
+FEWEST, MOST = 64, 160  # particles of a population
+SHARED_OUT = 600  # particles of all stages together, as far as their number can be foreseen
 LAST_SEEN = 8  # moves that an emulator is fitted to
 FIRST_STEP, SHORTEST_STEP, LONGEST_STEP = 0.3, 0.02, 1.2  # radians
 WORTHWHILE_STEP = 0.1  # below it the forces of the decoder itself are worth their price
