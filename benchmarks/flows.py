@@ -1,11 +1,12 @@
-"""Our spline flow against zuko's on the same latents, for the same processor time each.
+"""Our spline flow against zuko's and flowjax's on the same latents and processor time each.
 
     python benchmarks/flows.py MODEL --data-dir FOLDER [--seconds 120] [--only NAME ...]
     python benchmarks/flows.py MODEL --data-dir FOLDER --trained
 
 MODEL is a trained model or a run folder; its latents are encoded once and whitened once, so
 that every flow sees the same numbers. Every flow trains on one core with AdamW, a cosine
-schedule over its budget, batches of 256 and gradients clipped at 1. Needs `pip install zuko`.
+schedule over its budget, batches of 256 and gradients clipped at 1. Needs `pip install zuko`;
+flowjax's take part where `pip install flowjax` was run, without the time they take to compile.
 
 Printed for each: steps taken, NLL in nats an image on the held-out part and on the test split,
 milliseconds for log p and for the inverse of 1,000 latents, and the largest and the median
@@ -16,6 +17,7 @@ inputs of its subnets clamped to [-5, 5] and [-4, 4].
 """
 
 import argparse
+import importlib.util
 import math
 import platform
 import time
@@ -34,7 +36,7 @@ from paecli.store.runs import load_with_header
 from paecli.system.progress import NullProgress
 from paecli.training.autoencoder import read_data, split_data
 from paecli.training.build_networks import SPLINE_REACH
-from paecli.training.settings import check
+from paecli.training.settings import as_recorded, check
 
 BATCH, WARMUP, CLIP = 256, 0.1, 1.0
 SCALES = (1, 3, 5)  # of base vectors, in standard deviations
@@ -82,11 +84,24 @@ CONTENDERS: dict[str, Callable[[int], nn.Module]] = {
     "zuko autoregressive, width 128": zukos(hidden_features=(128, 128)),
     "zuko coupling, width 128": zukos(passes=2, transforms=8, hidden_features=(128, 128)),
 }
+HAS_FLOWJAX = importlib.util.find_spec("flowjax") is not None
+if HAS_FLOWJAX:
+    from flowjax_contender import VERSION as FLOWJAX
+    from flowjax_contender import FlowjaxFlow
+
+    CONTENDERS |= {
+        "flowjax coupling, width 128": lambda size: FlowjaxFlow(
+            size, kind="coupling", layers=8, width=128
+        ),
+        "flowjax autoregressive, width 128": lambda size: FlowjaxFlow(
+            size, kind="autoregressive", layers=3, width=128
+        ),
+    }
 
 
 def encode(model: Model, header: Header, data_dir: Path | None) -> Latents:
     """Encodes a model's data; neither whitened nor offset yet."""
-    settings = check(header.config, where="the model").autoencoder.data
+    settings = check(as_recorded(header.config), where="the model").autoencoder.data
     data = read_data(settings, data_dir=data_dir, progress=NullProgress())
     train, held_out = split_data(settings, data)
     return Latents(*(model.encode(s.images) for s in (train, held_out, data.test)), offset=0.0)
@@ -111,6 +126,13 @@ def trained_flows(model: Model, header: Header) -> dict[str, nn.Module]:
 
 def train(flow: nn.Module, latents: Tensor, *, seconds: float, rate: float) -> int:
     """Trains for so many seconds of processor time; returns the steps taken."""
+
+    def scheduled(fraction: float) -> float:
+        cosine = 0.5 * (1 + math.cos(math.pi * (fraction - WARMUP) / (1 - WARMUP)))
+        return rate * max(fraction / WARMUP if fraction < WARMUP else cosine, 0.01)
+
+    if HAS_FLOWJAX and isinstance(flow, FlowjaxFlow):
+        return flow.train_for(latents, seconds=seconds, batch=BATCH, rate=scheduled)
     parameters = [p for p in flow.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.98), fused=True)
     steps, order = 0, torch.randperm(len(latents))
@@ -119,9 +141,7 @@ def train(flow: nn.Module, latents: Tensor, *, seconds: float, rate: float) -> i
         at = steps * BATCH % (len(latents) - BATCH)
         if at < BATCH:
             order = torch.randperm(len(latents))
-        cosine = 0.5 * (1 + math.cos(math.pi * (fraction - WARMUP) / (1 - WARMUP)))
-        scale = fraction / WARMUP if fraction < WARMUP else cosine
-        optimiser.param_groups[0]["lr"] = rate * max(scale, 0.01)
+        optimiser.param_groups[0]["lr"] = scheduled(fraction)
         optimiser.zero_grad()
         (-flow.log_prob(latents[order[at : at + BATCH]]).mean()).backward()
         nn.utils.clip_grad_norm_(parameters, CLIP)
@@ -175,7 +195,9 @@ def main() -> None:
     size = latents.train.shape[1]
     print(
         f"{platform.processor() or platform.machine()}, 1 thread, torch {torch.__version__}, "
-        f"zuko {zuko.__version__}, latent size {size}"
+        f"zuko {zuko.__version__}, "
+        + (f"flowjax {FLOWJAX}, " if HAS_FLOWJAX else "")
+        + f"latent size {size}"
         + ("" if arguments.trained else f", {arguments.seconds:g} s each")
     )
     print(f"{'flow':34} steps  held-out     test  log p ms  inverse ms  round trip at 1, 3, 5")

@@ -21,7 +21,7 @@ from paecli.store.runs import load_with_header
 from paecli.system.files import hash_file
 from paecli.system.progress import NullProgress
 from paecli.training.autoencoder import read_data, reconstruction_mse, split_data
-from paecli.training.settings import check
+from paecli.training.settings import as_recorded, check
 
 TOLERANCE = 5e-4
 
@@ -35,7 +35,7 @@ def read_card(path: Path) -> dict[str, float]:
 def measure(name: str, data_dir: Path | None) -> dict[str, float]:
     """Measures a model's metrics on all the data its card names."""
     model, header = load_with_header(name)
-    settings = check(header.config, where=name).autoencoder.data
+    settings = check(as_recorded(header.config), where=name).autoencoder.data
     data = read_data(settings, data_dir=data_dir, progress=NullProgress())
     if data.content_hash != header.data["content_hash"]:
         sys.exit(f"{data.source} is not the data that {name} was trained on; see --data-dir")

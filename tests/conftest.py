@@ -1,7 +1,7 @@
 """What tests share: a small model, trained in about a second, and the folder it is saved in."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -30,6 +30,15 @@ def pytest_configure() -> None:
 def fixed_seed() -> None:
     """Makes every test draw the same random numbers each time and in any order."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def shared_model_unchanged(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails the test that changes `trained_pae`, not one of those that come after it."""
+    yield
+    if "trained_pae" in request.fixturenames:
+        model = request.getfixturevalue("trained_pae")
+        assert _fingerprint(model) == model.fingerprint, "copy trained_pae, do not change it"
 
 
 @pytest.fixture
@@ -65,7 +74,14 @@ def trained_pae(blobs: Tensor) -> PAE:
         "log_prob": model.log_prob(held_out).sort().values,
         "reconstruction": error.square().mean((1, 2, 3)).sort().values,
     }
-    return model.eval()
+    model.fingerprint = _fingerprint(model.eval())
+    return model
+
+
+def _fingerprint(model: PAE) -> object:
+    """What changes when a tensor of a model is written to or replaced."""
+    tensors = model.state_dict(keep_vars=True) | model.reference_scores
+    return {name: (x.data_ptr(), x._version, x.shape) for name, x in tensors.items()}
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ torch.Size([16, 1, 28, 28])
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["PAE", "PaeError", "__version__", "load", "use_threads"]
 
 if TYPE_CHECKING:

@@ -1,5 +1,6 @@
 """File names of every kind are safe in tables, JSON, CSV, pages and pictures."""
 
+import copy
 import csv
 import json
 import os
@@ -30,7 +31,7 @@ def model(
     trained_pae: PAE, blobs: Tensor, model_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    pae = PAE.of(trained_pae)
+    pae = copy.deepcopy(trained_pae)
     pae.fit_sigma(blobs[400:])
     fit_reference_scores(pae, blobs[400:], training=blobs[:400])
     header = read_header(model_file).model_copy(update={"data": {"dataset": "fmnist-mini"}})

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from paecli.data.sets.named_sets import NAMED_SETS
 from paecli.model.autoencoder import Autoencoder
 from paecli.model.flow import LatentFlow
+from paecli.store.runs import load_with_header
 from paecli.system.errors import ConfigError
 from paecli.system.yaml_text import MAX_CONFIG_BYTES
 from paecli.training.settings import (
     ANY_FOLDER,
     RunSettings,
+    as_recorded,
     check,
     merge,
     preset_names,
@@ -54,6 +56,15 @@ def test_fallback_preset_serves_only_without_another() -> None:
     assert resolve(preset=None, file=None, flags={}) == RunSettings()
 
 
+@pytest.mark.parametrize("name", ["fmnist-32", "fmnist-64", "mnist-8"])
+def test_settings_of_shipped_models_are_read_by_their_current_names(name: str) -> None:
+    _, header = load_with_header(name)
+    written = header.config["autoencoder"]["augment"]
+    recorded = check(as_recorded(header.config), where=name)
+    assert recorded.autoencoder.augment.clean_fraction == written["clean_epochs"]
+    assert recorded.autoencoder.data.split_by == "position"  # as version 0.1 split
+
+
 def test_another_network_drops_the_options_of_the_presets_network(tmp_path: Path) -> None:
     preset = resolve(preset="fmnist", file=None, flags={}).autoencoder
     assert preset.network_options
@@ -74,6 +85,12 @@ def test_merge_goes_into_sections_and_leaves_its_arguments_alone() -> None:
     base = {"a": {"b": 1, "c": 2}, "d": 3}
     assert merge(base, {"a": {"c": 4}, "d": {"e": 5}}) == {"a": {"b": 1, "c": 4}, "d": {"e": 5}}
     assert base == {"a": {"b": 1, "c": 2}, "d": 3}
+
+
+def test_files_of_earlier_versions_are_read_by_their_names_now(tmp_path: Path) -> None:
+    file = write(tmp_path, "autoencoder: {augment: {shift: 1, clean_epochs: 0.4}}")
+    settings = resolve(preset=None, file=file, flags={}).autoencoder
+    assert settings.augment.clean_fraction == 0.4
 
 
 @pytest.mark.parametrize(

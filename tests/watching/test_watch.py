@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from paecli.api import PAE
@@ -84,6 +85,63 @@ def test_every_image_has_one_answer(
     assert answers[-1]["drift"]["images"] == 3  # two are the baseline
     pixels = read_image(folder / "renamed.png", image_shape=SHAPE).pixels[None]
     assert answers[0]["p_value"] == trained_pae.p_value(pixels, "log_prob").item()
+
+
+def test_another_image_in_the_state_of_a_deleted_one_is_answered(
+    folder: Path, tmp_path: Path, watcher_of: Callable[[Journal], Watcher]
+) -> None:
+    first, second = torch.zeros(SHAPE), torch.zeros(SHAPE)
+    first[0, 0, 0], second[0, 0, 1] = 1, 1  # files of the same size
+    old, new = folder / "old.bmp", folder / "new.bmp"
+    file = tmp_path / "answers.jsonl"
+    for path, pixels in ((old, first), (new, second)):
+        Image.fromarray((pixels[0] * 255).to(torch.uint8).numpy()).save(path)
+        os.utime(path, (1_000_000_000, 1_000_000_000))  # whole seconds, as of cameras
+        watch_once(folder, file, watcher_of)
+        if path == old:
+            content = Stamp.of(old)
+            old.unlink()  # most file systems give its number to the next file
+    assert Path(answers_in(file)[-1]["path"]) == new
+    with open_journal(tmp_path / "b.jsonl", model="m") as journal:
+        journal.add(old, content, "a", {"model": "m"})
+        assert journal.knows(old, content)
+        assert not journal.knows(new, content)
+        assert not journal.knows_content(new, "b", content)
+        assert journal.knows_content(new, "a", content)  # renamed
+        assert journal.knows(new, content)
+
+
+def test_a_content_that_comes_back_is_answered_again(
+    folder: Path, tmp_path: Path, watcher_of: Callable[[Journal], Watcher]
+) -> None:
+    file, changing = tmp_path / "answers.jsonl", folder / "0.png"
+    watch_once(folder, file, watcher_of)
+    before = changing.read_bytes()
+    changing.write_bytes((folder / "1.png").read_bytes())
+    assert watch_once(folder, file, watcher_of) == 1
+    changing.write_bytes(before)
+    assert watch_once(folder, file, watcher_of) == 1
+
+
+def test_only_regular_files_of_bounded_size_are_read(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swapped, large = folder / "1.png", folder / "2.png"
+    monkeypatch.setattr(arrivals, "MOST_BYTES", large.stat().st_size - 1)
+    monkeypatch.setattr(arrivals, "PATIENCE", 0.0)
+
+    def swap(seconds: float) -> None:
+        if swapped.is_file():
+            swapped.unlink()
+            os.mkfifo(swapped)
+
+    with open_journal(tmp_path / "a.jsonl", model="m") as journal:
+        found = Arrivals(folder, journal, SHAPE)
+        found.look([large])
+        (given_up,) = found.look([])
+        assert "2.png: it has more than" in given_up.error
+        monkeypatch.setattr(arrivals.time, "sleep", swap)
+        assert found.look([swapped]) == []  # and it does not wait for the pipe
 
 
 def test_a_restart_takes_up_the_drift(
@@ -216,7 +274,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, folder: Path) -> None:
             journal.add(folder / "0.png", stamp, "0", {})
         journal._handle = kept
         os.close(full)
-        assert not journal.knows(stamp)
+        assert not journal.knows(folder / "0.png", stamp)
 
 
 # Imports torch once, and runs a watcher in a child for every line that it is sent.

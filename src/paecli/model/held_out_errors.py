@@ -5,12 +5,11 @@ neighbouring pixels go together: see `paecli.restoration.inflation`. And a pixel
 its decoded value and what is around it: see `paecli.model.pixel_table`.
 """
 
-from typing import Any
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from paecli.model.pixel_table import LEVELS, tabulate_pixels
+from paecli.model.sized_by_file import SizedByFile
 
 ENOUGH = 19  # images behind p-values: the smallest is then 1 / 20
 KEPT_IMAGES = 48  # held-out images that are stored with the model to measure inflation
@@ -37,7 +36,7 @@ def _step(count: int) -> int:
     return next((step for step in (2, 3) if count - -(-count // step) >= ENOUGH), 4)
 
 
-class HeldOutErrors(nn.Module):
+class HeldOutErrors(SizedByFile):
     """Measured errors of a model; empty and without effect until `fit_held_out_errors`.
 
     Attributes:
@@ -65,13 +64,6 @@ class HeldOutErrors(nn.Module):
     def fitted(self) -> bool:
         """Whether there is anything in it."""
         return len(self.quantiles) > 0
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        # the sizes depend on the fit, and files without such errors are fine
-        for name, buffer in list(self.named_buffers()):
-            stored = state_dict.setdefault(prefix + name, buffer)
-            setattr(self, name, torch.empty_like(stored))
-        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 @torch.no_grad()

@@ -7,10 +7,10 @@ score. How large the largest of several may be is left to held-out images to whi
 fitted; their scores give the p-values.
 """
 
-from typing import Any
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from paecli.model.sized_by_file import SizedByFile
 
 # what is stated, in the order of the columns, and whether more of it is a larger number; see
 # `paecli.outliers.ingredients`
@@ -46,7 +46,7 @@ def _normal_levels() -> tuple[Tensor, Tensor]:
     return shares, torch.special.ndtri(shares)
 
 
-class Voices(nn.Module):
+class Voices(SizedByFile):
     """How statements about an image are made comparable, and which of them counts.
 
     Attributes:
@@ -69,13 +69,6 @@ class Voices(nn.Module):
     def fitted(self) -> bool:
         """Whether it knows what is usual."""
         return len(self.tables) > 0
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        # files of version 0.1 have none
-        for name, buffer in list(self.named_buffers()):
-            stored = state_dict.setdefault(prefix + name, buffer)
-            setattr(self, name, torch.empty_like(stored))
-        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     @torch.no_grad()
     def fit(self, neighbours: Tensor, statements: Tensor) -> None:

@@ -409,7 +409,9 @@ function showProgress({ waiting, passes }, seconds) {
   byId("progress-text").textContent =
     waiting === null
       ? `${passes.toLocaleString("en")} passes through the networks, ${seconds.toFixed(0)} s`
-      : `Waiting for ${waiting} other job${waiting === 1 ? "" : "s"}`;
+      : waiting === 0
+        ? "Starting"
+        : `Waiting for ${waiting} other job${waiting === 1 ? "" : "s"}`;
 }
 
 function showAnswer(answer) {
@@ -704,8 +706,9 @@ async function choosePair(chosen) {
   const before = pair;
   pair = chosen;
   showGallery();
-  byId("way").hidden = pair.length < 2;
-  byId("directions").hidden = !pair.length;
+  // what was shown is not of this pair; the next answer shows itself
+  byId("way").hidden = true;
+  if (before[0] !== pair[0]) byId("directions").hidden = true;
   const current = () => pair === chosen;
   try {
     if (pair.length === 2) {
@@ -730,6 +733,7 @@ function showWay(way) {
     byId("way-words").textContent = `log density ${way.log_prob[place]?.toFixed(1)} nats`;
   };
   slider.oninput();
+  byId("way").hidden = false;
 }
 
 function showDirections({ places, directions }) {
@@ -755,6 +759,7 @@ function showDirections({ places, directions }) {
     ),
   );
   show(directions[0], middle, "A as the model reconstructs it");
+  byId("directions").hidden = false;
 }
 
 byId("draw").onclick = drawSamples;

@@ -28,7 +28,7 @@ Settings = dict[str, Any]
 
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 DEMO_PRESET = "demo"  # what `pae demo` trains
-FORMER_NAMES = {"clean_fraction": "clean_fraction"}  # keys of files that earlier versions wrote
+FORMER_NAMES = {"clean_epochs": "clean_fraction"}  # keys of files that earlier versions wrote
 
 
 def with_current_names(settings: Any) -> Any:

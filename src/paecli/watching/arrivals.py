@@ -1,6 +1,9 @@
 """Files that appear in a folder, each once it is whole."""
 
+import errno
 import hashlib
+import os
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,6 +23,7 @@ from paecli.watching.journal import Journal, Stamp
 SETTLE = 0.02  # seconds in which a whole file does not change
 PATIENCE = 2.0  # seconds after which a file that stays unreadable is reported so
 RESCAN = 30.0  # seconds between looks at the whole folder, for what no event told of
+MOST_BYTES = 1 << 30  # of a file
 # milliseconds: how long events are gathered, and how often the end is asked for
 DEBOUNCE, STEP, TIMEOUT = 20, 5, 200
 
@@ -119,19 +123,17 @@ class Arrivals:
             regular = path.is_file()
         except OSError:
             return None
-        return stamp if regular and not self._journal.knows(stamp) else None
+        return stamp if regular and not self._journal.knows(path, stamp) else None
 
     def _open(self, path: Path, stamp: Stamp) -> Arrival | None:
         """Reads a file; None if it is not whole, was answered before, or is gone."""
         try:
-            unchanged = Stamp.of(path) == stamp
-            content = path.read_bytes() if unchanged else b""
-            unchanged = unchanged and Stamp.of(path) == stamp
+            content, read = _read(path)
         except FileNotFoundError:
             return None
         except OSError as error:
             return self._wait(path, stamp, f"cannot read {path}: {error.strerror}", "")
-        if not unchanged:
+        if read != stamp:
             return self._wait(path, None, "", "")
         sha256 = hashlib.sha256(content).hexdigest()
         if self._journal.knows_content(path, sha256, stamp) or is_own_picture(path):
@@ -153,3 +155,23 @@ class Arrivals:
             self._pending[path] = (stamp, now)
             return None
         return Arrival(path, stamp, sha256, None, error) if now - since >= PATIENCE else None
+
+
+def _read(path: Path) -> tuple[bytes, Stamp | None]:
+    """Returns the content of a regular file, and its state if that stayed the same meanwhile.
+
+    Raises:
+        OSError: it is gone, cannot be read, is too large, or no regular file any more.
+    """
+    # a pipe that took its place would be waited for
+    flags = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # each on some systems
+    handle = os.open(path, os.O_RDONLY | flags)
+    with os.fdopen(handle, "rb") as file:
+        before = os.fstat(handle)
+        if not stat.S_ISREG(before.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        if before.st_size > MOST_BYTES:
+            raise OSError(errno.EFBIG, f"it has more than {MOST_BYTES >> 30} GB")
+        content = file.read()
+        same = Stamp.of_status(before) == Stamp.of_status(os.fstat(handle))
+    return content, Stamp.of_status(before) if same else None

@@ -42,7 +42,11 @@ class Stamp:
         Raises:
             OSError: it is gone.
         """
-        status = path.stat()
+        return cls.of_status(path.stat())
+
+    @classmethod
+    def of_status(cls, status: os.stat_result) -> "Stamp":
+        """Takes what the system says of a file."""
         return cls(status.st_ino, status.st_mtime_ns, status.st_size)
 
 
@@ -51,34 +55,44 @@ class Journal:
 
     Attributes:
         path: the file.
-        answers: the lines that were there, oldest first.
+        count: how many answers it holds.
     """
 
     def __init__(self, path: Path, handle: int, *, model: str) -> None:
         """Reads what is there; use `open_journal`."""
         self.path = path
-        self.answers: list[dict[str, Any]] = []
+        self.count = 0
         self._handle = handle
-        self._stamps: set[Stamp] = set()
-        self._contents: set[tuple[str, str]] = set()
+        self._states: set[tuple[str, Stamp]] = set()
+        self._content_of: dict[Stamp, str] = {}
+        self._last_content: dict[str, str] = {}
         for number, line in enumerate(self._whole_lines(), start=1):
             self._recall(line, number, model)
 
-    def _whole_lines(self) -> list[bytes]:
-        """Returns the lines, and cuts off what a killed process left of one."""
-        content = self.path.read_bytes()
-        end = content.rfind(b"\n") + 1
-        if end < len(content):
-            if end == 0 and not content.startswith(b"{"):
-                raise self._foreign(1)
-            os.ftruncate(self._handle, end)
-        return content[:end].splitlines()
+    def answers(self) -> Iterator[dict[str, Any]]:
+        """Reads the answers one after the other, oldest first."""
+        with self.path.open("rb") as file:
+            for line in file:
+                yield json.loads(line)
+
+    def _whole_lines(self) -> Iterator[bytes]:
+        """Gives the lines, and cuts off what a killed process left of one."""
+        end = 0
+        with self.path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    if end == 0 and not line.startswith(b"{"):
+                        raise self._foreign(1)
+                    os.ftruncate(self._handle, end)
+                    return
+                end += len(line)
+                yield line
 
     def _recall(self, line: bytes, number: int, model: str) -> None:
         try:
             answer = json.loads(line)
             stamp = Stamp(*(int(answer[name]) for name in Stamp.__dataclass_fields__))
-            content = (str(answer["path"]), str(answer["sha256"]))
+            path, sha256 = str(answer["path"]), str(answer["sha256"])
             of_model = str(answer["model"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise self._foreign(number) from error
@@ -86,27 +100,35 @@ class Journal:
             raise DataError(
                 f"{self.path} holds the answers of another model or score; give another file"
             )
-        self._remember(answer, stamp, content)
+        self._remember(path, stamp, sha256)
 
     def _foreign(self, line: int) -> DataError:
         return DataError(
             f"{self.path} was not written by `pae watch` (line {line}); give another file"
         )
 
-    def _remember(self, answer: dict[str, Any], stamp: Stamp, content: tuple[str, str]) -> None:
-        self.answers.append(answer)
-        self._stamps.add(stamp)
-        self._contents.add(content)
+    def _remember(self, path: str, stamp: Stamp, sha256: str) -> None:
+        self.count += 1
+        self._states.add((path, stamp))
+        self._content_of[stamp] = sha256
+        self._last_content[path] = sha256
 
-    def knows(self, stamp: Stamp) -> bool:
-        """Tells whether this state of this file was answered, under whatever name."""
-        return stamp in self._stamps
+    def knows(self, path: Path, stamp: Stamp) -> bool:
+        """Tells whether this state of this file was answered under this name."""
+        return (str(path), stamp) in self._states
 
     def knows_content(self, path: Path, sha256: str, stamp: Stamp) -> bool:
-        """Tells whether this path was answered with this content; its new stamp is known then."""
-        if (str(path), sha256) not in self._contents:
+        """Tells whether this content was answered; its new name or state is known then.
+
+        That is so for a file that was renamed, whose state stays, and for one that was only
+        touched. The state alone would not do: disks give the number of a deleted file to the next
+        one, and many programs set times to whole seconds.
+        """
+        name = str(path)
+        if sha256 not in (self._content_of.get(stamp), self._last_content.get(name)):
             return False
-        self._stamps.add(stamp)
+        self._states.add((name, stamp))
+        self._content_of[stamp] = self._last_content[name] = sha256
         return True
 
     def add(self, path: Path, stamp: Stamp, sha256: str, fields: Mapping[str, Any]) -> None:
@@ -127,7 +149,7 @@ class Journal:
                 f"cannot write {self.path}: {error.strerror}; free some space and start again: "
                 "nothing is lost"
             ) from error
-        self._remember(answer, stamp, (str(path), sha256))
+        self._remember(str(path), stamp, sha256)
 
 
 @contextmanager

@@ -77,7 +77,7 @@ class Watcher:
             baseline=settings.baseline,
             seed=settings.seed,
         )
-        for answer in journal.answers:
+        for answer in journal.answers():
             if "scores" in answer:
                 self.drift.add({name: answer["scores"][name] for name in self._watched})
 

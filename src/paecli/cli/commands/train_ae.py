@@ -27,8 +27,9 @@ def train_ae(
     dataset: Annotated[
         str,
         typer.Argument(
+            metavar="DATASET",
             help="A data set (fmnist, mnist, kmnist, cifar10, celeba, omniglot, "
-            "fmnist-mini, mnist-mini) or a folder of images."
+            "fmnist-mini, mnist-mini) or a folder of images.",
         ),
     ],
     features: Annotated[
@@ -57,8 +58,8 @@ def train_ae(
     augment: Annotated[
         str | None,
         typer.Option(
-            help="Random changes, e.g. shift:1,hflip:0.5,rotate:10,brightness:0.2,"
-            "noise:0.05; `none` switches them off.",
+            help="Random changes, e.g. shift:1,hflip:0.5; others are rotate:10, brightness:0.2, "
+            "noise:0.05. `none` switches them off.",
             show_default="preset",
         ),
     ] = None,
@@ -158,7 +159,8 @@ def train_ae(
         refuse_options_of_images(flags["autoencoder"], channels=channels)
         preset = preset or PATCHES
     if resume:
-        settings = settings_of_interrupted_run(run_dir, data_dir=data_dir)
+        require_dataset(dataset)
+        settings = settings_of_interrupted_run(run_dir, data_dir=data_dir, moved_to=dataset)
         asked = requested(preset=preset, file=config, flags=flags)
         options.refuse_other_settings(settings, asked, run_dir=run_dir, stage=AUTOENCODER_STAGE)
     else:

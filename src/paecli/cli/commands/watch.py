@@ -19,14 +19,18 @@ from paecli.system.folders import cache_folder
 
 
 def watch(
-    folder: Annotated[Path, typer.Argument(help="The folder, with all below it.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="The folder, with all below it.")
+    ],
     model: ModelOption = None,
     score: Annotated[str, typer.Option(help="The score behind the p-values; a fast one.")] = (
         DEFAULT_SCORE
     ),
     fpr: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Share of normal images that may be flagged by mistake."),
+        typer.Option(
+            min=0, max=1, help="Share of in-distribution images that may be flagged by mistake."
+        ),
     ] = 0.05,
     false_alarm: Annotated[
         float,
@@ -114,7 +118,7 @@ def watch(
             emit=_report if jsonl else _report_and_print,
         )
         say(
-            f"Watching {folder}; {len(journal.answers):,} images were answered before. "
+            f"Watching {folder}; {journal.count:,} images were answered before. "
             f"Remembered in {journal_file}."
         )
         answered = watcher.run(folder, stop, once=once)
