@@ -31,6 +31,7 @@ LATE = {
     "huggingface_hub": "only `hf://` registries need it",
     "pooch.downloaders": "only `doi:` registries need it",
     "paecli.store.web": "brings requests, which models on this machine do not need",
+    "paecli.store.http_answers": "as paecli.store.web",
 }
 # Everything else is mathematics, or leaves files to these.
 MAY_TOUCH_THE_DISK = {
@@ -50,7 +51,7 @@ MAY_TOUCH_THE_DISK = {
     "outliers/compare_sets.py", "outliers/comparison_sets.py", "outliers/flag_images.py",
     "outliers/flag_photographs.py", "outliers/map_images.py", "outliers/residual_maps.py",
     "restoration/files.py", "restoration/reading.py", "restoration/noise_maps.py",
-    "restoration/sizes.py",
+    "restoration/sizes.py", "restoration/places.py",
     "restoration/guarantee/held_out.py",
     "restoration/masks/shapes.py", "data/images/partners.py",
     "serve/address.py", "serve/answers.py", "serve/app.py", "serve/finding.py", "serve/run.py",
@@ -59,7 +60,8 @@ MAY_TOUCH_THE_DISK = {
     "store/patch_checkpoint.py", "store/publishing/publication_plan.py",
     "store/publishing/publish.py",
     "store/registry.py", "store/runs.py", "store/sources.py", "store/voices_file.py",
-    "store/web.py", "system/cores.py", "system/csv_text.py", "system/destination.py",
+    "store/http_answers.py", "store/web.py",
+    "system/cores.py", "system/csv_text.py", "system/destination.py",
     "system/temporary.py",
     "system/files.py", "system/folders.py", "system/locks.py", "system/threads.py",
     "system/yaml_text.py", "training/autoencoder.py", "training/flow.py",

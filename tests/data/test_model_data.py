@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from paecli.data import ImageDataset, content_keys, hold_out, load_dataset
+from paecli.data import ImageDataset, content_keys, hold_out, load_dataset, model_data
 from paecli.data.model_data import load_for_model
 from paecli.data.splitting import SplitRule
 from paecli.model.origin import Origin
@@ -168,3 +168,24 @@ def test_other_images_in_the_data_folder_are_not_taken_for_a_lost_folder(
     add(tmp_path / "others")
     with pytest.raises(DataError, match="is not there"):
         load_for_model(origin, data_dir=tmp_path / "others")
+
+
+def test_all_data_sets_are_not_searched_for_a_folder_that_changed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin, sets = origin_of(folder), tmp_path / "sets"
+    shutil.copytree(folder, sets / "other")
+    monkeypatch.setenv("PAE_DATA", str(sets))
+    add(folder)
+    read: list[str] = []
+    load = model_data.load_dataset
+    monkeypatch.setattr(
+        model_data,
+        "load_dataset",
+        lambda name, **options: read.append(name) or load(name, **options),
+    )
+    assert load_for_model(origin, data_dir=sets).dataset.source == str(folder)
+    assert read == [str(folder)]
+    folder.rename(tmp_path / "gone")
+    with pytest.raises(DataError, match="is not there"):
+        load_for_model(origin, data_dir=sets)

@@ -143,6 +143,13 @@ def test_says_what_it_is(exported: tuple[Model, Path]) -> None:
     assert shapes["scores"] == ["n", len(FAST_SCORES)]
 
 
+def test_every_result_has_a_shape_so_that_the_file_opens_soon(exported: tuple[Model, Path]) -> None:
+    graph = onnx.load(exported[1]).graph
+    known = {each.name for each in (*graph.value_info, *graph.output)}
+    results = {name for node in graph.node for name in node.output if name}
+    assert results <= known
+
+
 def test_holds_operators_of_the_standard_only(exported: tuple[Model, Path]) -> None:
     assert {node.domain for node in onnx.load(exported[1]).graph.node} <= {"", "ai.onnx"}
 

@@ -20,8 +20,8 @@ def test_features_are_compared_with_the_own_group() -> None:
         torch.tensor([[0.5, 0.0], [0.5, 100.0]]), torch.full((2, FEATURES), 3.0)
     )
     assert components[:, 0].tolist() == [3, 3]
-    assert components[0, 1:4].tolist() == [2, 2, 2]
-    assert components[1, 1:4].tolist() == [0, 0, 0]
+    torch.testing.assert_close(components[0, 1:4], torch.full((3,), 2.0))
+    torch.testing.assert_close(components[1, 1:4], torch.zeros(3), atol=1e-6, rtol=0)
 
 
 def test_the_last_component_is_the_log_distance_with_a_floor() -> None:
@@ -29,6 +29,22 @@ def test_the_last_component_is_the_log_distance_with_a_floor() -> None:
     points = torch.stack((reference.latents[3], torch.tensor([0.0, -2.0])))
     distance = reference.compare(points, torch.ones(2, FEATURES))[:, -1].exp()
     torch.testing.assert_close(distance, torch.tensor([1e-3, 2.0]))
+
+
+def test_a_last_digit_does_not_decide_which_images_count() -> None:
+    latents = torch.zeros(200, 2)
+    latents[:49, 1] = torch.linspace(0.5, 1, 49)
+    latents[49, 0], latents[50, 0] = -3, 3  # equally near; one of them is the fiftieth
+    latents[51:, 1] = torch.linspace(5, 6, 149)
+    features = torch.zeros(200, FEATURES)
+    features[49], features[50] = -100, 100
+    reference = ReferenceImages(2)
+    reference.keep(latents, features)
+    points = torch.stack((torch.linspace(-0.5, 0.5, 1001), torch.zeros(1001)), dim=1)
+    components = reference.compare(points, torch.zeros(1001, FEATURES))[:, 1]
+    assert components[0] > 0.2
+    assert components[-1] < -0.2
+    assert components.diff().abs().max() < 0.01  # it was 4 in one step of .001
 
 
 def test_statistics_are_of_the_images_given_to_fit() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from paecli.outliers.drift import BETS, DriftDetector, ExchangeablePValues, Martingale, bets
+from paecli.outliers.drift import BETS, DriftDetector, ExchangeablePValues, Martingales, bets
 
 SCORES = ("a", "b")
 
@@ -12,7 +12,7 @@ def test_bets_are_fair() -> None:
     # midpoints, finer where the powers rise; the strongest has an integrable pole at 0
     grid = np.concatenate((np.geomspace(1e-12, 1e-3, 4000), np.linspace(1e-3, 1, 4000)[1:]))
     grid = np.concatenate((grid[grid < 0.5], 1 - grid[grid < 0.5][::-1]))
-    values = np.array([bets(p) for p in grid])
+    values = bets(grid)
     integrals = ((values[1:] + values[:-1]) / 2 * np.diff(grid)[:, None]).sum(0)
     ends = 1e-12 ** np.array((0.1, 0.3, 0.5, 0.7, 0.85))  # below the first and above the last
     integrals[:5] += ends
@@ -88,8 +88,13 @@ def test_a_baseline_takes_the_place_of_the_reference() -> None:
 
 
 def test_wealth_starts_at_one_and_keeps_what_is_laid_by() -> None:
-    martingale = Martingale()
-    assert martingale.log_wealth == 0.0 or martingale.log_wealth == pytest.approx(-np.inf)
-    for p in (0.0, 1.0, 0.5):
-        martingale.add(p)
-        assert np.isfinite(martingale.log_wealth)
+    martingales = Martingales(3)
+    assert martingales.log_wealth == pytest.approx(np.zeros(3))
+    for p in ([0.0, 1.0, 0.5], [1.0, 0.0, 0.5], [0.5, 0.0, 0.5]):
+        martingales.add(np.array(p))
+        assert np.isfinite(martingales.log_wealth).all()
+    alone = Martingales(1)
+    for value in (1.0, 0.0, 0.0):
+        alone.add(np.array([value]))
+    assert alone.log_wealth[0] == pytest.approx(martingales.log_wealth[1])
+    assert alone.log_wealth[0] > martingales.log_wealth[2]

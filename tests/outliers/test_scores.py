@@ -145,8 +145,12 @@ def test_local_log_prob_is_the_difference_to_the_neighbours_mean(
 ) -> None:
     flow = fitted.require_flow()
     mine, training = (flow.whiten(fitted.encode(x)) for x in (blobs[500:510], blobs[:480]))
-    nearest = torch.cdist(mine, training.half().float()).topk(50, largest=False).indices
-    expected = fitted.score(blobs[500:510]) - fitted.score(blobs[:480])[nearest].mean(1)
+    # the 48 nearest count in full, and the next four less and less down to the 53rd
+    distances, nearest = torch.cdist(mine, training.half().float()).topk(53, largest=False)
+    inner, outer = distances[:, 47:48], distances[:, 52:]
+    shares = ((outer - distances) / (outer - inner)).clamp(0, 1)
+    usual = (shares * fitted.score(blobs[:480])[nearest]).sum(1) / shares.sum(1)
+    expected = fitted.score(blobs[500:510]) - usual
     torch.testing.assert_close(
         SCORES["local_log_prob"](fitted, blobs[500:510]), expected, rtol=1e-3, atol=1e-3
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from paecli.store import web
+from paecli.store import http_answers, web
 from paecli.store.publishing.publish import publish
 
 from .faulty_server import Site
@@ -24,7 +24,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No waiting between attempts, and stalls found out soon."""
     monkeypatch.setattr(web, "PAUSE", 0.0)
-    monkeypatch.setattr(web, "TIMEOUT", (5.0, 0.5))
+    monkeypatch.setattr(http_answers, "TIMEOUT", (5.0, 0.5))
 
 
 @pytest.fixture(scope="session")

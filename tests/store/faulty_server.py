@@ -144,3 +144,17 @@ def drip(pause: float) -> Fault:
                 return
 
     return fault
+
+
+def drip_headers(pause: float) -> Fault:
+    """Begins an answer, and sends a header a byte at a time, without end."""
+
+    def fault(handler: Handler, content: bytes) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        while not handler.site.released.wait(pause):
+            try:
+                handler.wfile.write(b"x")
+            except OSError:  # the other side has given up
+                return
+
+    return fault

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from paecli.store import web
-from paecli.store.web import download, read_text, without_secrets
+from paecli.store import http_answers, web
+from paecli.store.http_answers import without_secrets
+from paecli.store.web import download, read_text
 from paecli.system.errors import RegistryError
 from paecli.system.progress import NullProgress
 
@@ -17,6 +18,7 @@ from .faulty_server import (
     Site,
     break_range_after,
     drip,
+    drip_headers,
     drop_after,
     redirect,
     same_length_garbage,
@@ -178,6 +180,33 @@ def test_an_index_that_drips_is_given_up(file_site: Site, monkeypatch: pytest.Mo
     file_site.faults["index"] = [drip(0.05)]
     with pytest.raises(RegistryError, match="too slowly"):
         read_text(f"{file_site.url}/index", headers={}, limit=10_000, what="the index")
+
+
+def test_headers_that_drip_are_given_up(
+    file_site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_answers, "LONGEST_START", 0.3)
+    file_site.faults["file"] = [drip_headers(0.05), redirect("/slow")]
+    file_site.faults["slow"] = [drip_headers(0.05)]
+    with pytest.raises(RegistryError, match="file arrives too slowly; try again later"):
+        fetch(file_site, tmp_path / "part")
+    with pytest.raises(RegistryError, match="the index arrives too slowly"):
+        read_text(f"{file_site.url}/file", headers={}, limit=10_000, what="the index")
+    assert file_site.faults == {"file": [], "slow": []}
+    assert fetch(file_site, tmp_path / "part") == CONTENT
+
+
+def test_a_file_that_drips_is_given_up_and_the_part_is_kept(
+    file_site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web, "PATIENCE", 0.3)
+    file_site.faults["file"] = [drip(0.02)]
+    with pytest.raises(RegistryError, match="file arrives too slowly; try again later"):
+        fetch(file_site, tmp_path / "part")
+    kept = (tmp_path / "part").stat().st_size
+    assert 0 < kept < web.LEAST
+    assert fetch(file_site, tmp_path / "part") == CONTENT
+    assert file_site.requests[-1][1] == f"bytes={kept}-"
 
 
 def test_this_machine_is_not_asked_through_a_proxy(

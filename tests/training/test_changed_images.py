@@ -97,6 +97,20 @@ def test_a_run_does_not_go_on_with_other_images(folder: Path, tmp_path: Path, ch
         resume(run)
 
 
+def test_a_run_goes_on_with_a_folder_that_was_renamed(folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    interrupted(folder, run)
+    moved = folder.rename(tmp_path / "moved")
+    settings = settings_of_interrupted_run(run, moved_to=str(moved))
+    assert settings.autoencoder.data.dataset == str(moved)
+    Image.new("L", (8, 8), 3).save(moved / "new.png")
+    with pytest.raises(TrainingError, match="moved is not as it was when the run in"):
+        train_autoencoder(settings, run_dir=run, device="cpu", resume=True)
+    (moved / "new.png").unlink()
+    train_autoencoder(settings, run_dir=run, device="cpu", resume=True)
+    assert load_with_header(run)[1].training_set == str(moved)
+
+
 def test_a_state_that_does_not_tell_its_images_goes_on(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     interrupted(folder, run)
@@ -105,6 +119,8 @@ def test_a_state_that_does_not_tell_its_images_goes_on(folder: Path, tmp_path: P
     assert state.content_hash is not None
     state.content_hash = None
     state.save(path)
+    settings = settings_of_interrupted_run(run, moved_to=str(tmp_path))
+    assert settings.autoencoder.data.dataset == str(folder)  # nothing tells whether it is the same
     resume(run)
 
 

@@ -87,6 +87,12 @@ def test_merge_goes_into_sections_and_leaves_its_arguments_alone() -> None:
     assert base == {"a": {"b": 1, "c": 2}, "d": 3}
 
 
+def test_files_of_earlier_versions_are_read_by_their_names_now(tmp_path: Path) -> None:
+    file = write(tmp_path, "autoencoder: {augment: {shift: 1, clean_epochs: 0.4}}")
+    settings = resolve(preset=None, file=file, flags={}).autoencoder
+    assert settings.augment.clean_fraction == 0.4
+
+
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [

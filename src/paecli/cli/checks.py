@@ -49,14 +49,18 @@ def check_model(name: str | None, *, flow: bool = True, patches: bool = False) -
     return contents
 
 
-def check_images(paths: Sequence[Path]) -> list[Path]:
+def check_images(paths: Sequence[Path], *, leave_out: Path | None = None) -> list[Path]:
     """Lists the images that files and folders stand for; opens one that is alone.
+
+    Args:
+        paths: what the user named.
+        leave_out: a folder that is about to be written to.
 
     Raises:
         DataError: a path does not exist, or there is no image.
         ImageError: the only image is none, or cannot be read.
     """
-    images = find_images(paths)
+    images = find_images(paths, leave_out=leave_out)
     if len(images) == 1:
         check_image(images[0])
     return images

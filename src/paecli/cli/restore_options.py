@@ -118,15 +118,20 @@ def run(
         options: the other fields of `RestoreSettings`.
     """
     from paecli.cli.checks import check_images, check_mask, check_model, check_noise, check_truth
+    from paecli.cli.outputs import OutputFolder
+    from paecli.restoration.places import folders_for, picture_names
 
     contents = check_model(model)
     shape = require_operator(contents.image_shape, blur=blur, downsample=downsample)
     level = check_noise(noise, image)
     require_damage(level != 0 or mask is not None or blur > 0 or downsample > 1)
-    check_images([image])
+    images = check_images([image], leave_out=out)
     if mask is not None:
         check_mask(mask, shape, image)
     check_truth(truth, image)
+    folders = folders_for(images, image, out)
+    names = [folder / name for folder in folders.values() for name in picture_names()]
+    earlier = OutputFolder(out, [name.relative_to(out) for name in names])
     from paecli.data.dataset_names import is_named
     from paecli.report.restore_plots import write_pictures
     from paecli.restoration.files import restore_files
@@ -162,6 +167,7 @@ def run(
         progress=progress,
     )
     for each in restored:
+        earlier.clear(each.folder)
         write_pictures(each)
         for sentence in (each.restoration.note, each.likeness and each.likeness.warning):
             if sentence:

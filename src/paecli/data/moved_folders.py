@@ -1,9 +1,11 @@
 """Folders of images that were trained on, found again where they are now."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from paecli.data.dataset import ImageDataset
+from paecli.data.sets.locations import DATA_VARIABLE
 from paecli.system.errors import DataError
 
 
@@ -16,7 +18,8 @@ def load_moved(
 ) -> ImageDataset:
     """Loads a folder from where it is now.
 
-    It is looked for in `data_dir` under its own name, where it was, and as `data_dir` itself.
+    It is looked for in `data_dir` under its own name, where it was, and as `data_dir` itself. The
+    latter not if that comes from the variable: where all data sets lie, everything would be read.
 
     Args:
         folder: its path at the time of the training.
@@ -31,7 +34,9 @@ def load_moved(
         DataError: there is none.
     """
     before = Path(folder)
-    candidates = [before] if data_dir is None else [data_dir / before.name, before, data_dir]
+    candidates = [before] if data_dir is None else [data_dir / before.name, before]
+    if data_dir is not None and str(data_dir) != os.environ.get(DATA_VARIABLE):
+        candidates.append(data_dir)
     changed: list[ImageDataset] = []
     problems: list[DataError] = []
     for candidate in (candidate for candidate in dict.fromkeys(candidates) if candidate.is_dir()):

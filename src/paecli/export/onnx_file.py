@@ -82,6 +82,9 @@ def finish(path: Path, *, shapes: Mapping[str, Sequence[int]], facts: Mapping[st
     texts = {
         key: value if isinstance(value, str) else json.dumps(value) for key, value in facts.items()
     }
+    # onnxruntime plans which results share memory, in a time that grows as the square of those
+    # whose shapes it cannot tell
+    model = onnx.shape_inference.infer_shapes(model, data_prop=True)
     onnx.helper.set_model_props(model, texts)
     onnx.checker.check_model(model)
     onnx.save(model, path)

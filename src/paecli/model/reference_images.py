@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 IMAGES = 60_000  # about so many are enough; more cost space and time
 NEIGHBOURS = 50
+EDGE = 2  # of these, the last ones count in part, and so do as many beyond them
 FEATURES = 3  # -log p(z); logarithms of the weighted error and of the cycle distance
 COMPONENTS = 2 + FEATURES  # -log p(z), the features beside the neighbours', the log distance
 DISTANCE_WEIGHT = 0.5  # of the log distance beside the local log density
@@ -78,12 +79,14 @@ class ReferenceImages(nn.Module):
             latents: `(b, latent_size)` whitened.
             features: `(b, 3)`.
         """
-        count = min(NEIGHBOURS, len(self.latents))
-        nearest = torch.cdist(latents, self.latents).topk(count, largest=False).indices
-        usual = self.features[nearest].mean(1)
+        count = min(NEIGHBOURS + EDGE + 1, len(self.latents))
+        near = torch.cdist(latents, self.latents).topk(count, largest=False).indices
         # again, since cdist squares and subtracts, which loses the digits of small distances
-        distance = (latents - self.latents[nearest[:, 0]]).norm(dim=1, keepdim=True)
-        log_distance = distance.clamp_min(SMALLEST).log()
+        distances = (latents.unsqueeze(1) - self.latents[near]).norm(dim=2)
+        distances, order = distances.sort(dim=1)
+        shares = _shares(distances).unsqueeze(2)
+        usual = (shares * self.features[near.gather(1, order)]).sum(1)
+        log_distance = distances[:, :1].clamp_min(SMALLEST).log()
         return torch.cat((features[:, :1], features - usual, log_distance), dim=1)
 
     def combine(self, components: Tensor) -> Tensor:
@@ -98,6 +101,26 @@ class ReferenceImages(nn.Module):
         latent = (density + DISTANCE_WEIGHT * distance) / (1 + DISTANCE_WEIGHT**2) ** 0.5
         parts = torch.stack((latent, error - ALLOWANCE, cycle - ALLOWANCE), dim=1)
         return torch.logsumexp(SHARPNESS * parts, dim=1) / SHARPNESS
+
+
+def _shares(distances: Tensor) -> Tensor:
+    """Returns how much each of the nearest images counts in their mean.
+
+    Of two that are almost equally near, a last digit would decide which is the fiftieth, and the
+    mean would jump. So it passes gently from those that count to those that do not.
+
+    Args:
+        distances: `(b, k)` ascending.
+
+    Returns:
+        `(b, k)`, each row with a sum of 1. Of no more than `NEIGHBOURS` images all count alike.
+    """
+    if distances.shape[1] <= NEIGHBOURS:
+        return torch.ones_like(distances) / distances.shape[1]
+    inner, outer = distances[:, NEIGHBOURS - EDGE - 1, None], distances[:, -1:]
+    tiny = torch.finfo(distances.dtype).tiny  # all equally near: all count
+    shares = ((outer - distances + tiny) / (outer - inner + tiny)).clamp_max(1)
+    return shares / shares.sum(1, keepdim=True)
 
 
 def _make_room(module: nn.Module, state: dict[str, Any], prefix: str, *_unused: object) -> None:

@@ -26,45 +26,56 @@ SLOPES = (-1.0, -0.5, 0.5, 1.0)  # e of the bets 1 + 2 e (p - 1/2)
 SMALLEST = 1e-12
 
 
-def bets(p: float) -> Array:
-    """Returns what each bet makes of a unit of wealth when a p-value in [0, 1] comes.
+def bets(p: Array) -> Array:
+    """Returns what each bet makes of a unit of wealth when p-values come.
 
     Each integrates to 1 over a uniform p-value. The powers bet on small p-values, mirrored on large
     ones; the slopes on a gentle shift.
+
+    Args:
+        p: `(n,)` in [0, 1].
+
+    Returns:
+        `(n, BETS)`, 0 or more.
     """
-    small, large = max(p, SMALLEST), max(1 - p, SMALLEST)
-    powers = np.array(POWERS)
-    slopes = np.array(SLOPES)
+    column = np.asarray(p)[:, None]
+    small, large = np.maximum(column, SMALLEST), np.maximum(1 - column, SMALLEST)
+    powers, slopes = np.array(POWERS), np.array(SLOPES)
     return np.concatenate(
-        (powers * small ** (powers - 1), powers * large ** (powers - 1), 1 + slopes * (2 * p - 1))
+        (
+            powers * small ** (powers - 1),
+            powers * large ** (powers - 1),
+            1 + slopes * (2 * column - 1),
+        ),
+        axis=1,
     )
 
 
-BETS = len(bets(0.5))
+BETS = 2 * len(POWERS) + len(SLOPES)
 
 
-class Martingale:
+class Martingales:
     """Wealth from bets against uniform p-values, ready for a change that may come at any time.
 
-    Money is laid by, and a part of it, `1 / (k (k + 1))` at the k-th image, is shared among the
-    bets: a change after n images is met by fresh bets, at a cost of about `log n^2` in wealth.
-    All bets of one kind that were opened at different times win and lose together, so that one sum
-    stands for them.
+    There are several side by side, one for each stream of p-values. Money is laid by, and a part
+    of it, `1 / (k (k + 1))` at the k-th image, is shared among the bets: a change after n images
+    is met by fresh bets, at a cost of about `log n^2` in wealth. All bets of one kind that were
+    opened at different times win and lose together, so that one sum stands for them.
     """
 
-    def __init__(self) -> None:
-        """Starts with a wealth of 1."""
+    def __init__(self, number: int) -> None:
+        """Starts with a wealth of 1 each."""
         self.count = 0
-        self._stakes = np.full(BETS, -inf)  # logarithms
+        self._stakes = np.full((number, BETS), -inf)  # logarithms
 
     @property
-    def log_wealth(self) -> float:
-        """Natural logarithm of the wealth; 0 at the start."""
+    def log_wealth(self) -> Array:
+        """Natural logarithms of the wealths, `(number,)`; 0 at the start."""
         laid_by = -log(self.count + 1)  # what 1 / (k (k + 1)) leave, summed
-        return float(np.logaddexp(np.logaddexp.reduce(self._stakes), laid_by))
+        return np.asarray(np.logaddexp(np.logaddexp.reduce(self._stakes, axis=1), laid_by))
 
-    def add(self, p: float) -> None:
-        """Plays one round, by a p-value in [0, 1]."""
+    def add(self, p: Array) -> None:
+        """Plays one round, by p-values `(number,)` in [0, 1]."""
         self.count += 1
         opened = -log(self.count) - log(self.count + 1) - log(BETS)
         with np.errstate(divide="ignore"):  # a slope of 1 loses all at p = 0
@@ -124,7 +135,7 @@ class DriftDetector:
             name: ExchangeablePValues([] if baseline else values)
             for name, values in reference.items()
         }
-        self._martingales = {name: Martingale() for name in reference}
+        self._martingales = Martingales(len(reference))
         self._threshold = log(len(reference) / false_alarm)
         self._baseline = baseline
         self._generator = np.random.default_rng(seed)
@@ -140,20 +151,21 @@ class DriftDetector:
     @property
     def evidence(self) -> float:
         """Logarithm of the largest wealth over that which raises the alarm; 0 raises it."""
-        return max(each.log_wealth for each in self._martingales.values()) - self._threshold
+        return float(self._martingales.log_wealth.max()) - self._threshold
 
     def add(self, scores: Mapping[str, float]) -> bool:
         """Takes the next image's scores, by name; returns whether they raise the alarm."""
         self._seen += 1
-        draws = self._generator.random(len(self._p_values))
-        for (name, p_values), draw in zip(self._p_values.items(), draws.tolist(), strict=True):
-            p = p_values.add(scores[name], draw)
-            if self.count:
-                self._martingales[name].add(p)
-        if self.alarm is not None or not self.count:
+        draws = self._generator.random(len(self._p_values)).tolist()
+        p = [
+            p_values.add(scores[name], draw)
+            for (name, p_values), draw in zip(self._p_values.items(), draws, strict=True)
+        ]
+        if not self.count:
             return False
-        name, best = max(self._martingales.items(), key=lambda item: item[1].log_wealth)
-        if best.log_wealth < self._threshold:
+        self._martingales.add(np.array(p))
+        if self.alarm is not None or self.evidence < 0:
             return False
-        self.alarm, self.score = self.count, name
+        self.alarm = self.count
+        self.score = list(self._p_values)[int(self._martingales.log_wealth.argmax())]
         return True

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from paecli.outliers.map_images import ImageMap
 from paecli.report.grid import as_pixels
+from paecli.report.map_places import SCALE, TABLE, map_names
 from paecli.report.plots import to_png
 from paecli.system.csv_text import csv_text
 from paecli.system.files import write_atomically
@@ -24,7 +25,6 @@ COLOURS = "inferno"
 LEAST, MOST = 1.0, 4.0  # -log10 of the p-values at the ends of the scale: .1 and .0001
 COVER = 0.65  # how much the strongest colour hides of the image
 COLUMNS = ("path", "left", "top", "right", "bottom", "area", "p_value")  # of the table of regions
-TABLE, SCALE = "regions.csv", "scale.png"
 OUTLINE = (0, 255, 255)  # cyan, which neither grey images nor the scale have
 
 
@@ -83,29 +83,6 @@ def scale_picture() -> bytes:
     axes.set_yticks([])
     axes.set_xlabel("p-value of a pixel against those of reference images")
     return to_png(figure)
-
-
-def map_names(paths: Sequence[Path]) -> dict[Path, Path]:
-    """Chooses the file of each image's heat map, relative to the folder of maps.
-
-    Images in sub-folders keep them; two that differ only in their suffix keep it.
-    """
-    above = _common_folder(paths)
-    relative = {path: path.absolute().relative_to(above) for path in paths}
-    stems = [path.with_suffix("") for path in relative.values()]
-    return {
-        path: name.with_name(
-            f"{name.name if stems.count(name.with_suffix('')) > 1 else name.stem}-map.png"
-        )
-        for path, name in relative.items()
-    }
-
-
-def _common_folder(paths: Sequence[Path]) -> Path:
-    folder = paths[0].absolute().parent
-    while any(folder not in path.absolute().parents for path in paths):
-        folder = folder.parent
-    return folder
 
 
 def _strength(p_values: Tensor) -> NDArray[np.float32]:

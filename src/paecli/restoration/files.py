@@ -1,6 +1,5 @@
 """`pae inpaint` and `pae denoise`: image files in, restored images with uncertainty out."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from paecli.restoration.damage import check_damage
 from paecli.restoration.guarantee.references import Guarantee, Likeness, References
 from paecli.restoration.masks.files import Mask
 from paecli.restoration.noise_maps import read_noise
+from paecli.restoration.places import folders_for, picture_files
 from paecli.restoration.reading import Job, Reader, RestoreSettings, require_damaged
 from paecli.restoration.restore import restore_with
 from paecli.restoration.result import Restoration
@@ -59,10 +59,7 @@ class RestoredFile:
     @property
     def files(self) -> dict[str, Path]:
         """Where its pictures go, by the key in the JSON output."""
-        names = ["map", "mean", "std", "samples", "overview"]
-        if self.guarantee is not None:
-            names += ["lower", "upper"]
-        return {f"{name}_file": self.folder / f"{name}.png" for name in names}
+        return picture_files(self.folder, intervals=self.guarantee is not None)
 
 
 def restore_files(
@@ -103,7 +100,7 @@ def restore_files(
     paths = find_images([source], leave_out=out, progress=progress)
     reader = Reader(model.image_shape, source, settings, truth, progress)
     paths = reader.prepare(paths)
-    folders, told = _folders(paths, source, out), False
+    folders, told = folders_for(paths, source, out), False
     with progress.task("restoring", len(paths)) as task:
         for start in range(0, len(paths), CHUNK):
             chunk = paths[start : start + CHUNK]
@@ -135,18 +132,6 @@ def restore_image(
     require_damaged(image.path, mask, noise, settings)
     job = Job(image, mask, noise, truth=None)
     return next(_restore_chunk(model, [job], settings, {image.path: Path()}))
-
-
-def _folders(paths: Sequence[Path], source: Path, out: Path) -> dict[Path, Path]:
-    """Returns where the pictures of each image go: `a` for `a.png`, if there is no `a.jpg` too."""
-    if not source.is_dir():
-        return {paths[0]: out}
-    below = {path: path.relative_to(source) for path in paths}
-    shared = Counter(relative.with_suffix("") for relative in below.values())
-    return {
-        path: out / (bare if shared[bare := relative.with_suffix("")] == 1 else relative)
-        for path, relative in below.items()
-    }
 
 
 def _restore_chunk(

@@ -409,7 +409,9 @@ function showProgress({ waiting, passes }, seconds) {
   byId("progress-text").textContent =
     waiting === null
       ? `${passes.toLocaleString("en")} passes through the networks, ${seconds.toFixed(0)} s`
-      : `Waiting for ${waiting} other job${waiting === 1 ? "" : "s"}`;
+      : waiting === 0
+        ? "Starting"
+        : `Waiting for ${waiting} other job${waiting === 1 ? "" : "s"}`;
 }
 
 function showAnswer(answer) {

@@ -56,7 +56,8 @@ def _is_cached(file: IndexFile) -> bool:
 
 def _download(file: IndexFile, source: Source, progress: Progress) -> None:
     """Fetches a file into the cache; it appears there only once verified."""
-    from paecli.store.web import download, without_secrets
+    from paecli.store.http_answers import without_secrets
+    from paecli.store.web import download
 
     url = file.url or _url(source, file)
     headers = source.headers if file.url is None and not isinstance(source, FolderSource) else {}

@@ -12,13 +12,15 @@ import yaml
 
 from paecli import __version__
 from paecli.store.index import INDEX_FILE, FileName
+from paecli.store.waiting import within
 from paecli.system.errors import RegistryError
 from paecli.system.folders import config_file
 from paecli.system.yaml_text import MAX_CONFIG_BYTES, parse_yaml, read_bounded_text
 
 BUNDLED = "bundled"
 REGISTRY_VARIABLE = "PAE_REGISTRY"
-TIMEOUT = 30  # seconds for an archive to answer
+TIMEOUT = 30  # seconds for an archive to go on with its answer
+LONGEST_SEARCH = 120.0  # seconds to find a file in an archive
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -68,14 +70,8 @@ class DoiSource:
         Raises:
             RegistryError: no such DOI, an unknown archive, no such file, or no connection.
         """
-        from pooch.downloaders import doi_to_repository
-
-        sent = {"User-Agent": f"pae/{__version__}"}  # Zenodo limits nameless visitors
         try:
-            # pooch warns of DOIs without a version; the index has hashes
-            with warnings.catch_warnings(action="ignore"):
-                archive = doi_to_repository(self.doi, timeout=TIMEOUT, headers=sent)
-                url = str(archive.download_url(file_name))
+            url = within(LONGEST_SEARCH, lambda: self._ask(file_name), discard=str)
         # pooch takes the archive's answer apart without looking
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
@@ -88,6 +84,15 @@ class DoiSource:
                 f"follow ({url:.200}); tell the archive"
             )
         return url
+
+    def _ask(self, file_name: FileName) -> str:
+        from pooch.downloaders import doi_to_repository
+
+        sent = {"User-Agent": f"pae/{__version__}"}  # Zenodo limits nameless visitors
+        # pooch warns of DOIs without a version; the index has hashes
+        with warnings.catch_warnings(action="ignore"):
+            archive = doi_to_repository(self.doi, timeout=TIMEOUT, headers=sent)
+            return str(archive.download_url(file_name))
 
 
 Source = FolderSource | WebSource | DoiSource

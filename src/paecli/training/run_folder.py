@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from paecli.data.dataset_names import absolute_name
+from paecli.data.dataset_names import absolute_name, is_named
 from paecli.store.contents import read_table
 from paecli.system.errors import CheckpointError, TrainingError, UsageError
 from paecli.system.outputs import AUTOENCODER_FILE, CONFIG_FILE, MODEL_FILE, STATE_ENDING
@@ -64,15 +64,27 @@ def read_state_fields(path: Path) -> StateFields:
         raise TrainingError(f"{path} is damaged; start again with --overwrite") from error
 
 
-def settings_of_interrupted_run(run_dir: Path, *, data_dir: Path | None = None) -> RunSettings:
+def settings_of_interrupted_run(
+    run_dir: Path, *, data_dir: Path | None = None, moved_to: str | None = None
+) -> RunSettings:
     """Returns the settings an interrupted run of stage 1 was started with.
+
+    Args:
+        run_dir: the run folder.
+        data_dir: where a folder is looked for that is not there as it is called.
+        moved_to: the data set as it is called now. A folder may have another name than it had if
+            the state tells its images, which are compared when they are read.
 
     Raises:
         TrainingError: nothing to resume.
     """
     path = state_file(run_dir, AUTOENCODER_STAGE)
-    recorded = check(as_recorded(read_state_fields(path).settings), where=str(path))
-    return with_absolute_folder(recorded, data_dir)
+    fields = read_state_fields(path)
+    recorded = with_absolute_folder(check(as_recorded(fields.settings), where=str(path)), data_dir)
+    before = recorded.autoencoder.data.dataset
+    if moved_to is None or fields.content_hash is None or is_named(moved_to) or is_named(before):
+        return recorded
+    return _with_dataset(recorded, moved_to)
 
 
 def with_absolute_folder(settings: RunSettings, data_dir: Path | None) -> RunSettings:
@@ -81,8 +93,11 @@ def with_absolute_folder(settings: RunSettings, data_dir: Path | None) -> RunSet
     Raises:
         DataError: its path is not UTF-8.
     """
+    return _with_dataset(settings, absolute_name(settings.autoencoder.data.dataset, data_dir))
+
+
+def _with_dataset(settings: RunSettings, dataset: str) -> RunSettings:
     own = settings.autoencoder
-    dataset = absolute_name(own.data.dataset, data_dir)
     data = own.data.model_copy(update={"dataset": dataset})
     return settings.model_copy(update={"autoencoder": own.model_copy(update={"data": data})})
 

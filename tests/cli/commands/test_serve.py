@@ -8,7 +8,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from typer.testing import CliRunner
 
+from paecli.cli.app import app
 from paecli.serve import address
 from paecli.system.errors import UsageError
 
@@ -52,9 +54,23 @@ def test_it_serves_until_it_is_interrupted(model_file: Path, tmp_path: Path) -> 
         server.send_signal(signal.SIGINT)
         said, words = server.communicate(timeout=60)
     assert server.returncode == 0, words
-    assert words.splitlines()[-1] == "Stopped."
+    assert words.splitlines()[-2:] == ["Ctrl-C ends it.", "Stopped."]
     assert said == ""
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("options", [[], ["--quiet"]])
+def test_the_address_is_said_on_a_line_of_its_own_also_when_quiet(
+    options: list[str], model_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paecli.serve.run.serve", lambda *given, ready, **more: ready())
+    command = ["serve", str(model_file), "--no-browser", "--port", "0", "--threads", "1", *options]
+    said = CliRunner().invoke(app, command)
+    assert said.exit_code == 0
+    told = [line for line in said.stderr.splitlines() if line.startswith("The page is at http://")]
+    assert len(told) == 1
+    assert " " not in told[0].removeprefix("The page is at ")
+    assert said.stdout == ""
 
 
 def test_a_port_that_is_taken_is_said_unless_any_will_do(monkeypatch: pytest.MonkeyPatch) -> None:

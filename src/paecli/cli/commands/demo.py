@@ -7,6 +7,7 @@ import typer
 
 from paecli.cli.console import RichProgress, print_json, say
 from paecli.cli.options import Json, Out, Threads
+from paecli.system.errors import UsageError
 
 
 def demo(
@@ -46,11 +47,15 @@ def demo(
         pae demo --model fmnist-32 --out tour
     """
     from paecli.cli.checks import check_model
+    from paecli.cli.outputs import OutputFolder
     from paecli.training.settings import DEMO_PRESET, resolve
 
     settings = resolve(preset=DEMO_PRESET, file=config, flags={})
     if model is not None:
         check_model(model)
+    else:
+        _refuse_other_model(out / "model", settings.autoencoder.data.dataset)
+    OutputFolder(out, ["report.html", "overview.png"])
     from paecli.demo import run_demo
     from paecli.report.demo_page import write_demo
 
@@ -62,3 +67,17 @@ def demo(
     total = sum(report.seconds.values())
     say(f"done in {total:.0f} s; open {page.resolve().as_uri()} in a browser")
     say("next: pae train-ae fmnist (all of Fashion-MNIST), or pae train-ae FOLDER (your images)")
+
+
+def _refuse_other_model(run: Path, dataset: str) -> None:
+    """Keeps the demo, which trains anew each time, from replacing a model that is not its own.
+
+    Raises:
+        UsageError: there is one of another data set.
+    """
+    from paecli.store.contents import read_contents
+    from paecli.system.outputs import AUTOENCODER_FILE
+
+    file = run / AUTOENCODER_FILE
+    if file.is_file() and (name := read_contents(file).header.training_set) != dataset:
+        raise UsageError(f"{run} holds a model of {name or 'other images'}; choose another --out")

@@ -95,6 +95,7 @@ def evaluate(
         unused = ("features", "inception_weights", "samples")
         refuse_useless(context, unused, "they need --fid or --kid")
     from paecli.cli.checks import check_model, check_readable, check_training_set
+    from paecli.cli.outputs import for_report
 
     model = one_model(argument, model)
     contents = check_model(model, flow=fid or kid)
@@ -102,6 +103,7 @@ def evaluate(
         require_features(features.value, contents.image_shape)
         check_readable(inception_weights)
     check_training_set(contents.header, instead=dataset, data_dir=data_dir)
+    for_report(report)
     from paecli.evaluation.evaluate import SampleQualityOptions, evaluate
 
     compare = None

@@ -44,11 +44,13 @@ def interpolate(
         pae interpolate test:3 test:12 --model runs/fmnist --steps 12
     """
     from paecli.cli.checks import check_image, check_model
+    from paecli.cli.outputs import OutputFolder
 
     file = check_model(model).path
     for name in (a, b):
         if parse_position(name) is None:
             check_image(Path(name))
+    earlier = OutputFolder(out, ["grid.png"], series="step-*.png" if files else "")
     from paecli import sampling
     from paecli.data import write_image
     from paecli.report.pictures import path_picture
@@ -60,6 +62,7 @@ def interpolate(
         (a, b), model=pae, header=header, data_dir=data_dir, progress=RichProgress()
     )
     way = sampling.interpolate(pae, start, end, steps=steps)
+    earlier.clear()
     grid = out / "grid.png"
     write_atomically(grid, path_picture(way.ends, way.frames))
     digits = len(str(steps))

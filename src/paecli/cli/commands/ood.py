@@ -20,6 +20,7 @@ from paecli.cli.options import (
     output_file,
     refuse_useless,
 )
+from paecli.cli.outputs import OutputFolder, for_report
 from paecli.data.sets.locations import require_comparison
 from paecli.model.requirements import (
     DEFAULT_SCORE,
@@ -28,6 +29,7 @@ from paecli.model.requirements import (
     require_reference_scores,
     require_scores,
 )
+from paecli.report.map_places import map_files
 from paecli.store.contents import ModelContents
 from paecli.system.errors import ImageError, UsageError
 
@@ -180,7 +182,10 @@ def ood(
             fpr = _flagging_rate(context, contents, fpr, count)
         else:
             require_rate(fdr, count)
-        check_images([Path(image) for image in images])
+        found = check_images([Path(image) for image in images], leave_out=maps)
+        if maps is not None:
+            OutputFolder(maps, map_files(found))
+        for_report(report)
         from paecli.cli.outlier_images import flag
 
         flagged, unreadable = flag(
@@ -211,6 +216,7 @@ def ood(
         )
     refuse_useless(context, ("fpr",), "it needs image files or folders")
     file = _check_comparison(name, against or [], score or [], data_dir)
+    for_report(report)
     from paecli.cli.outlier_sets import compare
 
     compare(

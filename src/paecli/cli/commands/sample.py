@@ -47,9 +47,11 @@ def sample(
         pae sample runs/fmnist -n 10000 --files --out drawn --json
     """
     from paecli.cli.checks import check_model
+    from paecli.cli.outputs import OutputFolder
 
     require_temperature(temperature)
     file = check_model(one_model(argument, model)).path
+    earlier = OutputFolder(out, ["grid.png"], series="sample-*.png" if files else "")
     from paecli.data import write_image
     from paecli.report.grid import image_grid
     from paecli.sampling import draw_samples
@@ -57,6 +59,7 @@ def sample(
     from paecli.system.files import write_atomically
 
     drawn = draw_samples(load_with_header(file)[0], count=count, temperature=temperature, seed=seed)
+    earlier.clear()
     grid = out / "grid.png"
     write_atomically(grid, image_grid(drawn.images))
     digits = len(str(count))

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from paecli.cli.checks import check_model, require_extra
-from paecli.cli.console import print_json, say
+from paecli.cli.console import complain, print_json, say
 from paecli.cli.options import Json, Model, Threads
 
 
@@ -50,9 +50,11 @@ def serve(
         from paecli.serve.run import serve as run
 
         def ready() -> None:
-            say(f"The page is at {address}\nCtrl-C ends it.")
             if json:
                 print_json({"address": address})
+            else:  # also with --quiet, without which nobody could open it
+                complain(f"The page is at {address}")
+            say("Ctrl-C ends it.")
             if browser and not open_browser(address):
                 say("There is no screen here to open a browser on; open the address yourself.")
 

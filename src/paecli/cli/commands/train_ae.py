@@ -158,7 +158,8 @@ def train_ae(
         refuse_options_of_images(flags["autoencoder"], channels=channels)
         preset = preset or PATCHES
     if resume:
-        settings = settings_of_interrupted_run(run_dir, data_dir=data_dir)
+        require_dataset(dataset)
+        settings = settings_of_interrupted_run(run_dir, data_dir=data_dir, moved_to=dataset)
         asked = requested(preset=preset, file=config, flags=flags)
         options.refuse_other_settings(settings, asked, run_dir=run_dir, stage=AUTOENCODER_STAGE)
     else:

@@ -1,0 +1,50 @@
+"""The one habit of commands that write a folder.
+
+What took a training, and what pae did not write, is never replaced without being asked. Pictures,
+pages and tables are made again in moments: those of an earlier command are replaced, in words.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from paecli.cli.console import say
+from paecli.system.outputs import earlier_results, is_own_result
+
+
+class OutputFolder:
+    """A folder that a command is about to write results to."""
+
+    def __init__(self, folder: Path, names: Iterable[str | Path], *, series: str = "") -> None:
+        """Looks at what is there, before anything is computed.
+
+        Args:
+            folder: what the user named, or the default.
+            names: the files that will or may be written, relative to it.
+            series: a pattern such as `sample-*.png`. Of an earlier series, which may be longer,
+                nothing shall stay among the new one.
+
+        Raises:
+            WriteError: a file is there that pae did not write.
+        """
+        self._earlier = set(earlier_results(folder / name for name in names))
+        if series:
+            self._earlier |= {file for file in folder.glob(series) if is_own_result(file)}
+        if self._earlier:
+            say(f"{folder} holds results of an earlier command; they are replaced.")
+
+    def clear(self, below: Path | None = None) -> None:
+        """Removes earlier results; called when the new ones are about to be written.
+
+        Args:
+            below: those in this folder only.
+        """
+        cleared = {file for file in self._earlier if below in (None, file.parent)}
+        for file in cleared:
+            file.unlink(missing_ok=True)
+        self._earlier -= cleared
+
+
+def for_report(folder: Path | None) -> None:
+    """Looks at the folder of a report, if one is asked for; see `OutputFolder`."""
+    if folder is not None:
+        OutputFolder(folder, ["report.html"])
