@@ -12,6 +12,7 @@ FORMULA = re.compile(
     r'<(?P<tag>span|div) class="arithmatex">\\[(\[](?P<latex>.*?)\\[)\]]</(?P=tag)>', re.DOTALL
 )
 OUTSIDE = re.compile(r"\[(?P<text>[^\]]+)\]\((?:\.\./)+(?P<path>[^)]+)\)")
+COMMANDS_PROMISE = "**At the end of this page** you know every command with all its options."
 NOTEBOOKS = ("first-steps.md", "python.md")  # pages that are offered as notebooks, too
 KERNEL = """---
 jupyter:
@@ -30,6 +31,9 @@ def as_notebook(markdown: str) -> Any:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Shows files outside of docs/ by their path, since they are not part of the site."""
     markdown = OUTSIDE.sub(lambda found: f"{found['text']} (`{found['path']}`)", markdown)
+    if page.file.src_path == "cli.md":  # generated from the commands' help
+        title, rest = markdown.split("\n\n", 1)
+        markdown = f"{title}\n\n{COMMANDS_PROMISE}\n\n{rest}"
     if page.file.src_path in NOTEBOOKS:
         name = Path(page.file.src_path).stem
         address = f"../notebooks/{name}.ipynb"
@@ -42,7 +46,10 @@ def on_page_content(content: str, **_: Any) -> str:
 
     def as_mathml(found: re.Match[str]) -> str:
         display = "block" if found["tag"] == "div" else "inline"
-        return str(convert(html.unescape(found["latex"]).strip(), display=display))
+        formula = str(convert(html.unescape(found["latex"]).strip(), display=display))
+        # on a phone a long formula is pushed aside, and not the whole page
+        scrolls = f'<div style="overflow-x: auto">{formula}</div>'
+        return scrolls if display == "block" else formula
 
     return FORMULA.sub(as_mathml, content)
 

@@ -75,7 +75,7 @@ def test_every_command_explains_itself_with_an_example(command: str) -> None:
 
 def test_no_command_shows_the_help() -> None:
     result = runner.invoke(app, [])
-    assert "Commands" in result.stdout + result.stderr
+    assert "First steps" in result.stdout + result.stderr
 
 
 @pytest.mark.parametrize("arguments", [["no-such-command"], ["train-ae", "--no-such-option"]])

@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import threading
+import time
 import zipfile
 from base64 import b64decode, b64encode
 from collections.abc import Callable
@@ -262,6 +263,7 @@ def test_a_restoration_is_that_of_the_command_to_the_bit(
 
 def test_noise_alone_is_removed_and_nothing_to_do_is_said(page: Served, images: list[Path]) -> None:
     status, answer = page.ask("restore", {"image": upload(images[0]), **QUICK})
+    assert answer["passes"] > 5  # each of them asks whether to go on
     assert status == 200
     assert len(answer["samples"]) == 4
     _, answer = page.ask("restore", {"image": upload(images[0])})
@@ -376,7 +378,11 @@ def test_a_dropped_connection_stops_its_job(
         connection.sendall(head.encode() + body)
         while b'"waiting": null' not in connection.recv(1000):
             pass
-        minutes(False)
+    deadline = time.monotonic() + 60
+    while not minutes.stopped and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert minutes.stopped  # at its next pass
+    minutes(False)
     status, answer = page.ask("restore", {"image": upload(images[0]), **QUICK})  # waits its turn
     assert status == 200
     assert "mean" in answer

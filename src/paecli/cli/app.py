@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -101,25 +102,37 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("train-ae")(train_ae.train_ae)
-app.command("train-flow")(train_flow.train_flow)
-app.command("eval")(eval.evaluate)
-app.command("fid")(fid.fid)
-app.command("ood")(ood.ood)
-app.command("inpaint")(inpaint.inpaint)
-app.command("denoise")(denoise.denoise)
-app.command("sample")(sample.sample)
-app.command("interpolate")(interpolate.interpolate)
-app.command("serve")(serve.serve)
-app.command("download")(download.download)
-app.command("publish")(publish.publish)
-app.command("export")(export.export)
-app.command("watch")(watch.watch)
-app.command("recalibrate")(recalibrate.recalibrate)
-app.command("info")(info.info)
-app.command("samples")(samples.samples)
-app.command("demo")(demo.demo)
-app.command("doctor")(doctor.doctor)
+COMMANDS: dict[str, dict[str, Callable[..., Any]]] = {  # as `pae --help` groups them
+    "First steps": {"samples": samples.samples, "demo": demo.demo},
+    "Train a model of your images": {
+        "train-ae": train_ae.train_ae,
+        "train-flow": train_flow.train_flow,
+        "eval": eval.evaluate,
+    },
+    "Use a model": {
+        "ood": ood.ood,
+        "inpaint": inpaint.inpaint,
+        "denoise": denoise.denoise,
+        "sample": sample.sample,
+        "interpolate": interpolate.interpolate,
+    },
+    "Where you work": {
+        "serve": serve.serve,
+        "watch": watch.watch,
+        "recalibrate": recalibrate.recalibrate,
+        "export": export.export,
+    },
+    "Around it": {
+        "info": info.info,
+        "download": download.download,
+        "publish": publish.publish,
+        "fid": fid.fid,
+        "doctor": doctor.doctor,
+    },
+}
+for panel, commands in COMMANDS.items():
+    for name, command in commands.items():
+        app.command(name, rich_help_panel=panel)(command)
 
 DEBUG = "PAE_DEBUG"  # set by --debug; read where errors are caught
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
@@ -155,7 +168,8 @@ def pae(
 
     It also tells what is unusual in them and restores what is damaged, with honest uncertainty.
 
-    First steps: `pae demo`, then `pae train-ae DATASET` and `pae train-flow runs/DATASET`.
+    First steps: `pae samples pictures`, then `pae inpaint pictures/img.png --mask box` and
+    `pae ood pictures/incoming`. Your own images: `pae train-ae FOLDER`, then `pae train-flow RUN`.
 
     The options below may stand anywhere on the command line.
     """

@@ -706,8 +706,9 @@ async function choosePair(chosen) {
   const before = pair;
   pair = chosen;
   showGallery();
-  byId("way").hidden = pair.length < 2;
-  byId("directions").hidden = !pair.length;
+  // what was shown is not of this pair; the next answer shows itself
+  byId("way").hidden = true;
+  if (before[0] !== pair[0]) byId("directions").hidden = true;
   const current = () => pair === chosen;
   try {
     if (pair.length === 2) {
@@ -732,6 +733,7 @@ function showWay(way) {
     byId("way-words").textContent = `log density ${way.log_prob[place]?.toFixed(1)} nats`;
   };
   slider.oninput();
+  byId("way").hidden = false;
 }
 
 function showDirections({ places, directions }) {
@@ -757,6 +759,7 @@ function showDirections({ places, directions }) {
     ),
   );
   show(directions[0], middle, "A as the model reconstructs it");
+  byId("directions").hidden = false;
 }
 
 byId("draw").onclick = drawSamples;

@@ -38,8 +38,10 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request, or refuses it in one line."""
+        if scope["type"] == "lifespan":  # the server itself: that it begins, and that it ends
+            return await self._app(scope, receive, send)
         if scope["type"] != "http":
-            return  # no other protocol is spoken
+            return None  # no other protocol is spoken
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -47,7 +49,7 @@ class Guard:
             await send(message)
 
         refused = self._refusal(scope)
-        await (refused or self._app)(scope, receive, send_guarded)
+        return await (refused or self._app)(scope, receive, send_guarded)
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)

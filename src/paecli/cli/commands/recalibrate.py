@@ -20,7 +20,10 @@ def recalibrate(
         ),
     ],
     folder: Annotated[
-        Path, typer.Argument(help="Good images of the new conditions; 500 are well enough.")
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="Good images of the new conditions; 500 are well enough."
+        ),
     ],
     out: Annotated[
         Path,

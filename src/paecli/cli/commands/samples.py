@@ -12,7 +12,7 @@ from paecli.cli.options import Json
 
 def samples(
     folder: Annotated[
-        Path, typer.Argument(help="A new folder for the images.", show_default=False)
+        Path, typer.Argument(metavar="DIR", help="A new folder for the images.", show_default=False)
     ],
     json: Json = False,
 ) -> None:

@@ -27,8 +27,9 @@ def train_ae(
     dataset: Annotated[
         str,
         typer.Argument(
+            metavar="DATASET",
             help="A data set (fmnist, mnist, kmnist, cifar10, celeba, omniglot, "
-            "fmnist-mini, mnist-mini) or a folder of images."
+            "fmnist-mini, mnist-mini) or a folder of images.",
         ),
     ],
     features: Annotated[
@@ -57,8 +58,8 @@ def train_ae(
     augment: Annotated[
         str | None,
         typer.Option(
-            help="Random changes, e.g. shift:1,hflip:0.5,rotate:10,brightness:0.2,"
-            "noise:0.05; `none` switches them off.",
+            help="Random changes, e.g. shift:1,hflip:0.5; others are rotate:10, brightness:0.2, "
+            "noise:0.05. `none` switches them off.",
             show_default="preset",
         ),
     ] = None,

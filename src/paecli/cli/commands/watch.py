@@ -19,7 +19,9 @@ from paecli.system.folders import cache_folder
 
 
 def watch(
-    folder: Annotated[Path, typer.Argument(help="The folder, with all below it.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="The folder, with all below it.")
+    ],
     model: ModelOption = None,
     score: Annotated[str, typer.Option(help="The score behind the p-values; a fast one.")] = (
         DEFAULT_SCORE
