@@ -115,11 +115,13 @@ def greedy_coreset(patches: Tensor, count: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     projection = torch.randn(patches.shape[1], PROJECTED, generator=generator) / PROJECTED**0.5
     x = patches @ projection
+    squared = x.square().sum(1)
     chosen = [0]
-    distance = (x - x[0]).square().sum(1)
+    distance = torch.full_like(squared, torch.inf)
     for _ in range(count - 1):
+        newest = x[chosen[-1]]
+        distance = torch.minimum(distance, squared - 2 * x @ newest + newest.square().sum())
         chosen.append(int(distance.argmax()))
-        distance = torch.minimum(distance, (x - x[chosen[-1]]).square().sum(1))
     return torch.tensor(chosen)
 
 
@@ -155,7 +157,7 @@ def blurred(scores: Tensor) -> Tensor:
 
 def ours(model: PatchPAE) -> Score:
     def score(image: Tensor) -> tuple[Tensor, float]:
-        cells = model.compare(*model.score_cells(image))
+        cells = model.compare(model.score_cells(image))
         return enlarge(cells, (image.shape[-2], image.shape[-1])), image_score(cells)
 
     return score

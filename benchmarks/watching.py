@@ -16,6 +16,7 @@ the p-values. What this cannot show is a folder whose images do not come in rand
 
 import argparse
 import json
+import math
 import os
 import random
 import signal
@@ -34,12 +35,12 @@ from torch.nn import functional
 from paecli.api import load
 from paecli.data import hold_out, load_dataset, write_image
 from paecli.outliers.conformal import p_values
-from paecli.outliers.drift import DriftDetector
+from paecli.outliers.drift import DriftDetector, ExchangeablePValues, Martingales
 from paecli.outliers.scores import measure_scores
 from paecli.watching.watch import DRIFT_SCORES, PIXEL_STATISTICS, pixel_statistics
 
 MODELS = {"fmnist-32": "fmnist", "mnist-8": "mnist"}
-RATE = 0.05
+RATE, FALSE_ALARM = 0.05, 0.01
 BASELINE, AFTER, LONG = 500, 300, 10_000
 NAMES = (*DRIFT_SCORES, *PIXEL_STATISTICS)
 
@@ -139,19 +140,40 @@ def drift(options: argparse.Namespace) -> int:
 
 
 def quiet(options: argparse.Namespace) -> int:
-    """Streams of 10,000 images without a change: how many alarm."""
+    """Streams of 10,000 images without a change: how many alarm.
+
+    All streams go side by side, through the same p-values and martingales as one `DriftDetector`
+    each, which would take four times as long.
+    """
     failed = 0
+    threshold = math.log(len(NAMES) / FALSE_ALARM)
     for model in options.model:
         usual = measure(model, images_of(model, options), None)
-        count = len(usual[NAMES[0]])
-        alarms = []
-        for stream in range(options.streams):
-            chosen = np.random.default_rng(1000 + stream).integers(count, size=BASELINE + LONG)
-            number, name = alarm_in({n: usual[n][chosen] for n in NAMES}, NAMES, stream)
-            if number is not None:
-                alarms.append((number, name))
-        print(f"{model}: {len(alarms)} of {options.streams} streams of {LONG:,} alarm {alarms}")
-        failed += len(alarms) > 0.01 * options.streams
+        count, streams = len(usual[NAMES[0]]), range(options.streams)
+        pairs = [(stream, name) for stream in streams for name in NAMES]
+        chosen = [
+            np.random.default_rng(1000 + s).integers(count, size=BASELINE + LONG) for s in streams
+        ]
+        draws = [np.random.default_rng(2000 + stream) for stream in streams]
+        columns = {(s, n): usual[n][chosen[s]].tolist() for s, n in pairs}
+        p_values_of = {pair: ExchangeablePValues([]) for pair in pairs}
+        martingales = Martingales(len(pairs))
+        highest = np.full(len(pairs), -np.inf)
+        for step in range(BASELINE + LONG):
+            drawn = np.concatenate([each.random(len(NAMES)) for each in draws]).tolist()
+            p = [p_values_of[q].add(columns[q][step], d) for q, d in zip(pairs, drawn, strict=True)]
+            if step >= BASELINE:
+                martingales.add(np.array(p))
+                np.maximum(highest, martingales.log_wealth, out=highest)
+        evidence = highest.reshape(-1, len(NAMES)) - threshold
+        alarms = int((evidence >= 0).any(1).sum())
+        largest = np.sort(evidence.max(1))[::-1][:3] / math.log(10)
+        print(
+            f"{model}: {alarms} of {options.streams} streams of {LONG:,} alarm; the largest "
+            f"evidence, 0 being the alarm: {', '.join(f'{each:.1f}' for each in largest)}",
+            flush=True,
+        )
+        failed += alarms > FALSE_ALARM * options.streams
     return failed
 
 

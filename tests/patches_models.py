@@ -50,7 +50,7 @@ def small_model(*, area: int = 96 * 96, latent_size: int = 6) -> PatchPAE:
 def measure(model: PatchPAE, numbers: range) -> None:
     """Measures the maps of surfaces, as training does with held-out images."""
     maps = [model.score_map(surface(n)) for n in numbers]
-    cells = [model.compare(*model.score_cells(surface(n))) for n in numbers]
+    cells = [model.compare(model.score_cells(surface(n))) for n in numbers]
     model.reference_scores = {
         "top": torch.tensor([image_score(each) for each in cells]).sort().values,
         "peak": torch.stack([scores.max() for scores in maps]).sort().values,

@@ -26,7 +26,6 @@ from paecli.outliers.scores import fit_reference_scores
 from paecli.restoration.samplers import prior_pool
 from paecli.serve.address import listen, new_token
 from paecli.serve.answers import Answers
-from paecli.serve.jobs import StoppedError
 from paecli.serve.run import build_server
 from paecli.store.checkpoint import read_header, save_pae
 from paecli.store.runs import load_scorer
@@ -107,11 +106,7 @@ def minutes(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
 
     def slowly(pool: prior_pool.PriorPool, points: Tensor) -> Tensor:
         time.sleep(0.2)
-        try:
-            return decode(pool, points)
-        except StoppedError:
-            switch.stopped = True
-            raise
+        return decode(pool, points)
 
     monkeypatch.setattr(prior_pool, "ROWS", 1)
 
@@ -119,7 +114,6 @@ def minutes(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
         monkeypatch.setattr(prior_pool, "MOST_DRAWS", 1_000 if slow else 256)
         monkeypatch.setattr(prior_pool.PriorPool, "_decode", slowly if slow else decode)
 
-    switch.stopped = False
     return switch
 
 

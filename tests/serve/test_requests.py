@@ -6,7 +6,6 @@ import os
 import socket
 import sys
 import threading
-import time
 import zipfile
 from base64 import b64decode, b64encode
 from collections.abc import Callable
@@ -19,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.patches_models import small_model, write_surfaces
 from typer.testing import CliRunner
 
 from paecli.cli.app import app
@@ -27,10 +27,10 @@ from paecli.outliers.flag_images import flag_images
 from paecli.outliers.residual_maps import with_maps
 from paecli.sampling import interpolate
 from paecli.serve import run, uploads
-from paecli.serve.jobs import MOST_WAITING, BusyError, Job, Lane
+from paecli.serve.jobs import MOST_WAITING, BusyError, Job, Lane, StoppedError
 from paecli.store.runs import load_scorer
 
-from .conftest import Served, upload
+from .conftest import Served, served_by, upload
 
 WORDS = b64encode(b"words").decode()
 QUICK = {"noise": 0.1, "samples": 4}
@@ -366,8 +366,21 @@ def test_nothing_is_written_to_any_disk(page: Served, images: list[Path], tmp_pa
 
 
 def test_a_dropped_connection_stops_its_job(
-    page: Served, images: list[Path], minutes: Callable[[bool], None]
+    page: Served,
+    images: list[Path],
+    minutes: Callable[[bool], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    stopped, go_on = threading.Event(), Job.go_on
+
+    def noted(job: Job) -> None:
+        try:
+            go_on(job)
+        except StoppedError:
+            stopped.set()
+            raise
+
+    monkeypatch.setattr(Job, "go_on", noted)
     minutes(True)
     body = json.dumps({"image": upload(images[0]), **QUICK}).encode()
     head = (
@@ -378,11 +391,29 @@ def test_a_dropped_connection_stops_its_job(
         connection.sendall(head.encode() + body)
         while b'"waiting": null' not in connection.recv(1000):
             pass
-    deadline = time.monotonic() + 60
-    while not minutes.stopped and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert minutes.stopped  # at its next pass
+    assert stopped.wait(60)  # at its next pass
     minutes(False)
     status, answer = page.ask("restore", {"image": upload(images[0]), **QUICK})  # waits its turn
     assert status == 200
     assert "mean" in answer
+
+
+def test_a_model_of_patches_finds_and_says_that_it_restores_nothing(tmp_path: Path) -> None:
+    write_surfaces(tmp_path / "good", range(200, 202))
+    write_surfaces(tmp_path / "bad", range(202, 203), hole=True)
+    files = [*sorted((tmp_path / "good").iterdir()), *(tmp_path / "bad").iterdir()]
+    serving = served_by(small_model())
+    page = next(serving)
+    try:
+        status, about = page.ask("model")
+        assert status == 200
+        assert (about["shape"], about["generates"], about["finds"]) == (None, False, True)
+        status, answer = page.ask("find", {"images": [upload(path) for path in files]})
+        assert status == 200
+        chances = [row["p_value"] for row in answer["images"]]
+        assert chances[2] == min(chances) < 0.05
+        assert all(row["heat"] and row["ranks"] for row in answer["images"])
+        status, answer = page.ask("restore", {"image": upload(files[0]), "noise": 0.1})
+        assert "restores nothing" in answer["error"]
+    finally:
+        next(serving, None)

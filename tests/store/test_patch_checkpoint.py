@@ -7,6 +7,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from tests.patches_models import small_model, surface
 
+from paecli.model.patches.discriminator import Discriminator
 from paecli.model.patches.model import PatchPAE
 from paecli.model.patches.pixels import PixelFeatures
 from paecli.store.checkpoint import load_pae
@@ -45,6 +46,39 @@ def test_a_loaded_model_scores_the_same(model: PatchPAE, file: Path) -> None:
     assert torch.equal(loaded.reference_peaks, model.reference_peaks)
     assert read.kind == "patch-pae"
     assert isinstance(load_scorer(file)[0], PatchPAE)
+
+
+def test_a_discriminator_is_kept_and_models_of_before_have_none(
+    model: PatchPAE, file: Path, tmp_path: Path
+) -> None:
+    assert load_patch_pae(file)[0].discriminator is None
+    torch.manual_seed(0)
+    whole = small_model()
+    arguments: dict[str, Any] = {"size": PixelFeatures.size, "hidden": [7, 5], "weight": 0.5}
+    whole.discriminator = Discriminator(**arguments).eval()
+    path = tmp_path / "whole.safetensors"
+    settings = PatchSettings(features="pixels", area=model.area, discriminator=arguments)
+    save_patch_pae(path, whole, header(model, patches=settings))
+    loaded = load_patch_pae(path)[0]
+    assert loaded.score_map(surface(50)).equal(whole.score_map(surface(50)))
+    assert not loaded.score_map(surface(50)).equal(model.score_map(surface(50)))
+    change(path, {"discriminator.scale": torch.zeros(PixelFeatures.size)})
+    with pytest.raises(CheckpointError, match="impossible values"):
+        load_patch_pae(path)
+
+
+@pytest.mark.parametrize(
+    "odd", [{"hidden": []}, {"hidden": [7, 5, 5]}, {"size": 71}, {"depth": 3}, {"weight": "x"}]
+)
+def test_a_discriminator_that_cannot_be_is_refused(
+    model: PatchPAE, tmp_path: Path, odd: dict[str, Any]
+) -> None:
+    path = tmp_path / "odd.safetensors"
+    arguments = {"size": PixelFeatures.size, "hidden": [7, 5], "weight": 0.5} | odd
+    settings = PatchSettings(features="pixels", area=model.area, discriminator=arguments)
+    save_patch_pae(path, model, header(model, patches=settings))
+    with pytest.raises(CheckpointError):
+        load_patch_pae(path)
 
 
 def test_jobs_for_whole_images_refuse_it_in_one_line(file: Path) -> None:

@@ -1,10 +1,14 @@
 import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
-from paecli.system.locks import locked_folder
+import pytest
+
+from paecli.system.locks import locked_folder, only_process
+from paecli.system.progress import NullProgress
 
 HOLDER = """
 import sys, time
@@ -27,6 +31,22 @@ def test_a_folder_is_one_process_s_until_it_dies(tmp_path: Path) -> None:
         holder.wait()
         with locked_folder(tmp_path / "run") as free:
             assert free
+
+
+@pytest.mark.parametrize(("umask", "rights"), [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664)])
+def test_locks_respect_the_umask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: int, rights: int
+) -> None:
+    monkeypatch.setenv("PAE_CACHE", str(tmp_path / "cache"))
+    before = os.umask(umask)
+    try:
+        for _ in range(2):
+            with locked_folder(tmp_path), only_process("key", "trying", NullProgress()):
+                pass
+    finally:
+        os.umask(before)
+    for lock in (tmp_path / ".lock", tmp_path / "cache" / "locks" / "key.lock"):
+        assert stat.S_IMODE(lock.stat().st_mode) == rights
 
 
 def test_folders_made_for_nothing_go_again(tmp_path: Path) -> None:

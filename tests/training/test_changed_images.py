@@ -177,6 +177,15 @@ def test_a_folder_whose_name_is_not_utf_8_is_refused_before_training(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_folder_whose_name_is_not_utf_8_is_refused_before_training(
+    folder: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / os.fsdecode(b"run\xe9")
+    with pytest.raises(UsageError, match=r"run\\xe9 is not UTF-8"):
+        train_autoencoder(settings_for(folder), run_dir=run, device="cpu")
+    assert not run.exists()
+
+
 def test_classes_whose_names_are_not_utf_8_do_not_lose_the_training(
     folder: Path, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from paecli.training import muon
 from paecli.training.muon import RMS, Muon, as_matrices, orthogonalise
 
 
@@ -99,3 +100,25 @@ def test_a_valley_is_followed_to_its_floor() -> None:
         (weight - goal).square().sum().backward()
         optimiser.step()
     assert (weight - goal).square().mean() < 0.01
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_bfloat16_serves_only_where_the_hardware_multiplies_in_it(
+    fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(muon, "has_fast_bfloat16", lambda _device: fast)
+    matrix = torch.randn(1, 16, 40, generator=torch.Generator().manual_seed(0))
+    flattened = orthogonalise(matrix)
+    assert flattened.dtype == (torch.bfloat16 if fast else torch.float32)
+    monkeypatch.setattr(muon, "has_fast_bfloat16", lambda _device: not fast)
+    torch.testing.assert_close(flattened.float(), orthogonalise(matrix).float(), atol=0.03, rtol=0)
+
+
+def test_what_the_processor_says_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    for said, expected in [({"avx512_bf16": True}, True), ({"avx2": True}, False)]:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda said=said: said)
+        muon.has_fast_bfloat16.cache_clear()
+        assert muon.has_fast_bfloat16("cpu") is expected
+    muon.has_fast_bfloat16.cache_clear()
+    assert not muon.has_fast_bfloat16("mps")
+    muon.has_fast_bfloat16.cache_clear()

@@ -10,8 +10,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from paecli.data.images.listing import find_images
+from paecli.data.images.lists import ENDINGS, Row, is_list, missing_files, read_list
 from paecli.data.images.opening import open_image, oriented_size
 from paecli.data.images.partners import ARRAY_ENDING, Partners
+from paecli.data.images.tiling import tile_corners
 from paecli.data.sets.locations import require_dataset
 from paecli.model.requirements import require_flow, require_noise_of_file
 from paecli.restoration.masks.shapes import is_mask_folder, parse_mask
@@ -90,6 +92,26 @@ def check_image_set(path: Path) -> None:
         raise DataError(f"{path} is neither a folder of images nor an .npz file of statistics")
 
 
+def check_list(path: Path) -> list[Row]:
+    """Reads a list of image files.
+
+    Raises:
+        DataError: it is none, called otherwise, or not one of its files is there.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; give a list of image files")
+    if not is_list(path):
+        raise DataError(f"{path} is not called {', '.join(ENDINGS)}; give a list by one of these")
+    rows = read_list(path)
+    lost = missing_files(rows)
+    if len(lost) == len(rows):
+        raise DataError(
+            f"none of the {len(rows):,} files of {path} is there; {lost[0][1]}. Paths are "
+            "relative to the list"
+        )
+    return rows
+
+
 def check_training_set(
     header: Header, *, instead: str | None = None, data_dir: Path | None = None
 ) -> None:
@@ -106,6 +128,15 @@ def check_training_set(
     name = instead or header.training_set
     if name and data_dir is None:
         require_dataset(name)
+
+
+def check_tiles(image: Path, image_shape: tuple[int, int, int]) -> None:
+    """Refuses an image that is smaller than a tile.
+
+    Raises:
+        UsageError: it is.
+    """
+    tile_corners(_size_of(image), (image_shape[1], image_shape[2]))
 
 
 def check_readable(file: Path | None) -> None:

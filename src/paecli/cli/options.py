@@ -140,6 +140,16 @@ Out = Annotated[
     Path,
     typer.Option("--out", "-o", callback=_folder, help="Folder for the files this writes."),
 ]
+FileList = Annotated[
+    Path | None,
+    typer.Option(
+        "--list",
+        metavar="FILE",
+        help="A table (CSV) of image files instead of a folder: a column of paths, relative to it, "
+        "perhaps of labels and of splits.",
+        show_default=False,
+    ),
+]
 Report = Annotated[
     Path | None,
     typer.Option(

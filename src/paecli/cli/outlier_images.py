@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,16 +29,20 @@ def flag(
     file: Path,
     images: Sequence[str],
     *,
+    missing: Sequence[tuple[Path, str]] = (),
     score: str | None,
     fpr: float,
     fdr: float | None,
     files: tuple[Path | None, Path | None, Path | None],
     maps: Path | None,
     truth: Path | None,
+    tiles: bool = False,
     report: Path | None,
     as_json: bool,
 ) -> tuple[int, int]:
     """Scores images, prints and writes what was asked for.
+
+    `missing` are files of a list that are not there, with the reason.
 
     Returns:
         How many are flagged, and how many could not be looked at.
@@ -50,7 +54,8 @@ def flag(
         from paecli.cli.outlier_maps import MapSink  # brings matplotlib and scikit-learn
 
         sink = MapSink(find_images(paths, leave_out=maps), folder=maps, truth=truth)
-    result = _find(model, paths, score=score, fpr=fpr, fdr=fdr, sink=sink)
+    result = _find(model, paths, score=score, fpr=fpr, fdr=fdr, sink=sink, tiles=tiles)
+    result = replace(result, unreadable=(*missing, *result.unreadable))
     print_flags(result)
     write_files(result, *files)
     located = sink.close() if sink is not None else {}
@@ -71,6 +76,7 @@ def _find(
     fpr: float,
     fdr: float | None,
     sink: "Callable[[ImageMap], None] | None",
+    tiles: bool,
 ) -> FlagReport:
     """Flags images by a model of either kind."""
     progress = RichProgress()
@@ -78,6 +84,12 @@ def _find(
         from paecli.outliers.flag_photographs import flag_photographs
 
         return flag_photographs(model, paths, fpr=fpr, fdr=fdr, show=sink, progress=progress)
+    if tiles:
+        from paecli.outliers.flag_tiles import flag_tiled
+
+        return flag_tiled(
+            model, paths, score=score or DEFAULT_SCORE, fpr=fpr, fdr=fdr, progress=progress
+        )
     result = flag_images(
         model, paths, score=score or DEFAULT_SCORE, fpr=fpr, fdr=fdr, progress=progress
     )

@@ -29,15 +29,21 @@ class OutputFolder:
         self._earlier = set(earlier_results(folder / name for name in names))
         if series:
             self._earlier |= {file for file in folder.glob(series) if is_own_result(file)}
-        if self._earlier:
-            say(f"{folder} holds results of an earlier command; they are replaced.")
+        self._folder, self._said = folder, False
+
+    def announce(self) -> None:
+        """Says, once, that what is there will be replaced."""
+        if self._earlier and not self._said:
+            say(f"{self._folder} holds results of an earlier command; they are replaced.")
+            self._said = True
 
     def clear(self, below: Path | None = None) -> None:
-        """Removes earlier results; called when the new ones are about to be written.
+        """Removes earlier results, in words; called when the new ones are about to be written.
 
         Args:
             below: those in this folder only.
         """
+        self.announce()
         cleared = {file for file in self._earlier if below in (None, file.parent)}
         for file in cleared:
             file.unlink(missing_ok=True)
@@ -47,4 +53,4 @@ class OutputFolder:
 def for_report(folder: Path | None) -> None:
     """Looks at the folder of a report, if one is asked for; see `OutputFolder`."""
     if folder is not None:
-        OutputFolder(folder, ["report.html"])
+        OutputFolder(folder, ["report.html"]).announce()

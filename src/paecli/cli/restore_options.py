@@ -9,6 +9,7 @@ import typer
 
 from paecli.cli.console import RichProgress, print_json, print_table, say
 from paecli.model.requirements import require_damage, require_operator
+from paecli.system.errors import UsageError
 
 if TYPE_CHECKING:
     from paecli.restoration.files import RestoredFile
@@ -68,6 +69,14 @@ Resize = Annotated[
         "is refused by models of small pictures, not by models of a folder.",
     ),
 ]
+Tiles = Annotated[
+    bool,
+    typer.Option(
+        "--tiles",
+        help="Restore larger images at their own size: overlapping tiles, blended; "
+        "those with nothing to restore stay. For models trained on crops of such images.",
+    ),
+]
 NOISE_HELP = (
     "Standard deviation of the noise on the input, pixels in [0, 1]; or a picture (white is 1) or "
     ".npy file of one a pixel, or a folder of these by the images' names."
@@ -97,6 +106,7 @@ def run(
     confidence: float | None = None,
     data_dir: Path | None = None,
     resize: bool = False,
+    tiles: bool = False,
     **options: Any,
 ) -> None:
     """Restores, and prints a JSON line for each image or a table of them all.
@@ -115,19 +125,36 @@ def run(
         data_dir: where the model's data is, for held-out images.
         resize: whether to shrink images of any size and colour; always for models of a folder,
             whose images were shrunk in training.
+        tiles: whether to restore larger images tile by tile.
         options: the other fields of `RestoreSettings`.
     """
-    from paecli.cli.checks import check_images, check_mask, check_model, check_noise, check_truth
+    from paecli.cli.checks import (
+        check_images,
+        check_mask,
+        check_model,
+        check_noise,
+        check_tiles,
+        check_truth,
+    )
     from paecli.cli.outputs import OutputFolder
     from paecli.restoration.places import folders_for, picture_names
 
+    if tiles and (resize or blur > 0 or downsample > 1 or confidence is not None):
+        raise UsageError(
+            "--tiles keeps images as they are; it goes with none of --resize, --blur, "
+            "--downsample and --confidence"
+        )
     contents = check_model(model)
     shape = require_operator(contents.image_shape, blur=blur, downsample=downsample)
     level = check_noise(noise, image)
     require_damage(level != 0 or mask is not None or blur > 0 or downsample > 1)
     images = check_images([image], leave_out=out)
+    if options.get("invert_mask") and (mask is None or not Path(mask).exists()):
+        raise UsageError("--invert-mask would do nothing here: it is for a mask file or folder")
     if mask is not None:
         check_mask(mask, shape, image)
+    if tiles and not image.is_dir():
+        check_tiles(image, shape)
     check_truth(truth, image)
     folders = folders_for(images, image, out)
     names = [folder / name for folder in folders.values() for name in picture_names()]
@@ -148,6 +175,7 @@ def run(
         blur=blur,
         downsample=downsample,
         confidence=confidence,
+        tiles=tiles,
         resize=resize or not is_named(contents.header.training_set),
         **options,
     )

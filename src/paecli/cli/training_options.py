@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from paecli.cli.console import print_json, say
-from paecli.system.errors import TrainingError
+from paecli.system.errors import TrainingError, UsageError
 from paecli.system.limits import LARGEST_SEED
 
 if TYPE_CHECKING:
@@ -51,6 +51,17 @@ Config = Annotated[
     ),
 ]
 Epochs = Annotated[int | None, _tuning("--epochs", "Passes over the training data.", least=1)]
+Minutes = Annotated[
+    float | None,
+    typer.Option(
+        "--minutes",
+        help="Train for so many minutes instead of --epochs, fewer when the held-out error is "
+        "flat; the learning rate follows the clock.",
+        min=0.01,
+        show_default=False,
+        rich_help_panel="Training",
+    ),
+]
 BatchSize = Annotated[int | None, _tuning("--batch-size", "Examples per step.", least=1)]
 LearningRate = Annotated[float | None, _tuning("--learning-rate", "Largest step size.", least=0)]
 Method = Annotated[str | None, _tuning("--optimiser", "adamw, or muon (for matrices and filters).")]
@@ -83,6 +94,9 @@ Log = Annotated[
 Device = Annotated[str, typer.Option("--device", help="auto (a GPU if there is one) or cpu.")]
 
 
+AUTO = "auto"  # the run has chosen by now
+
+
 def show_training_report(report: "TrainingReport", *, next_command: str, as_json: bool) -> None:
     """Plots the history and prints what a training job did, and what to type next."""
     if not report.is_main_process:
@@ -96,8 +110,9 @@ def show_training_report(report: "TrainingReport", *, next_command: str, as_json
         print_json(report.as_json())
         return
     measured = ", ".join(f"{name} {value:.5g}" for name, value in report.metrics.items())
+    flat = ", ended when the held-out error was flat" if report.ended == "flat" else ""
     say(
-        f"{report.epochs} epochs in {report.seconds:.0f} s "
+        f"{report.epochs} epochs in {report.seconds:.0f} s{flat} "
         f"({report.images_per_second:.0f} images/s): {measured}"
     )
     say(f"written to {report.run_dir}; next: {next_command}")
@@ -106,14 +121,24 @@ def show_training_report(report: "TrainingReport", *, next_command: str, as_json
 def optimiser_flags(
     *,
     epochs: int | None,
+    minutes: float | None,
     batch_size: int | None,
     optimiser: str | None,
     learning_rate: float | None,
     precision: str | None,
 ) -> dict[str, Any]:
-    """Returns the options of the panel "Training" as settings; None where not given."""
+    """Returns the options of the panel "Training" as settings; None where not given.
+
+    Raises:
+        UsageError: both `epochs` and `minutes`.
+    """
+    if epochs is not None and minutes is not None:
+        raise UsageError("--epochs and --minutes both say when to stop; give one of them")
     return {
         "epochs": epochs,
+        # who asks for epochs gets them all, whatever a preset or file says
+        "minutes": minutes if epochs is None else 0,
+        "patience": None if epochs is None else 0,
         "batch_size": batch_size,
         "method": optimiser,
         "learning_rate": learning_rate,
@@ -147,6 +172,6 @@ def difference(
             inner = difference(before, value, f"{prefix}{key}.")
             if inner:
                 return inner
-        elif value is not None and value != before:
+        elif value not in (None, AUTO, before):
             return f"{prefix}{key} (started with {before}, now {value})"
     return None

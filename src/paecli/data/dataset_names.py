@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from paecli.data.images.lists import is_list
 from paecli.data.sets.named_sets import BUNDLED, NAMED_SETS
 from paecli.system.errors import DataError
 from paecli.system.names import escape_name
@@ -13,10 +14,15 @@ def is_named(dataset: str) -> bool:
     return dataset in NAMED_SETS or dataset in BUNDLED
 
 
+def holds_images(path: Path) -> bool:
+    """Tells whether a path can be a data set: a folder, or a list of files."""
+    return path.is_dir() or is_list(path)
+
+
 def find_folder(name: str, data_dir: Path | None) -> Path | None:
-    """Returns the folder that a user means: as it is called, else in `data_dir`, else None."""
+    """Returns the folder or list that a user means: as called, else in `data_dir`, else None."""
     candidates = [Path(name)] if data_dir is None else [Path(name), data_dir / name]
-    return next((candidate for candidate in candidates if candidate.is_dir()), None)
+    return next((candidate for candidate in candidates if holds_images(candidate)), None)
 
 
 def absolute_name(dataset: str, data_dir: Path | None) -> str:

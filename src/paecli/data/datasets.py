@@ -31,12 +31,13 @@ def load_dataset(
     split_seed: int = 0,
     split_by: SplitRule = "content",
     leave_out: Path | None = None,
+    whole: bool = False,
     progress: Progress = NullProgress(),
 ) -> ImageDataset:
     """Loads a data set into 8-bit tensors.
 
     Args:
-        name: a key of `NAMED_SETS` or `BUNDLED`, or a folder of images.
+        name: a key of `NAMED_SETS` or `BUNDLED`, a folder of images, or a list of files.
         data_dir: where to look for named sets first; then the variable `PAE_DATA`, the user's
             cache and /usr/share/datasets. Folders that are not there as named are looked for
             in it, too.
@@ -47,6 +48,7 @@ def load_dataset(
         split_seed: chooses the test images of a folder without a `test` sub-folder.
         split_by: the rule by which they are drawn.
         leave_out: a folder inside a folder of images that is about to be written to.
+        whole: all images of a folder or list that has no split are test images.
         progress: told while decoding and downloading.
 
     Raises:
@@ -69,6 +71,7 @@ def load_dataset(
         split_seed=split_seed,
         split_by=split_by,
         leave_out=leave_out,
+        whole=whole,
         progress=progress,
     )
 

@@ -46,6 +46,7 @@ def load_for_model(
     *,
     dataset: str | None = None,
     data_dir: Path | None = None,
+    whole: bool = False,
     progress: Progress = NullProgress(),
 ) -> ModelData:
     """Loads the data set to use a model on: the named one, or the one it was trained on.
@@ -57,6 +58,7 @@ def load_for_model(
         origin: what the model was trained on.
         dataset: another set to use.
         data_dir: where to look for data sets first, and for a folder that was moved.
+        whole: all images of `dataset` are test images where it has no split.
         progress: told of downloads and files.
 
     Raises:
@@ -68,7 +70,7 @@ def load_for_model(
         raise DataError(
             "the model does not say which images it was trained on; name a set with --dataset"
         )
-    data, substitute_for = _load(origin, dataset, data_dir, progress)
+    data, substitute_for = _load(origin, dataset, data_dir, whole, progress)
     data = _fit(data, origin.image_shape)
     same = data.content_hash == origin.content_hash
     seen = 0
@@ -80,7 +82,7 @@ def load_for_model(
 
 
 def _load(
-    origin: Origin, dataset: str | None, data_dir: Path | None, progress: Progress
+    origin: Origin, dataset: str | None, data_dir: Path | None, whole: bool, progress: Progress
 ) -> tuple[ImageDataset, str | None]:
     options: dict[str, Any] = {
         "data_dir": data_dir,
@@ -94,6 +96,7 @@ def _load(
         return load_dataset(name, **options, **split)
 
     if dataset is not None:
+        options["whole"] = whole
         return load(dataset), None
     if is_named(origin.training_set):
         return load_or_substitute(origin.training_set, **options)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from paecli.data.dataset import ImageDataset
+from paecli.data.dataset_names import holds_images
 from paecli.data.sets.locations import DATA_VARIABLE
 from paecli.system.errors import DataError
 
@@ -39,7 +40,9 @@ def load_moved(
         candidates.append(data_dir)
     changed: list[ImageDataset] = []
     problems: list[DataError] = []
-    for candidate in (candidate for candidate in dict.fromkeys(candidates) if candidate.is_dir()):
+    for candidate in (
+        candidate for candidate in dict.fromkeys(candidates) if holds_images(candidate)
+    ):
         try:
             data = load(str(candidate))
         except DataError as error:

@@ -27,10 +27,12 @@ class Part:
     Attributes:
         root: the folder whose sub-folders are the classes.
         files: its images, sorted.
+        labels: the classes of the files, where a list names them; else the sub-folders do.
     """
 
     root: Path
     files: tuple[Path, ...]
+    labels: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ def evaluate(
     *,
     dataset: str | None = None,
     data_dir: Path | None = None,
+    whole: bool = False,
     compare: SampleQualityOptions | None = None,
     seed: int = 0,
     progress: Progress = NullProgress(),
@@ -63,6 +64,7 @@ def evaluate(
         model_name: see `paecli.store.runs.load`.
         dataset: data set to use; the one the model was trained on by default.
         data_dir: folder that holds the data sets.
+        whole: all images of `dataset` are test images where it has no split.
         compare: compare samples through a feature network, too; this is slow.
         seed: seed of everything random.
         progress: told of the steps.
@@ -74,7 +76,11 @@ def evaluate(
     """
     model, header = load_with_header(model_name)
     loaded = load_for_model(
-        origin_of(model, header), dataset=dataset, data_dir=data_dir, progress=progress
+        origin_of(model, header),
+        dataset=dataset,
+        data_dir=data_dir,
+        whole=whole,
+        progress=progress,
     )
     data = loaded.dataset
     if len(data.test) < FEWEST:

@@ -42,6 +42,17 @@ class PrincipalComponents:
             total += (centred - centred @ directions @ directions.T).square().sum().item()
         return total / images.numel()
 
+    def errors(self, images: Tensor) -> Tensor:
+        """Returns the error that `mse` gives for 0, 1, 2, ... components, `(k + 1,)` float64."""
+        left = torch.zeros(self.directions.shape[1] + 1, dtype=torch.float64)
+        for part in images.split(ROWS):
+            centred = _flat(part) - self.mean
+            explained = (centred @ self.directions).square().sum(0, dtype=torch.float64)
+            left[0] += centred.square().sum(dtype=torch.float64)
+            left[1:] -= explained.cumsum(0)
+        left[1:] += left[0]
+        return left / images.numel()
+
 
 def principal_components(images: Tensor, count: int) -> PrincipalComponents:
     """Finds principal components by a randomised singular value decomposition.

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from paecli.data.images.files import read_images
 from paecli.data.images.listing import find_images
+from paecli.data.images.lists import is_list, read_list
 from paecli.data.images.pixels import to_bytes
 from paecli.data.model_data import Shape, fit_images, load_for_model, square_side
 from paecli.data.sets.locations import require_comparison
@@ -92,7 +93,9 @@ def _other_set(
     if name in NAMED_SETS or name in BUNDLED:
         return _named_set(name, image_shape=shape, data_dir=data_dir, progress=progress)
     require_comparison(name)
-    files = find_images([Path(name)], progress=progress)
+    place = Path(name)
+    listed = [row.file for row in read_list(place)] if is_list(place) else [place]
+    files = find_images([file for file in listed if file.exists()], progress=progress)
     images, failures = read_images(files, image_shape=shape, progress=progress)
     for _, message in failures:
         progress.say(f"skipped: {message}")

@@ -96,8 +96,8 @@ def flag_photographs(
 
 def _score(model: PatchPAE, file: Path, rate: float) -> tuple[ImageMap, ScoredImage]:
     image = read_photograph(file)
-    surprise, energy = model.score_cells(image)
-    cells = model.compare(surprise, energy)
+    parts = model.score_cells(image)
+    cells = model.compare(parts)
     scores = enlarge(cells, (image.shape[-2], image.shape[-1]))
     found = locate(model, file, image, scores, rate=rate)
     return found, ScoredImage(
@@ -105,8 +105,8 @@ def _score(model: PatchPAE, file: Path, rate: float) -> tuple[ImageMap, ScoredIm
         p_value=1.0,
         outlier=False,
         score=image_score(cells),
-        log_prob=-surprise.mean().item(),
-        reconstruction_error=energy.mean().item(),
+        log_prob=-parts.surprise.mean().item(),
+        reconstruction_error=parts.energy.mean().item(),
         regions=found.regions,
     )
 

@@ -95,6 +95,11 @@ def _recipe(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if isinstance(settings.get("objective"), dict):
             words.append(f"loss {settings['objective'].get('loss', '?')}")
         if isinstance(optimiser, dict):
-            words.append(f"{optimiser.get('epochs', '?')} epochs of {optimiser.get('method', '?')}")
+            minutes = optimiser.get("minutes")
+            length = f"{minutes} minutes" if minutes else f"{optimiser.get('epochs', '?')} epochs"
+            words.append(f"{length} of {optimiser.get('method', '?')}")
         words.append(f"seed {settings.get('seed', '?')}")
         yield f"{stage} trained", ", ".join(words)
+        chosen = settings.get("chosen")
+        if isinstance(chosen, dict) and chosen:
+            yield f"{stage} chosen", "; ".join(map(str, chosen.values()))

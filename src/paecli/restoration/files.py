@@ -12,6 +12,7 @@ from paecli.data.images.listing import find_images
 from paecli.model.model import Model
 from paecli.restoration.damage import check_damage
 from paecli.restoration.guarantee.references import Guarantee, Likeness, References
+from paecli.restoration.larger.tiles import restore_in_tiles
 from paecli.restoration.masks.files import Mask
 from paecli.restoration.noise_maps import read_noise
 from paecli.restoration.places import folders_for, picture_files
@@ -108,7 +109,10 @@ def restore_files(
             if not told and (warning := next(filter(None, (doubt(model, j) for j in jobs)), "")):
                 progress.say(warning)
                 told = True
-            yield from _restore_chunk(model, jobs, settings, folders, references)
+            if settings.tiles:
+                yield from _restore_tiled(model, jobs, settings, folders, progress)
+            else:
+                yield from _restore_chunk(model, jobs, settings, folders, references)
             task.advance(len(chunk))
     reader.refuse_if_all_failed()
 
@@ -179,6 +183,38 @@ def _restore_chunk(
             guarantee=None
             if references is None or settings.confidence is None
             else references.guarantee(damage, settings.confidence).of_one(),
+        )
+
+
+def _restore_tiled(
+    model: Model,
+    jobs: Sequence[Job],
+    settings: RestoreSettings,
+    folders: Mapping[Path, Path],
+    progress: Progress,
+) -> Iterator[RestoredFile]:
+    for job in jobs:
+        restoration = restore_in_tiles(
+            model,
+            job.image.pixels,
+            observed=job.mask.observed,
+            noise=job.noise,
+            method=settings.method,
+            samples=settings.samples,
+            starts=settings.starts,
+            seed=settings.seed,
+            progress=progress,
+        )
+        hole, true = ~job.mask.observed, job.truth
+        among = hole if hole.any() else torch.ones_like(hole)
+        yield RestoredFile(
+            path=job.image.path,
+            damaged=job.image.pixels.masked_fill(hole, torch.nan),
+            truth=true,
+            restoration=restoration,
+            coverage=None if true is None else restoration.coverage(true, among.expand_as(true)),
+            folder=folders[job.image.path],
+            mask_notes=job.mask.notes,
         )
 
 

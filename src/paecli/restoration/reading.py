@@ -7,13 +7,15 @@ from pathlib import Path
 from torch import Tensor
 
 from paecli.data.images.files import ImageFile, read_image
+from paecli.data.images.opening import has_colour, open_image, oriented_size
 from paecli.data.images.partners import ARRAY_ENDING, Partners
+from paecli.data.images.tiling import tile_corners
 from paecli.model.requirements import require_operator
+from paecli.restoration.larger.sizes import require_like_size
 from paecli.restoration.masks.drawing import draw_mask
 from paecli.restoration.masks.files import NOTHING, Mask, read_mask
 from paecli.restoration.masks.shapes import is_mask_folder
 from paecli.restoration.noise_maps import read_noise
-from paecli.restoration.sizes import require_like_size
 from paecli.restoration.solve import Method
 from paecli.system.errors import ImageError, PaeError, UsageError
 from paecli.system.progress import Progress
@@ -37,6 +39,7 @@ class RestoreSettings:
         seed: of everything random, the random mask included.
         resize: whether to shrink images of any size and colour to the model's, as training does
             with a folder's.
+        tiles: whether to restore larger images at their own size, tile by tile.
         confidence: share of the missing pixels that guaranteed intervals hold, in (0, 1); None:
             no such intervals.
     """
@@ -51,6 +54,7 @@ class RestoreSettings:
     starts: int = 64
     seed: int = 0
     resize: bool = True
+    tiles: bool = False
     confidence: float | None = None
 
     @property
@@ -67,7 +71,7 @@ class Job:
         image: as it is seen.
         mask: what is observed of it.
         noise: standard deviation, a number or `(c, h, w)`.
-        truth: `(c, h, w)` of the model's size, or None.
+        truth: `(c, h, w)` of the model's size, with tiles of the image's, or None.
     """
 
     image: ImageFile
@@ -146,8 +150,8 @@ class Reader:
             PaeError: the only image cannot be restored.
         """
         try:
-            image = read_image(path, image_shape=self._shape)
-            if not self._settings.resize:
+            image = self._read_image(path)
+            if not self._settings.resize and not self._settings.tiles:
                 require_like_size(image, self._shape)
             mask = self._read_mask(path, image)
             noise = self._read_noise(path, image)
@@ -160,12 +164,22 @@ class Reader:
             return None
         self._explain(image, mask)
         self._done += 1
-        return Job(image, mask, noise, self._read_truth(path))
+        return Job(image, mask, noise, self._read_truth(path, image))
 
     def refuse_if_all_failed(self) -> None:
         """Raises what was wrong with the first image if none could be restored."""
         if self._failures and not self._done:
             raise self._failures[0]
+
+    def _read_image(self, path: Path) -> ImageFile:
+        if not self._settings.tiles:
+            return read_image(path, image_shape=self._shape)
+        with open_image(path) as opened:
+            size, colour = oriented_size(opened), has_colour(opened)
+        tile_corners(size, (self._shape[1], self._shape[2]))
+        if colour and self._shape[0] == 1:
+            self._say_once("the model is grey: images in colour are restored in grey")
+        return read_image(path, image_shape=(self._shape[0], *size))
 
     def _read_mask(self, path: Path, image: ImageFile) -> Mask:
         settings = self._settings
@@ -184,16 +198,20 @@ class Reader:
                 f"{self._whole[2]} x {self._whole[1]}"
             )
         for note in mask.notes:
-            if note not in self._said:
-                self._said.add(note)
-                self._progress.say(note)
+            self._say_once(note)
 
-    def _read_truth(self, path: Path) -> Tensor | None:
+    def _say_once(self, note: str) -> None:
+        if note not in self._said:
+            self._said.add(note)
+            self._progress.say(note)
+
+    def _read_truth(self, path: Path, image: ImageFile) -> Tensor | None:
         truth = None if self._truths is None else self._truths.of(path)
         if truth is None:
             return None
         try:
-            return read_image(truth, image_shape=self._whole).pixels
+            size = image.original_size if self._settings.tiles else self._whole[1:]
+            return read_image(truth, image_shape=(self._whole[0], *size)).pixels
         except ImageError as error:
             if self._alone:
                 raise

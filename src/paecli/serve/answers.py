@@ -42,10 +42,11 @@ class Answers:
     @property
     def networks(self) -> tuple[nn.Module, ...]:
         """What every answer that takes long passes through many times."""
-        if isinstance(self._scorer, PatchPAE):
-            return (self._scorer.get_submodule("features"),)
         flow = self._scorer.require_flow()
         first = [layer for layer in flow.modules() if isinstance(layer, nn.Linear)][:1]
+        if isinstance(self._scorer, PatchPAE):
+            features = self._scorer.features  # pixels are features without a network
+            return (*([features] if isinstance(features, nn.Module) else []), *first)
         return (self._scorer.autoencoder.encoder, self._scorer.autoencoder.decoder, *first)
 
     def about(self) -> Fields:

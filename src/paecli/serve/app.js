@@ -392,9 +392,10 @@ byId("start").onclick = async () => {
     for await (const line of lines(await ask("restore", request, own.signal))) {
       if (own !== running) return;
       if (line.error) throw new Error(line.error);
-      if (line.mean) showAnswer(line);
-      else showProgress(line, (performance.now() - began) / 1000);
+      if (line.mean) return showAnswer(line);
+      showProgress(line, (performance.now() - began) / 1000);
     }
+    throw new Error("The server was stopped; start `pae serve` again and open its new address.");
   } catch (error) {
     if (error.name !== "AbortError") complain("restore", error);
   } finally {

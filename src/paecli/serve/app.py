@@ -29,14 +29,15 @@ Asked = TypeVar("Asked", bound=BaseModel)
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def build_app(answers: Answers, token: str) -> ASGIApp:
+def build_app(answers: Answers, token: str, *, slow: Lane, quick: Lane) -> ASGIApp:
     """Builds what answers all requests.
 
     Args:
         answers: by the model.
         token: without which nothing is answered.
+        slow: does restorations and searches; it is closed when the server ends.
+        quick: does the rest, so that nobody waits for a sample because a search is long.
     """
-    slow, quick = Lane(), Lane()  # nobody waits for a sample because a search is long
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -91,7 +91,7 @@ class Finder:
 
     def _find_in_patches(self, model: PatchPAE, file: MemoryFile) -> Found:
         photograph = read_photograph(file)
-        cells = model.compare(*model.score_cells(photograph))
+        cells = model.compare(model.score_cells(photograph))
         image = shrink(photograph)
         scores = enlarge(cells, (image.shape[-2], image.shape[-1]))
         return self._found(image_score(cells), self._locate(file, image, scores))

@@ -106,10 +106,14 @@ class Lane:
             job.stop()
             self._jobs.remove(job)
 
-    def close(self) -> None:
-        """Stops all jobs and ends the thread."""
+    def stop(self) -> None:
+        """Stops all jobs."""
         for job in self._jobs:
             job.stop()
+
+    def close(self) -> None:
+        """Stops all jobs and ends the thread."""
+        self.stop()
         self._thread.shutdown(wait=True, cancel_futures=True)
 
 

@@ -1,6 +1,7 @@
 """Runs the server of the page until it is interrupted."""
 
 import asyncio
+import signal
 import socket
 import threading
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from paecli.serve.answers import Answers
 from paecli.serve.app import build_app
+from paecli.serve.jobs import Lane
 from paecli.store.runs import load_scorer
 from paecli.system.heap import keep_freed_memory
 
@@ -63,23 +65,40 @@ def serve(
         ready: called in a thread once the page answers.
     """
     keep_freed_memory()
+    # uvicorn sends the signal that ended it once more; SIGTERM is then answered as Ctrl-C is
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     server = build_server(Answers(load_scorer(model)[0], name), token=token)
     threading.Thread(target=ready, daemon=True).start()
     server.run([listening])
 
 
-def build_server(answers: Answers, *, token: str) -> uvicorn.Server:
+class Server(uvicorn.Server):
+    """Stops its jobs as soon as it is to end, instead of waiting for their answers."""
+
+    def __init__(self, config: uvicorn.Config, lanes: tuple[Lane, ...]) -> None:
+        """Takes what does the jobs."""
+        super().__init__(config)
+        self._lanes = lanes
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Ends, with all that runs."""
+        for lane in self._lanes:
+            lane.stop()
+        await super().shutdown(sockets)
+
+
+def build_server(answers: Answers, *, token: str) -> Server:
     """Builds the server; it says nothing of requests, whose addresses hold the token."""
     options: dict[str, Any] = {"http": PromptProtocol, "ws": "none", "lifespan": "on"}
-    return uvicorn.Server(
-        uvicorn.Config(
-            build_app(answers, token),
-            **options,
-            access_log=False,
-            log_level="error",
-            server_header=False,
-            proxy_headers=False,
-            limit_concurrency=MOST_CONNECTIONS,
-            timeout_graceful_shutdown=LAST_SECONDS,
-        )
+    slow, quick = Lane(), Lane()
+    config = uvicorn.Config(
+        build_app(answers, token, slow=slow, quick=quick),
+        **options,
+        access_log=False,
+        log_level="error",
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_graceful_shutdown=LAST_SECONDS,
     )
+    return Server(config, (slow, quick))

@@ -32,6 +32,7 @@ class PatchSettings(BaseModel):
         network: name of the network behind the features; empty without one.
         identity: SHA-256 of its weights.
         area: pixels that images are scaled to have.
+        discriminator: keyword arguments of `Discriminator`; None in models without one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +41,12 @@ class PatchSettings(BaseModel):
     network: str = ""
     identity: str = ""
     area: int = Field(gt=0, le=LARGEST_SIDE**2)
+    discriminator: Architecture | None = None
+
+    @field_validator("discriminator")
+    @classmethod
+    def _within_limits(cls, architecture: Architecture | None) -> Architecture | None:
+        return _checked_numbers(architecture)
 
 
 class Header(BaseModel):
@@ -84,10 +91,7 @@ class Header(BaseModel):
     @field_validator("autoencoder", "flow")
     @classmethod
     def _within_limits(cls, architecture: Architecture | None) -> Architecture | None:
-        for name, value in (architecture or {}).items():
-            for number in value if isinstance(value, list | tuple) else [value]:
-                _check_number(name, number)
-        return architecture
+        return _checked_numbers(architecture)
 
     @field_validator("config")
     @classmethod
@@ -184,6 +188,13 @@ def _is_deeper(value: object, levels: int) -> bool:
         return False
     inner = value.values() if isinstance(value, dict) else value
     return levels == 0 or any(_is_deeper(each, levels - 1) for each in inner)
+
+
+def _checked_numbers(architecture: Architecture | None) -> Architecture | None:
+    for name, value in (architecture or {}).items():
+        for number in value if isinstance(value, list | tuple) else [value]:
+            _check_number(name, number)
+    return architecture
 
 
 def _check_number(name: str, value: object) -> None:

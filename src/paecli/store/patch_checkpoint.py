@@ -8,6 +8,7 @@ from torch import Tensor
 
 from paecli.model.flow import LatentFlow
 from paecli.model.patches.autoencoder import PatchAutoencoder
+from paecli.model.patches.discriminator import Discriminator
 from paecli.model.patches.model import PEAK, PIXEL, TOP, PatchPAE
 from paecli.store.checkpoint import (
     as_loaded,
@@ -81,10 +82,13 @@ def _build_without_memory(path: Path, header: Header) -> PatchPAE:
             autoencoder = PatchAutoencoder(**header.autoencoder)
             flow = LatentFlow(**header.flow) if header.flow else None
             model = PatchPAE(features, autoencoder, flow, area=settings.area)
+            if settings.discriminator is not None:
+                model.discriminator = Discriminator(**settings.discriminator)
     except Exception as error:  # whatever a hostile description makes torch or FrEIA raise
         raise unfit(path, "it describes no network that this pae can build") from error
-    if autoencoder.size != features.size:
-        raise unfit(path, "its autoencoder does not fit its features")
+    sizes = {part.size for part in (autoencoder, model.discriminator) if part is not None}
+    if sizes != {features.size}:
+        raise unfit(path, "its networks do not fit its features")
     return model
 
 

@@ -70,7 +70,10 @@ def are_statistics(values: Tensor) -> bool:
 RANGES: tuple[tuple[str, Rule], ...] = (
     (r"sigma", is_within(SMALLEST_SIGMA, 1)),
     (r"usual", are_statistics),  # of a model of patches
-    (r"autoencoder\.(scale|variances)", is_within(SMALLEST_VARIANCE, LARGEST_VALUE)),
+    (
+        r"(autoencoder\.(scale|variances)|discriminator\.scale)",
+        is_within(SMALLEST_VARIANCE, LARGEST_VALUE),
+    ),
     (r".*\.running_var", is_within(SMALLEST_VARIANCE, LARGEST_VALUE)),
     (r".*\.num_batches_tracked", is_within(0, LARGEST_VALUE)),
     (r".*\.parametrizations\..*\._[uv]", is_direction),  # of spectral norms

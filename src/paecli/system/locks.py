@@ -1,5 +1,7 @@
 """Keeps two processes from doing the same thing at the same time: to the cache, or to a folder."""
 
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,7 +33,7 @@ def only_process(key: str, what: str, progress: Progress) -> Iterator[None]:
     path = cache_folder() / "locks" / f"{key}.lock"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(path)
+        lock = _lock_file(path)
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
@@ -67,9 +69,9 @@ def locked_folder(folder: Path) -> Iterator[bool]:
     """
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     path = folder / LOCK_FILE
-    lock = filelock.FileLock(path, mode=0o666)  # less the umask
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        lock = _lock_file(path)
         lock.acquire(timeout=0)
     except filelock.Timeout:
         yield False
@@ -87,3 +89,16 @@ def locked_folder(folder: Path) -> Iterator[bool]:
                 for each in made:
                     each.rmdir()
         lock.release()
+
+
+def _lock_file(path: Path) -> filelock.BaseFileLock:
+    """Returns the lock of a file, which has the rights that the umask allows.
+
+    The library gives it the rights that it is told, whatever the umask.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        mode = stat.S_IMODE(os.fstat(handle).st_mode)
+    finally:
+        os.close(handle)
+    return filelock.FileLock(path, mode=mode)

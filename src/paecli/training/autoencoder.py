@@ -19,6 +19,7 @@ from paecli.system.progress import NullProgress, Progress
 from paecli.system.threads import fitting
 from paecli.training.augmentation import augment
 from paecli.training.build_networks import build_autoencoder, build_flow
+from paecli.training.choices import Choices, choose
 from paecli.training.history import Log
 from paecli.training.images import (
     describe_split,
@@ -87,11 +88,16 @@ def train_autoencoder(
         refuse_other_data(resumed, data, run_dir)
         kept, held_out = split_data(own.data, data)
         progress.say(describe_split(data, kept, held_out))
-        autoencoder, arguments = build_autoencoder(own, kept)
+        tuning = fitting_part(held_out.images)  # the others must not choose: they judge p-values
+        choices = Choices(own, None)  # a run that goes on has chosen, and its components
+        if resumed is None:
+            choices = choose(own, kept.images, tuning, progress)
+        own = choices.settings
+        settings = settings.model_copy(update={"autoencoder": own})
+        autoencoder, arguments = build_autoencoder(own, kept, choices.components)
         prior, flow_arguments = _build_prior(settings)
         config = to_yaml(settings).encode()
         on_main_process(accelerator, lambda: write_atomically(run_dir / CONFIG_FILE, config))
-        tuning = fitting_part(held_out.images)  # the others must not choose: they judge p-values
         loop = run_loop(
             AutoencoderStage(autoencoder, own, kept.images, tuning, prior=prior),
             name=STAGE,
@@ -123,7 +129,7 @@ def _build_prior(settings: RunSettings) -> tuple[LatentFlow | None, Architecture
     """Builds the flow of `flow-vae`; whitening stays the identity, so it starts as N(0, I)."""
     if settings.autoencoder.objective.loss != "flow-vae":
         return None, None
-    return build_flow(settings.flow, settings.autoencoder.latent_size)
+    return build_flow(settings.flow, settings.autoencoder.latents)
 
 
 def _measure(

@@ -7,6 +7,7 @@ import torch
 from paecli.data import ImageSplit
 from paecli.model.autoencoder import Autoencoder
 from paecli.model.flow import LatentFlow
+from paecli.model.principal_components import PrincipalComponents
 from paecli.system.errors import ConfigError, TrainingError
 from paecli.training.settings import AutoencoderSettings, FlowSettings
 
@@ -14,9 +15,16 @@ SPLINE_REACH = 5.0  # of the subnets of new flows with splines; older files have
 
 
 def build_autoencoder(
-    settings: AutoencoderSettings, images: ImageSplit
+    settings: AutoencoderSettings,
+    images: ImageSplit,
+    components: PrincipalComponents | None = None,
 ) -> tuple[Autoencoder, dict[str, object]]:
     """Builds the network, and the arguments that build it again.
+
+    Args:
+        settings: of stage 1, with nothing left open.
+        images: what it will be trained on.
+        components: what a linear path starts from.
 
     Raises:
         ConfigError: the network has no such option.
@@ -27,8 +35,9 @@ def build_autoencoder(
     arguments: dict[str, object] = {
         "network": settings.network,
         "image_shape": tuple(images.images.shape[1:]),
-        "latent_size": settings.latent_size,
+        "latent_size": settings.latents,
         "variational": objective.loss != "ae" and not objective.posterior_sigma,
+        **({"linear": True} if settings.linear else {}),  # older releases know no such option
         **settings.network_options,
     }
     try:
@@ -37,7 +46,7 @@ def build_autoencoder(
         reason = " ".join(str(error).split())
         raise ConfigError(
             f"network {settings.network!r} cannot be built with latents of size "
-            f"{settings.latent_size} and the options {settings.network_options}: {reason:.200}"
+            f"{settings.latents} and the options {settings.network_options}: {reason:.200}"
         ) from error
     batch = min(settings.optimiser.batch_size, len(images))
     if batch == 1 and not _trains_on_one_image(arguments):
@@ -45,6 +54,8 @@ def build_autoencoder(
             f"network {settings.network!r} normalises over the batch and needs at least 2 images; "
             "use --network mlp or a larger --batch-size"
         )
+    if autoencoder.linear is not None and components is not None:
+        autoencoder.linear.fit(components)
     return autoencoder.to(memory_format=torch.channels_last), arguments
 
 

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,10 +17,13 @@ from paecli.system.interruption import StopRequest
 from paecli.system.progress import Progress, Task
 from paecli.system.threads import fitting, keep_threads, threads_in_use
 from paecli.training.averaging import WeightAverage
+from paecli.training.course import Course, first_course, is_flat
+from paecli.training.muon import has_fast_bfloat16
 from paecli.training.optimisers import build_optimisers, learning_rate_at, restore_moments
 from paecli.training.settings import OptimiserSettings
 from paecli.training.state import TrainingState
 
+PARTS = 1000  # of the bar, where the number of steps may change
 MODULE, AVERAGE, BEST, OPTIMISER = "module.", "average.", "best.", "optimiser."
 
 
@@ -54,13 +58,15 @@ class LoopResult:
     examples_per_second: float
     best_metric: float
     history: list[dict[str, float]]
+    ended: str = "epochs"  # why it ended; see `Course`
 
 
 class TrainingLoop:
     """Trains a stage and leaves its module with the weights that were best on held-out data.
 
     The result depends on the seed alone, not on interruptions: every epoch's order and
-    every step's randomness come from seeds derived from their number.
+    every step's randomness come from seeds derived from their number. Only with `minutes` it
+    depends on the machine's speed, too; what was measured of it is part of the state.
     """
 
     def __init__(
@@ -114,12 +120,13 @@ class TrainingLoop:
         self.module, *self.optimisers = accelerator.prepare(stage.module, *optimisers)
         # only now is the module on its device
         self.average = WeightAverage(stage.module, decay=settings.averaging)
+        self.course = first_course(settings, self.steps_per_epoch)
         self.stop = StopRequest()
 
     def run(
         self, after_epoch: Callable[[list[dict[str, float]]], None] | None = None
     ) -> LoopResult:
-        """Trains to the last epoch.
+        """Trains to the end of the course.
 
         Args:
             after_epoch: told the rows of all epochs so far whenever one has ended.
@@ -128,10 +135,10 @@ class TrainingLoop:
             TrainingError: the loss is no longer finite.
             TrainingInterruptedError: a signal asked to stop; the state is saved.
         """
-        total = self.settings.epochs * self.steps_per_epoch
-        with self.stop, self.progress.task("training", total) as task:
-            task.advance(self.state.step)
-            while self.state.epoch < self.settings.epochs:
+        state = self.state
+        with self.stop, self.progress.task("training", self._bar_length()) as task:
+            task.advance(self._bar())
+            while state.step < self.course.last or state.step > state.epoch * self.steps_per_epoch:
                 self._epoch(task)
                 if after_epoch:
                     after_epoch(self.state.history)
@@ -162,6 +169,8 @@ class TrainingLoop:
         for name, value in state.part(AVERAGE).items():
             self.average.weights[name].copy_(value)  # in the module's memory order
         self.average.steps = state.averaged_steps
+        if state.course is not None:
+            self.course = Course(**state.course)
         for number, optimiser in enumerate(self.optimisers):
             moments: dict[int, dict[str, Tensor]] = {}
             for name, value in state.part(f"{OPTIMISER}{number}.").items():
@@ -178,12 +187,17 @@ class TrainingLoop:
         done = state.step - state.epoch * self.steps_per_epoch
         self.module.train()
         for position in range(done, self.steps_per_epoch):
+            if state.step >= self.course.last:  # the time is over
+                break
+            shown = self._bar()
             index = order[position * self.batch_size : (position + 1) * self.batch_size]
             with fitting(self.work):
                 state.loss_sum += self._step(index)
             state.seconds = seconds_before + time.perf_counter() - started
+            self._fit_to_the_clock()
             task.advance(
-                epoch=f"{state.epoch + 1}/{self.settings.epochs}",
+                self._bar() - shown,
+                epoch=self._epoch_text(),
                 loss=f"{state.loss_sum / (position + 1):.5f}",
                 images_per_second=f"{self._rate():.0f}",
             )
@@ -193,8 +207,7 @@ class TrainingLoop:
 
     def _step(self, index: Tensor) -> float:
         state, accelerator = self.state, self.accelerator
-        total = self.settings.epochs * self.steps_per_epoch
-        fraction = state.step / total
+        fraction = self.course.fraction(state.step)
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate_at(fraction, self.settings)
@@ -226,13 +239,16 @@ class TrainingLoop:
         self.module.eval()
         with self._autocast():
             metric = self.stage.held_out_metric()
+        metric = self._agreed(metric)
         self._refuse_divergence(f"the held-out {self.stage.metric_name}", metric)
+        steps = state.step - state.epoch * self.steps_per_epoch
         state.epoch += 1
         row = {
             "epoch": state.epoch,
-            "loss": state.loss_sum / self.steps_per_epoch,
+            "loss": state.loss_sum / steps,
             "held_out": metric,
-            "learning_rate": self.optimisers[0].param_groups[0]["lr"],
+            # not that of the optimiser, which a run that goes on here has not set yet
+            "learning_rate": learning_rate_at(self.course.fraction(state.step - 1), self.settings),
             "images_per_second": self._rate(),
             "seconds": state.seconds,
             "threads": threads_in_use(self.work),
@@ -245,7 +261,50 @@ class TrainingLoop:
             state.tensors |= {BEST + name: value.clone() for name, value in best.items()}
         self.stage.module.load_state_dict(live)
         task.advance(0, **{f"held-out_{self.stage.metric_name}": f"{metric:.5f}"})
+        self._end_if_flat()
         self._save()
+
+    def _end_if_flat(self) -> None:
+        """Begins the end of the training when held-out errors no longer fall."""
+        state, settings = self.state, self.settings
+        if self.course.fraction(state.step) >= 1 - settings.cooldown:
+            return
+        errors = [row["held_out"] for row in state.history[_warm_up(state.history, settings) :]]
+        if is_flat(errors, settings.patience, self.steps_per_epoch):
+            self.course.cool(state.step, state.seconds, settings.cooldown)
+            left = (self.course.last - state.step) / self.steps_per_epoch
+            self.progress.say(
+                f"the held-out {self.stage.metric_name} is flat after epoch {state.epoch}: "
+                f"{left:.3g} more while the learning rate falls"
+            )
+
+    def _fit_to_the_clock(self) -> None:
+        """With `minutes`, moves the last step to where they will be over."""
+        if not self.settings.minutes:
+            return
+        budget, seconds = 60 * self.settings.minutes, self._agreed(self.state.seconds)
+        if self.course.is_due(self.state.step, seconds, budget):
+            self.course.refit(self.state.step, seconds, budget)
+
+    def _agreed(self, value: float) -> float:
+        """Returns the mean of a number over all processes, which must decide alike."""
+        if self.accelerator.num_processes == 1:
+            return value
+        here = torch.tensor(value, dtype=torch.float64, device=self.accelerator.device)
+        return float(self.accelerator.reduce(here, "mean"))
+
+    def _bar_length(self) -> int:
+        return PARTS if self.settings.minutes or self.settings.patience else self.course.last
+
+    def _bar(self) -> int:
+        """Returns how far the bar is: in steps, or where their number may change, in parts."""
+        if self.settings.minutes or self.settings.patience:
+            return int(PARTS * self.course.fraction(self.state.step))
+        return self.state.step
+
+    def _epoch_text(self) -> str:
+        known = "" if self.settings.minutes else f"/{self.settings.last_epoch}"
+        return f"{self.state.epoch + 1}{known}"
 
     def _save(self) -> None:
         if not self.accelerator.is_main_process:
@@ -261,6 +320,7 @@ class TrainingLoop:
                 tensors |= {prefix + key: value for key, value in moments.items()}
         state.averaged_steps = self.average.steps
         state.threads = threads_in_use(self.work)
+        state.course = self.course.as_fields()
         state.tensors = tensors
         state.save(self.state_file)
 
@@ -274,7 +334,9 @@ class TrainingLoop:
     def _result(self) -> LoopResult:
         state = self.state
         best = float("nan") if state.best_metric is None else state.best_metric
-        return LoopResult(state.epoch, state.seconds, self._rate(), best, state.history)
+        return LoopResult(
+            state.epoch, state.seconds, self._rate(), best, state.history, self.course.ended
+        )
 
     def _refuse_divergence(self, what: str, value: float) -> None:
         if math.isfinite(value):
@@ -294,7 +356,7 @@ class TrainingLoop:
             return
         self._save()
         raise TrainingInterruptedError(
-            f"stopped in epoch {self.state.epoch + 1} of {self.settings.epochs}, nothing is lost; "
+            f"stopped in epoch {self._epoch_text().replace('/', ' of ')}, nothing is lost; "
             "add --resume to the same command to go on"
         )
 
@@ -303,13 +365,15 @@ def choose_bfloat16(precision: str, device: torch.device) -> bool:
     """Decides whether to multiply in bfloat16; `auto` means where the hardware does so fast."""
     if precision != "auto":
         return precision == "bf16"
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    # older releases of torch do not tell
-    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
-        return False
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return has_fast_bfloat16(device.type)
+
+
+def _warm_up(history: list[dict[str, float]], settings: OptimiserSettings) -> int:
+    """Returns how many epochs ended before the learning rate was highest."""
+    rates = [row["learning_rate"] for row in history]
+    falls = [False, *(now < before for before, now in pairwise(rates))]
+    over = [fell or rate >= settings.learning_rate for fell, rate in zip(falls, rates, strict=True)]
+    return over.index(True) if True in over else len(over)
 
 
 def _generator(*numbers: int) -> torch.Generator:

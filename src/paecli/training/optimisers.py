@@ -69,12 +69,19 @@ def restore_moments(
 
 
 def learning_rate_at(fraction: float, settings: OptimiserSettings) -> float:
-    """Returns the learning rate after a fraction of the training: warm-up, then cosine or flat."""
+    """Returns the learning rate after a fraction of the training.
+
+    After the warm-up it follows a cosine, stays, or stays until the cooldown, in which it falls
+    as 1 - sqrt (Hagele et al., arXiv:2405.18392).
+    """
     if fraction < settings.warmup:
         # never exactly zero, or the first step would be lost
         return settings.learning_rate * max(fraction / settings.warmup, 0.01)
     if settings.schedule == "constant":
         return settings.learning_rate
+    if settings.schedule == "trapezoid":
+        cooled = max(fraction - (1 - settings.cooldown), 0) / settings.cooldown
+        return settings.learning_rate * (1 - math.sqrt(min(cooled, 1)))
     left = (fraction - settings.warmup) / (1 - settings.warmup)
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * left))
 

@@ -49,6 +49,7 @@ class TrainingReport:
         metrics: measured at the end, by name.
         history: one row an epoch.
         is_main_process: whether this process of several is the one that writes and prints.
+        ended: why training ended where it did: `epochs`, `minutes`, or `flat` held-out errors.
     """
 
     run_dir: Path
@@ -59,6 +60,7 @@ class TrainingReport:
     metrics: dict[str, float]
     history: list[dict[str, float]]
     is_main_process: bool = True
+    ended: str = "epochs"
 
     @classmethod
     def of(
@@ -80,6 +82,7 @@ class TrainingReport:
             metrics=metrics,
             history=loop.history,
             is_main_process=accelerator.is_main_process,
+            ended=loop.ended,
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -90,6 +93,7 @@ class TrainingReport:
             "epochs": self.epochs,
             "seconds": round(self.seconds, 3),
             "images_per_second": round(self.images_per_second, 1),
+            "ended": self.ended,
             "threads": self.history[-1].get("threads") if self.history else None,
             "metrics": self.metrics,
         }
@@ -141,7 +145,8 @@ def run_loop(
     )
     if resumed is not None:
         loop.restore(resumed)
-        progress.say(f"going on after epoch {resumed.epoch} of {settings.epochs}")
+        of_all = "" if settings.minutes else f" of {settings.last_epoch}"
+        progress.say(f"going on after epoch {resumed.epoch}{of_all}")
     if not accelerator.is_main_process:
         return loop.run()
     history = History(run_dir, name, log)

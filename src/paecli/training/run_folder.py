@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from paecli.data.dataset_names import absolute_name, is_named
 from paecli.store.contents import read_table
 from paecli.system.errors import CheckpointError, TrainingError, UsageError
+from paecli.system.names import escape_name
 from paecli.system.outputs import AUTOENCODER_FILE, CONFIG_FILE, MODEL_FILE, STATE_ENDING
 from paecli.training.settings import (
     FlowSettings,
@@ -28,6 +29,18 @@ STATE_KEY = "pae-training-state"
 DAMAGES = (CheckpointError, OSError, KeyError, TypeError, ValueError)
 
 
+class CourseFields(BaseModel):
+    """A course of `paecli.training.course`, checked."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    last: int = Field(ge=0)
+    start: int = Field(ge=0)
+    begun: float = Field(ge=0, le=1)
+    seconds: float = Field(ge=0)
+    ended: Literal["epochs", "minutes", "flat"]
+
+
 class StateFields(BaseModel):
     """What the text in a training state holds, checked; infinite losses do occur."""
 
@@ -43,6 +56,7 @@ class StateFields(BaseModel):
     history: list[dict[str, int | float]]
     threads: int | None = Field(None, ge=1)  # 0.1.0 did not record it
     content_hash: str | None = None  # nor this
+    course: CourseFields | None = None  # None: steps of all epochs
 
 
 def state_file(run_dir: Path, stage: str) -> Path:
@@ -172,10 +186,17 @@ def refuse_other_run(run_dir: Path, stage: str, *, resume: bool, overwrite: bool
     """Keeps old runs from being destroyed.
 
     Raises:
-        UsageError: both `resume` and `overwrite`.
+        UsageError: both `resume` and `overwrite`, or a name that is not UTF-8.
         TrainingError: the folder holds a run of this stage, finished or not, and neither
             `resume` nor `overwrite` was asked for; or there is nothing to resume.
     """
+    try:
+        str(run_dir).encode()
+    except UnicodeEncodeError as error:  # what reads tensors takes no such path
+        raise UsageError(
+            f"the name of the run folder {escape_name(run_dir)} is not UTF-8, so its model could "
+            "not be read again; choose another"
+        ) from error
     if resume and overwrite:
         raise UsageError(
             "--resume goes on with a run and --overwrite replaces it; give one of them"

@@ -3,6 +3,7 @@
 Order of precedence: defaults < preset < `--config` file < command-line flags.
 """
 
+import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -27,7 +28,10 @@ from paecli.system.yaml_text import MAX_CONFIG_BYTES, parse_yaml, read_bounded_t
 Settings = dict[str, Any]
 
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+AtLeastOne = Annotated[int, Field(ge=1)]
+Auto = Literal["auto"]  # chosen from the images before stage 1 begins
 DEMO_PRESET = "demo"  # what `pae demo` trains
+CHOICE = re.compile(r"constrained-\w+|literal\[.*\]")  # pydantic's word for a part of a union
 FORMER_NAMES = {"clean_epochs": "clean_fraction"}  # keys of files that earlier versions wrote
 
 
@@ -38,6 +42,12 @@ def with_current_names(settings: Any) -> Any:
     return {
         FORMER_NAMES.get(key, key): with_current_names(value) for key, value in settings.items()
     }
+
+
+def _chosen(name: str, value: int | Auto) -> int:
+    if value == "auto":
+        raise ConfigError(f"{name}: auto is for images and stage 1 only; give a number")
+    return value
 
 
 def _within_limits(options: dict[str, float]) -> dict[str, float]:
@@ -72,7 +82,8 @@ class AugmentSettings(_Section):
 
     shift: int = Field(0, ge=0)  # pixels, each way
     shift_probability: float = Field(0.5, ge=0, le=1)
-    horizontal_flip: float = Field(0.0, ge=0, le=1)  # probability
+    # probability; auto: .5 where mirrored images look like the others
+    horizontal_flip: Annotated[float, Field(ge=0, le=1)] | Auto = 0.0
     rotation: float = Field(0.0, ge=0, le=180)  # degrees, each way
     brightness: float = Field(0.0, ge=0, lt=1)  # relative, each way
     noise: float = Field(0.0, ge=0)  # standard deviation; the target stays clean
@@ -88,15 +99,27 @@ class OptimiserSettings(_Section):
     """How the weights move."""
 
     method: Literal["adamw", "muon"] = "adamw"  # muon: matrices and filters; the rest by AdamW
-    epochs: int = Field(30, ge=1)
+    epochs: AtLeastOne | Auto = 30  # auto: as many as suit the number of images and their size
+    minutes: float = Field(0.0, ge=0)  # train for a time instead of epochs; 0: off
+    patience: int = Field(0, ge=0)  # epochs without gain, at least, before the end begins; 0: off
     batch_size: int = Field(256, ge=1)
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
     warmup: float = Field(0.1, ge=0, lt=1)  # fraction of the steps
     clip: float = Field(1.0, gt=0)  # largest gradient norm
     averaging: float = Field(0.0, ge=0, lt=1)  # decay per step of the weight average, 0 = off
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "constant", "trapezoid"] = "cosine"
+    cooldown: float = Field(0.2, gt=0, lt=1)  # the end of a trapezoid, or of what has become flat
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+    @property
+    def last_epoch(self) -> int:
+        """The number of epochs.
+
+        Raises:
+            ConfigError: it was left to be chosen where nothing chooses it.
+        """
+        return _chosen("epochs", self.epochs)
 
 
 class ObjectiveSettings(_Section):
@@ -127,12 +150,24 @@ class AutoencoderSettings(_Section):
     data: DataSettings = DataSettings()
     features: Literal["none", "photo", "pixels"] = "none"  # patches of these instead of images
     network: Literal["infogan", "conv", "resnet", "mlp"] = "resnet"
-    latent_size: int = Field(32, ge=1, le=LARGEST)
+    # auto: from the spectrum of the images
+    latent_size: Annotated[int, Field(ge=1, le=LARGEST)] | Auto = 32
+    linear: bool = False  # networks add to principal components of the images, from the start on
     network_options: Annotated[dict[str, bool | int | float], AfterValidator(_within_limits)] = {}
     objective: ObjectiveSettings = ObjectiveSettings()
     augment: AugmentSettings = AugmentSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
     seed: Seed = 0
+    chosen: dict[str, str] = {}  # why that was chosen which was `auto`; written, not read
+
+    @property
+    def latents(self) -> int:
+        """The latent size.
+
+        Raises:
+            ConfigError: it was left to be chosen where nothing chooses it.
+        """
+        return _chosen("latent_size", self.latent_size)
 
 
 class FlowSettings(_Section):
@@ -225,7 +260,7 @@ def check(settings: Settings, *, where: str) -> RunSettings:
         return RunSettings.model_validate(settings)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        key = ".".join(part for each in first["loc"] if not CHOICE.fullmatch(part := str(each)))
         shown = repr(key)[1:-1][:100]
         problem = (
             f"unknown key '{shown}'"

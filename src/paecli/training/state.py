@@ -30,6 +30,7 @@ class TrainingState:
     history: list[dict[str, float]] = field(default_factory=list)
     threads: int | None = None  # that computed the last step
     content_hash: str | None = None  # of the images it is trained on
+    course: dict[str, Any] | None = None  # where the end is; see `Course`
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
@@ -48,7 +49,7 @@ class TrainingState:
         try:
             with safe_open(path, framework="pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return cls(**dict(fields), tensors=tensors)
+            return cls(**fields.model_dump(), tensors=tensors)
         except (*DAMAGES, SafetensorError) as error:
             raise TrainingError(f"{path} is damaged; start again with --overwrite") from error
 

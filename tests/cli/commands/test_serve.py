@@ -38,7 +38,8 @@ def test_without_the_extra_one_line_says_how_to_install_it() -> None:
     assert ended.stdout == "False\n"
 
 
-def test_it_serves_until_it_is_interrupted(model_file: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_until_it_is_interrupted(number: int, model_file: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "paecli", "serve", str(model_file), "--no-browser", "--json"]
     with subprocess.Popen(
         [*command, "--port", "0", "--threads", "1"],
@@ -51,7 +52,7 @@ def test_it_serves_until_it_is_interrupted(model_file: Path, tmp_path: Path) -> 
         connection.request("GET", f"/?{parts.query}")
         assert connection.getresponse().status == 200
         connection.close()
-        server.send_signal(signal.SIGINT)
+        server.send_signal(number)
         said, words = server.communicate(timeout=60)
     assert server.returncode == 0, words
     assert words.splitlines()[-2:] == ["Ctrl-C ends it.", "Stopped."]

@@ -1,4 +1,5 @@
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -195,3 +196,33 @@ def test_crop_cuts_the_centre_before_resizing(tmp_path: Path) -> None:
     images, _ = decode_files([tmp_path / "1.png"], recipe, NullProgress())
     assert images[0, 0].min() == 255
     assert images[0, 1:].max() == 0
+
+
+def test_threads_give_the_same_in_the_same_order(
+    tmp_path: Path, write_images: Writer, monkeypatch: pytest.MonkeyPatch, empty_machine: Path
+) -> None:
+    files = write_images(tmp_path / "many", [f"{number:03}.png" for number in range(150)])
+    files[70].write_bytes(b"no image")
+    files.insert(30, tmp_path / "gone.png")
+    results = []
+    filters = list(warnings.filters)
+    for cores in (1, 4):
+        monkeypatch.setattr(decoded, "available_cores", lambda cores=cores: cores)
+        progress = Listening()
+        images, kept = decode_files(files, GREY, progress)
+        results.append((images, kept.tolist(), progress.said, progress.steps))
+    assert torch.equal(results[0][0], results[1][0])
+    assert results[0][1:] == results[1][1:]
+    assert results[0][3] == 151
+    assert len(results[0][1]) == 149
+    assert list(warnings.filters) == filters
+
+
+def test_an_error_in_a_thread_ends_the_reading(
+    tmp_path: Path, write_images: Writer, monkeypatch: pytest.MonkeyPatch, empty_machine: Path
+) -> None:
+    monkeypatch.setattr(decoded, "available_cores", lambda: 4)
+    files = write_images(tmp_path / "many", [f"{number:03}.png" for number in range(150)])
+    Image.new("L", (5, 5)).save(files[90])
+    with pytest.raises(DataError, match=r"090\.png has 5x5 pixels"):
+        decode_files(files, Recipe(channels=1, size=(6, 4), same_size=True), NullProgress())

@@ -177,6 +177,29 @@ def test_grey_tiff(tmp_path: Path, dtype: str, kind: str, order: str) -> None:
     check_or_refuse(path, wanted, refused=refused)
 
 
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
+@pytest.mark.parametrize("bands", [1, 3])
+def test_compressed_tiff(
+    tmp_path: Path, bands: int, dtype: str, order: str, tile: tuple[int, int] | None
+) -> None:
+    path, top = tmp_path / "a.tif", 1 if dtype == "f4" else np.iinfo(dtype).max
+    # few values, of which the wrong order of bytes makes other ones that are possible
+    data = (RNG.choice([0, 0.5, 1], (H, W, bands)) * top).astype(dtype)
+    stored = data if bands == 3 else data[..., 0]
+    kind = "rgb" if bands == 3 else "minisblack"
+    options = {"compression": "adobe_deflate", "tile": tile, "byteorder": order}
+    values = write_tiff(path, stored, photometric=kind, **options)
+    check_or_refuse(path, on_white(values), refused=dtype == "f4" and (bands == 3 or order == ">"))
+
+
+def test_lab_tiff_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    write_tiff(path, random_values("u1", H, W, 3), photometric="cielab")
+    check_or_refuse(path, np.zeros(0), refused=True)
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("planes", ["contig", "separate"])
 @pytest.mark.parametrize("alpha", [None, "unspecified", "assocalpha", "unassalpha"])

@@ -1,5 +1,7 @@
 import hashlib
 import pickle
+import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from torchvision import datasets
 from paecli.data import load_dataset
 from paecli.data.sets.named_sets import NAMED_SETS
 from paecli.system.errors import DataError
+from paecli.system.progress import NullProgress
 
 from .idx_files import idx_bytes
 
@@ -67,6 +70,93 @@ def test_celeba_without_its_images_says_so(tmp_path: Path) -> None:
         load_dataset("celeba", data_dir=tmp_path, download=False)
 
 
+class Listening(NullProgress):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.lines.append(message)
+
+
+PARTITION = "000001.jpg 0\n000002.jpg 1\n000003.jpg 2\n000004.jpg 0\n000005.jpg 2\n"
+
+
+@pytest.mark.parametrize("layout", ["official folder", "official zip", "beside", "csv"])
+def test_celeba_follows_its_partition_file(
+    tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAE_CACHE", str(tmp_path / "cache"))
+    root = tmp_path / "CelebA"
+    images = root / ("Img" if "official" in layout else "") / "img_align_celeba"
+    for number in range(1, 7):  # the last is not in the partition
+        celeba_image(images / f"{number:06}.jpg", 40 * number)
+    folder = root / "Eval" if "official" in layout else root
+    folder.mkdir(exist_ok=True)
+    if layout == "csv":
+        lines = "image_id,partition\n" + PARTITION.replace(" ", ",")
+        (folder / "list_eval_partition.csv").write_text(lines)
+    else:
+        (folder / "list_eval_partition.txt").write_text(PARTITION)
+    if layout == "official zip":
+        shutil.make_archive(str(images), "zip", images.parent, images.name)
+        shutil.rmtree(images)
+        # unpacked away from its partition: by number, all of these are training images
+        for number in (182_638, 182_639):
+            celeba_image(images / f"{number:06}.jpg", 100)
+        with zipfile.ZipFile(images.with_suffix(".zip"), "a") as packed:
+            for file in images.iterdir():
+                packed.write(file, f"{images.name}/{file.name}")
+        shutil.rmtree(images)
+    said = Listening()
+    dataset = load_dataset("celeba", data_dir=tmp_path, download=False, progress=said)
+    expected = (6, 2) if layout == "official zip" else (2, 2)
+    assert (len(dataset.train), len(dataset.test)) == expected
+    assert any("whole it has 162,770 and 19,962" in line for line in said.lines)
+
+
+def test_celeba_leaves_out_corrupt_images_and_counts_them(tmp_path: Path) -> None:
+    folder = tmp_path / "celeba" / "img_align_celeba"
+    for number in (1, 2, 3, 182_638, 182_639):
+        celeba_image(folder / f"{number:06}.jpg", 90)
+    whole = (folder / "000002.jpg").read_bytes()
+    (folder / "000002.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "182639.jpg").write_bytes(b"")
+    said = Listening()
+    dataset = load_dataset("celeba", data_dir=tmp_path, download=False, progress=said)
+    assert (len(dataset.train), len(dataset.test)) == (2, 1)
+    assert any(line.startswith("1 of 3 images left out") for line in said.lines)
+    assert any("has 2 training and 1 test images" in line for line in said.lines)
+
+
+@pytest.mark.parametrize(
+    "text", ["000001.jpg\n", "000001.jpg 7\n", "000001.jpg 0 0\n", b"\xff\xfe\x00"]
+)
+def test_a_damaged_partition_is_named_with_its_line(tmp_path: Path, text: str | bytes) -> None:
+    celeba_image(tmp_path / "celeba" / "img_align_celeba" / "000001.jpg", 9)
+    partition = tmp_path / "celeba" / "list_eval_partition.txt"
+    partition.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(DataError, match=r"list_eval_partition.txt.*download it again"):
+        load_dataset("celeba", data_dir=tmp_path, download=False)
+
+
+def test_other_versions_of_celeba_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "celeba" / "img_align_celeba"
+    folder.mkdir(parents=True)
+    for number in (1, 182_638):
+        Image.new("RGB", (64, 64)).save(folder / f"{number:06}.jpg")
+    with pytest.raises(DataError, match="has 64 x 64 pixels, aligned images of CelebA 178 x 218"):
+        load_dataset("celeba", data_dir=tmp_path, download=False)
+
+
+def test_wrong_counts_are_told(tmp_path: Path, write_idx_set: Callable[..., Path]) -> None:
+    write_idx_set(tmp_path)
+    said = Listening()
+    data = load_dataset("kmnist", data_dir=tmp_path, download=False, progress=said)
+    (line,) = said.lines
+    assert line.startswith(f"KMNIST in {tmp_path} has {len(data.train)} training")
+    assert "whole it has 60,000 and 10,000" in line
+
+
 def test_omniglot_is_white_on_black(tmp_path: Path) -> None:
     for part, alphabet in (("images_background", "Greek"), ("images_evaluation", "Tengwar")):
         for character in ("character01", "character02"):
@@ -116,4 +206,22 @@ def test_a_changed_pickle_is_never_opened(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "cifar10" / "test_batch").write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
     monkeypatch.setattr(pickle, "load", lambda *args, **kwargs: pytest.fail("unpickled"))
     with pytest.raises(DataError, match="are damaged"):
+        load_dataset("cifar10", data_dir=tmp_path, download=False)
+
+
+@pytest.mark.parametrize("damage", ["cut short", "one missing", "one more entry"])
+def test_other_cifar10_files_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    folder = tmp_path / "cifar10"
+    write_cifar10(folder, monkeypatch)
+    batch = folder / "data_batch_3"
+    if damage == "cut short":
+        batch.write_bytes(batch.read_bytes()[:-9])
+    elif damage == "one missing":
+        batch.unlink()
+    else:
+        batch.write_bytes(pickle.dumps({"data": np.zeros((3, 3072), np.uint8), "labels": [0] * 3}))
+    problem = "is in none of" if damage == "one missing" else "are damaged; download them again"
+    with pytest.raises(DataError, match=problem):
         load_dataset("cifar10", data_dir=tmp_path, download=False)

@@ -42,11 +42,11 @@ def test_images_of_any_size_are_scored(model: PatchPAE, size: tuple[int, int]) -
 
 def test_scores_are_zero_at_the_median_of_each_ring(model: PatchPAE) -> None:
     parts = [model.score_cells(surface(n)) for n in range(5)]
-    ring = torch.cat([rings(surprise.shape).flatten() for surprise, _ in parts])
-    scores = torch.cat([(surprise + energy).flatten() for surprise, energy in parts])
+    ring = torch.cat([rings(part.surprise.shape).flatten() for part in parts])
+    scores = torch.cat([(part.surprise + part.energy).flatten() for part in parts])
     other = small_model()
     other.fit_usual(scores, ring)
-    compared = torch.cat([other.compare(*pair).flatten() for pair in parts])
+    compared = torch.cat([other.compare(part).flatten() for part in parts])
     for number in range(3):
         own = compared[ring == number]
         assert own.quantile(0.5).item() == pytest.approx(0, abs=1e-4)

@@ -19,7 +19,7 @@ from paecli.training.settings import PATCHES, RunSettings, resolve
 
 
 def settings(folder: Path, features: str = "pixels", **own: object) -> RunSettings:
-    data = {"dataset": str(folder), "image_size": 96}
+    data = {"dataset": str(folder), "image_size": 96, "held_out": 0.5}  # two folds
     flags = {
         "autoencoder": {"features": features, "data": data, "latent_size": 6} | own,
         "flow": {"blocks": 2, "flow_options": {"width": 8}, "optimiser": {"epochs": 3}},
@@ -42,6 +42,8 @@ def test_both_stages_give_a_model_that_finds_a_hole(folder: Path, tmp_path: Path
     assert second.epochs == 3
     model, header = load_patch_pae(run / MODEL_FILE)
     assert header.kind == "patch-pae"
+    assert model.discriminator is not None
+    assert 0.5 < second.metrics["painted_auroc"] <= 1
     assert header.data["images"] == 30  # the test folder is left alone
     assert len(model.reference_peaks) == 30  # each scored by a model of the other folds
     assert model.score_map(surface(99, hole=True)).max() > model.reference_peaks[-1]

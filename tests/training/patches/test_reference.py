@@ -1,6 +1,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import PIL.Image
 import pytest
 import torch
 from tests.patches_models import surface, write_surfaces
@@ -17,6 +19,7 @@ from paecli.training.patches.feature_maps import (
     patch_latents,
     read_feature_maps,
 )
+from paecli.training.patches.painting import Image, Painted, paint_defects
 from paecli.training.patches.reference import cross_fit, fold_count, measure_usual_scores
 
 SIZE = (80, 96)
@@ -80,6 +83,45 @@ def test_very_many_images_are_thinned(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (maps[0].height, maps[0].width) == (80, 96)
 
 
+def test_painted_images_are_read_beside_the_good_ones(tmp_path: Path) -> None:
+    write_surfaces(tmp_path / "a", range(6))
+    files = sorted((tmp_path / "a").iterdir())
+    model = empty_model()
+    plain = read_feature_maps(model, files, progress=NullProgress())
+    found, again, other = (
+        read_feature_maps(model, files, paint=seed, progress=NullProgress()) for seed in (3, 3, 4)
+    )
+    for one, two, three, good in zip(found, again, other, plain, strict=True):
+        assert one.features.equal(good.features)
+        assert good.painted is None
+        assert one.painted is not None
+        assert two.painted is not None
+        assert three.painted is not None
+        assert one.painted.features.shape == one.features.shape
+        assert one.painted.features.equal(two.painted.features)
+        assert not one.painted.features.equal(three.painted.features)
+        assert one.painted.defective.shape == one.features.shape[1:]
+        assert (one.painted.defective[~one.painted.touched] == 0).all()
+    assert all(each.painted is not None and each.painted.touched.any() for each in found)
+
+
+def test_large_photographs_are_shrunk_before_they_are_painted(tmp_path: Path) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def spy(image: Image, other: Image, rng: np.random.Generator) -> Painted:
+        seen.append(image.shape)
+        return paint_defects(image, other, rng)
+
+    (tmp_path / "a").mkdir()
+    PIL.Image.fromarray(surface(1, size=(300, 400))[0].numpy()).save(tmp_path / "a" / "1.png")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("paecli.training.patches.feature_maps.paint_defects", spy)
+        read_feature_maps(
+            empty_model(), [tmp_path / "a" / "1.png"], paint=0, progress=NullProgress()
+        )
+    assert seen == [(1, 118, 157)]
+
+
 @pytest.fixture(scope="module")
 def maps() -> list[FeatureMap]:
     model = empty_model()
@@ -102,5 +144,5 @@ def fit(maps: Sequence[FeatureMap]) -> PatchPAE:
 
 
 def peak(model: PatchPAE, image: FeatureMap) -> float:
-    cells = model.compare(*model.score_features(image.features))
+    cells = model.compare(model.score_features(image.features))
     return enlarge(cells, (image.height, image.width)).max().item()

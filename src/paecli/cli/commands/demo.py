@@ -55,7 +55,7 @@ def demo(
         check_model(model)
     else:
         _refuse_other_model(out / "model", settings.autoencoder.data.dataset)
-    OutputFolder(out, ["report.html", "overview.png"])
+    OutputFolder(out, ["report.html", "overview.png"]).announce()
     from paecli.demo import run_demo
     from paecli.report.demo_page import write_demo
 

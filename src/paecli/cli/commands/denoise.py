@@ -14,6 +14,7 @@ from paecli.cli.restore_options import (
     Resize,
     Samples,
     Starts,
+    Tiles,
     Truth,
     run,
 )
@@ -34,6 +35,7 @@ def denoise(
     confidence: Confidence = None,
     data_dir: DataDir = None,
     resize: Resize = False,
+    tiles: Tiles = False,
     out: Out = Path("restored"),
     seed: Seed = 0,
     threads: Threads = "auto",
@@ -60,5 +62,6 @@ def denoise(
         confidence=confidence,
         data_dir=data_dir,
         resize=resize,
+        tiles=tiles,
         seed=seed,
     )

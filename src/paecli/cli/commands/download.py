@@ -61,7 +61,7 @@ def download(
         return _verify(json)
     if list_:
         refuse_useless(context, ("revision", "verify"), "--list shows what the registry has")
-        return _list(registry, offline, json)
+        return _list(name, registry, offline, json)
     return _fetch(name, registry, revision, offline, json)
 
 
@@ -115,11 +115,16 @@ def _fetch_dataset(name: str, offline: bool, json: bool) -> None:
     return say(f"{name}: {folder}")
 
 
-def _list(registry: str | None, offline: bool, json: bool) -> None:
+def _list(name: str | None, registry: str | None, offline: bool, json: bool) -> None:
     from paecli.store.registry import open_registry
 
     opened = open_registry(registry, offline=offline, progress=RichProgress())
-    entries = opened.index.entries
+    entries = [entry for entry in opened.index.entries if name in (None, entry.name)]
+    if name is not None and not entries:
+        raise RegistryError(
+            f"{opened.source.address} has nothing of the name {name!r:.200}; "
+            "see `pae download --list`"
+        )
     if json:
         return print_json(
             {"registry": opened.source.address, "entries": [_fields(e) for e in entries]}

@@ -11,6 +11,7 @@ import typer
 from paecli.cli.console import RichProgress, print_json, print_table, say
 from paecli.cli.options import (
     DataDir,
+    FileList,
     Json,
     Model,
     ModelOption,
@@ -22,6 +23,7 @@ from paecli.cli.options import (
     refuse_useless,
 )
 from paecli.model.requirements import require_features
+from paecli.system.errors import UsageError
 
 if TYPE_CHECKING:
     from paecli.evaluation.result import Evaluation
@@ -70,6 +72,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    file_list: FileList = None,
     data_dir: DataDir = None,
     report: Report = None,
     seed: Seed = 0,
@@ -89,12 +92,14 @@ def evaluate(
 
         pae eval runs/fmnist --fid --kid --features classifier
 
+        pae eval runs/photos --list new-photos.csv
+
         pae eval runs/fmnist --fid --samples 10000 --json
     """
     if not (fid or kid):
         unused = ("features", "inception_weights", "samples")
         refuse_useless(context, unused, "they need --fid or --kid")
-    from paecli.cli.checks import check_model, check_readable, check_training_set
+    from paecli.cli.checks import check_list, check_model, check_readable, check_training_set
     from paecli.cli.outputs import for_report
 
     model = one_model(argument, model)
@@ -102,6 +107,11 @@ def evaluate(
     if fid or kid:
         require_features(features.value, contents.image_shape)
         check_readable(inception_weights)
+    if file_list:
+        check_list(file_list)
+        if dataset:
+            raise UsageError(f"--dataset {dataset} and --list {file_list}: give one of them")
+        dataset = str(file_list)
     check_training_set(contents.header, instead=dataset, data_dir=data_dir)
     for_report(report)
     from paecli.evaluation.evaluate import SampleQualityOptions, evaluate
@@ -122,6 +132,7 @@ def evaluate(
         model,
         dataset=dataset,
         data_dir=data_dir,
+        whole=file_list is not None,
         compare=compare,
         seed=seed,
         progress=RichProgress(),

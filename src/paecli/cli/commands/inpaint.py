@@ -16,6 +16,7 @@ from paecli.cli.restore_options import (
     Resize,
     Samples,
     Starts,
+    Tiles,
     Truth,
     run,
 )
@@ -53,6 +54,7 @@ def inpaint(
     confidence: Confidence = None,
     data_dir: DataDir = None,
     resize: Resize = False,
+    tiles: Tiles = False,
     out: Out = Path("restored"),
     seed: Seed = 0,
     threads: Threads = "auto",
@@ -72,6 +74,8 @@ def inpaint(
         pae inpaint photos/ --mask masks/ --noise 0.1 --out restored
 
         pae inpaint small.png --downsample 2 --noise 0.02
+
+        pae inpaint scan.png --mask scratches.png --model runs/scans --tiles
     """
     run(
         image,
@@ -90,5 +94,6 @@ def inpaint(
         confidence=confidence,
         data_dir=data_dir,
         resize=resize,
+        tiles=tiles,
         seed=seed,
     )

@@ -6,7 +6,15 @@ from typing import Annotated
 import typer
 
 from paecli.cli.console import RichProgress, print_json, say
-from paecli.cli.options import DataDir, Json, ModelOption, ModelRegistry, Out, Threads
+from paecli.cli.options import (
+    DataDir,
+    Json,
+    ModelOption,
+    ModelRegistry,
+    Out,
+    Threads,
+    refuse_useless,
+)
 from paecli.data.sets.locations import parse_position
 
 End = Annotated[
@@ -19,6 +27,7 @@ End = Annotated[
 
 
 def interpolate(
+    context: typer.Context,
     a: End,
     b: End,
     model: ModelOption = None,
@@ -47,9 +56,11 @@ def interpolate(
     from paecli.cli.outputs import OutputFolder
 
     file = check_model(model).path
-    for name in (a, b):
-        if parse_position(name) is None:
-            check_image(Path(name))
+    names = [name for name in (a, b) if parse_position(name) is None]
+    if len(names) == 2:
+        refuse_useless(context, ("data_dir",), "both images are files")
+    for name in names:
+        check_image(Path(name))
     earlier = OutputFolder(out, ["grid.png"], series="step-*.png" if files else "")
     from paecli import sampling
     from paecli.data import write_image

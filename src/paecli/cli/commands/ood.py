@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from paecli.cli.checks import check_images, check_model, check_training_set
+from paecli.cli.checks import check_images, check_list, check_model, check_training_set
 from paecli.cli.console import say
 from paecli.cli.options import (
     DataDir,
+    FileList,
     Json,
     ModelOption,
     ModelRegistry,
@@ -21,6 +22,7 @@ from paecli.cli.options import (
     refuse_useless,
 )
 from paecli.cli.outputs import OutputFolder, for_report
+from paecli.data.images.lists import missing_files
 from paecli.data.sets.locations import require_comparison
 from paecli.model.requirements import (
     DEFAULT_SCORE,
@@ -48,6 +50,7 @@ def ood(
             show_default=False,
         ),
     ] = None,
+    file_list: FileList = None,
     model: ModelOption = None,
     registry: ModelRegistry = None,
     against: Annotated[
@@ -140,6 +143,14 @@ def ood(
             show_default=False,
         ),
     ] = None,
+    tiles: Annotated[
+        bool,
+        typer.Option(
+            "--tiles",
+            help="Score images larger than the model's at their own size, tile by tile: one "
+            "p-value for each, and its unusual tiles as regions.",
+        ),
+    ] = False,
     report: Report = None,
     limit: Annotated[
         int | None,
@@ -162,6 +173,8 @@ def ood(
 
         pae ood photo.png
 
+        pae ood runs/photos --list new-photos.csv --csv flags.csv
+
         pae ood runs/tiles incoming/ --maps maps/
 
         pae ood runs/fmnist incoming/ --fdr 0.1 --csv flags.csv --fail-on-outlier
@@ -170,6 +183,12 @@ def ood(
     """
     one_on_standard_output(csv_file, json_lines, picture, as_json=json)
     name, images = split_arguments(arguments or [], model)
+    if file_list and images:
+        raise UsageError("give images or --list, not both")
+    listed = check_list(file_list) if file_list else []
+    missing = missing_files(listed)
+    lost = {file for file, _ in missing}
+    images += [str(row.file) for row in listed if row.file not in lost]
     if images and against:
         raise UsageError("give images or --against, not both")
     if images:
@@ -177,26 +196,34 @@ def ood(
         _one_score_only(score)
         chosen = score[0] if score else None
         contents = check_model(name, patches=True)
+        if tiles and (maps or truth_masks or contents.header.patches is not None):
+            raise UsageError(
+                "--tiles goes with neither --maps nor --truth-masks, nor with models of patches, "
+                "which take images of any size as they are"
+            )
         count = _count_reference_scores(contents, chosen)
         if fdr is None:
             fpr = _flagging_rate(context, contents, fpr, count)
         else:
+            refuse_useless(context, ("fpr",), "--fdr takes its place")
             require_rate(fdr, count)
         found = check_images([Path(image) for image in images], leave_out=maps)
         if maps is not None:
-            OutputFolder(maps, map_files(found))
+            OutputFolder(maps, map_files(found)).announce()
         for_report(report)
         from paecli.cli.outlier_images import flag
 
         flagged, unreadable = flag(
             contents.path,
             images,
+            missing=missing,
             score=chosen,
             fpr=fpr,
             fdr=fdr,
             files=(csv_file, json_lines, picture),
             maps=maps,
             truth=truth_masks,
+            tiles=tiles,
             report=report,
             as_json=json,
         )
@@ -209,10 +236,10 @@ def ood(
             )
         return
     files = csv_file or json_lines or picture or maps or truth_masks
-    if fail_on_outlier or files or fdr is not None:
+    if fail_on_outlier or files or tiles or fdr is not None:
         raise UsageError(
-            "--fail-on-outlier, --csv, --jsonl, --picture, --maps, --truth-masks and --fdr need "
-            "images; give image files or folders"
+            "--fail-on-outlier, --csv, --jsonl, --picture, --maps, --truth-masks, --tiles and "
+            "--fdr need images; give image files or folders"
         )
     refuse_useless(context, ("fpr",), "it needs image files or folders")
     file = _check_comparison(name, against or [], score or [], data_dir)

@@ -8,7 +8,8 @@ import typer
 
 from paecli.cli import training_options as options
 from paecli.cli.console import RichProgress
-from paecli.cli.options import DataDir, Json, Threads
+from paecli.cli.options import DataDir, FileList, Json, Threads
+from paecli.data.images.lists import is_list
 from paecli.data.sets.locations import require_dataset
 from paecli.system.errors import UsageError
 
@@ -25,13 +26,15 @@ def _list_presets(wanted: bool) -> None:
 
 def train_ae(
     dataset: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="DATASET",
             help="A data set (fmnist, mnist, kmnist, cifar10, celeba, omniglot, "
             "fmnist-mini, mnist-mini) or a folder of images.",
+            show_default=False,
         ),
-    ],
+    ] = None,
+    file_list: FileList = None,
     features: Annotated[
         str | None,
         typer.Option(
@@ -43,7 +46,12 @@ def train_ae(
     preset: options.Preset = None,
     config: options.Config = None,
     latent_size: Annotated[
-        int | None, typer.Option(help="Length of a latent vector.", min=1, show_default="preset")
+        int | None,
+        typer.Option(
+            help="Length of a latent vector; a folder's preset finds it in the images.",
+            min=1,
+            show_default="preset",
+        ),
     ] = None,
     loss: Annotated[
         str | None,
@@ -78,6 +86,7 @@ def train_ae(
         int | None, typer.Option(help="Train on so many images only.", min=1, show_default=False)
     ] = None,
     epochs: options.Epochs = None,
+    minutes: options.Minutes = None,
     batch_size: options.BatchSize = None,
     learning_rate: options.LearningRate = None,
     optimiser: options.Method = None,
@@ -115,6 +124,10 @@ def train_ae(
 
         pae train-ae holiday-photos/ --image-size 64 --out runs/photos
 
+        pae train-ae holiday-photos/ --image-size 64 --minutes 10
+
+        pae train-ae --list photos.csv --image-size 64
+
         pae train-ae tiles/ --features photo
 
         pae train-ae fmnist --resume
@@ -129,8 +142,9 @@ def train_ae(
     )
     from paecli.training.settings import PATCHES, requested, resolve
 
-    dataset = absolute_name(dataset, data_dir)
+    dataset = absolute_name(_one_data_set(dataset, file_list), data_dir)
     name = Path(dataset).name if Path(dataset).is_dir() else dataset
+    name = Path(dataset).stem if is_list(Path(dataset)) else name
     run_dir = out or Path("runs") / name
     flags: dict[str, dict[str, Any]] = {
         "autoencoder": {
@@ -147,6 +161,7 @@ def train_ae(
             "augment": parse_augment(augment),
             "optimiser": options.optimiser_flags(
                 epochs=epochs,
+                minutes=minutes,
                 batch_size=batch_size,
                 optimiser=optimiser,
                 learning_rate=learning_rate,
@@ -192,6 +207,17 @@ def train_ae(
     whole = settings.autoencoder.objective.loss == "flow-vae"  # its flow is trained already
     following = f"pae {'eval' if whole else 'train-flow'} {run_dir}"
     options.show_training_report(report, next_command=following, as_json=json)
+
+
+def _one_data_set(dataset: str | None, file_list: Path | None) -> str:
+    if (dataset is None) == (file_list is None):
+        raise UsageError("give a data set, a folder of images, or --list FILE, and one of them")
+    if file_list is None:
+        return str(dataset)
+    from paecli.cli.checks import check_list
+
+    check_list(file_list)
+    return str(file_list)
 
 
 AUGMENT_NAMES = {

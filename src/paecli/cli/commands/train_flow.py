@@ -7,11 +7,13 @@ import typer
 
 from paecli.cli import training_options as options
 from paecli.cli.console import RichProgress, print_json, say
-from paecli.cli.options import DataDir, Json, Threads, refuse_useless
+from paecli.cli.options import DataDir, FileList, Json, Threads, refuse_useless
+from paecli.system.errors import UsageError
 
 TRAINING_OPTIONS = (
-    "preset", "config", "flow", "blocks", "latent_noise", "from_scratch", "epochs", "batch_size",
-    "learning_rate", "optimiser", "precision", "resume", "overwrite", "seed", "device", "log",
+    "preset", "config", "flow", "blocks", "latent_noise", "from_scratch", "epochs", "minutes",
+    "batch_size", "learning_rate", "optimiser", "precision", "resume", "overwrite", "seed",
+    "device", "log",
 )  # fmt: skip
 
 
@@ -45,10 +47,12 @@ def train_flow(
         ),
     ] = False,
     epochs: options.Epochs = None,
+    minutes: options.Minutes = None,
     batch_size: options.BatchSize = None,
     learning_rate: options.LearningRate = None,
     optimiser: options.Method = None,
     precision: options.Precision = None,
+    file_list: FileList = None,
     data_dir: DataDir = None,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
@@ -78,6 +82,11 @@ def train_flow(
 
         pae train-flow runs/fmnist --resume
     """
+    if file_list:
+        from paecli.cli.checks import check_list
+
+        check_list(file_list)
+        data_dir = file_list  # where the images of the training are by now
     patches = _holds_patches(model)
     if measure_only:
         refuse_useless(context, TRAINING_OPTIONS, "--measure-only trains nothing")
@@ -103,6 +112,7 @@ def train_flow(
         "warm_start": False if from_scratch else None,
         "optimiser": options.optimiser_flags(
             epochs=epochs,
+            minutes=minutes,
             batch_size=batch_size,
             optimiser=optimiser,
             learning_rate=learning_rate,
@@ -119,6 +129,8 @@ def train_flow(
     require_device(device)
     refuse_other_run(model, FLOW_STAGE, resume=resume, overwrite=overwrite)
     if patches:
+        if settings.optimiser.minutes:
+            raise UsageError("--minutes is not for patches, whose flows are many; give --epochs")
         from paecli.training.patches.jobs import train_patch_flow
 
         report = train_patch_flow(

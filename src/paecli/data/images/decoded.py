@@ -4,7 +4,9 @@ import hashlib
 import logging
 import math
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from paecli.data.images.opening import has_colour, open_image, oriented_size
 from paecli.data.images.pixels import centre_crop, decode, to_bytes
 from paecli.data.memory import comfortable_bytes, require_space
 from paecli.data.sets.locations import dataset_cache
+from paecli.system.cores import available_cores
 from paecli.system.errors import DataError, ImageError, WriteError
 from paecli.system.files import replacing
 from paecli.system.progress import Progress
@@ -27,6 +30,8 @@ logger = logging.getLogger(__name__)
 # bytes of decoded pixels, or of files; decoding fewer takes no longer than looking them up
 CACHE_FROM = 64 << 20
 CACHE_FILES_FROM = 4 << 20
+WORTH_THREADS = 64  # files; fewer are decoded sooner than threads are started
+TOGETHER = 256  # files whose pixels wait for each other; bounds the memory
 RECIPE_VERSION = 2  # raise it when the rules in pixels.py change
 
 
@@ -107,18 +112,43 @@ def _fill(
     kept: list[int] = []
     failures: list[str] = []
     with progress.task("decoding images", len(files)) as task:
-        for index, file in enumerate(files):
-            try:
-                images[len(kept)] = _decode_file(file, recipe)
+        for index, pixels in enumerate(_decoded(files, recipe)):
+            if isinstance(pixels, ImageError):
+                failures.append(str(pixels))
+            else:
+                images[len(kept)] = pixels
                 kept.append(index)
-            except ImageError as error:
-                failures.append(str(error))
             task.advance()
     if not kept:
         raise DataError(f"none of {len(files)} images can be used; the first: {failures[0]}")
     if failures:
         progress.say(f"{len(failures)} of {len(files)} images left out; the first: {failures[0]}")
     return kept
+
+
+def _decoded(files: Sequence[Path], recipe: Recipe) -> Iterator[np.ndarray | ImageError]:
+    """Yields the pixels of each file, or what is wrong with it, in their order; on all cores."""
+
+    def decode_one(file: Path) -> np.ndarray | ImageError:
+        try:
+            return _decode_file(file, recipe)
+        except ImageError as error:
+            return error
+
+    if available_cores() == 1 or len(files) < WORTH_THREADS:
+        yield from map(decode_one, files)
+        return
+    # Pillow decodes without Python's lock. Catching warnings, as `open_image` does, is not made for
+    # threads: here they are ignored around all of them, and come back as they were
+    with (
+        warnings.catch_warnings(action="ignore"),
+        ThreadPoolExecutor(available_cores()) as threads,
+    ):
+        try:
+            for start in range(0, len(files), TOGETHER):
+                yield from threads.map(decode_one, files[start : start + TOGETHER])
+        finally:
+            threads.shutdown(cancel_futures=True)
 
 
 def _decode_file(file: Path, recipe: Recipe) -> np.ndarray:

@@ -136,8 +136,15 @@ def refuse_misread(image: Image.Image, name: str) -> None:
         name: its file, for the message.
 
     Raises:
-        ImageError: signed integers, or 16-bit colours in separate planes.
+        ImageError: signed integers, 16-bit colours in separate planes, compressed floats of the
+            other byte order, or Lab colours, whose white point is a matter of the program.
     """
+    if image.mode == "LAB":
+        raise ImageError(f"{name} has Lab colours, which programs read differently; save it as RGB")
+    if image.mode == "F" and _is_swapped_twice(image):
+        raise ImageError(
+            f"{name} has compressed float pixels, most significant byte first; save it uncompressed"
+        )
     tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
     if SIGNED in tag_numbers(tags.get(SAMPLE_FORMAT)) or (image.mode == "I" and tags):
         raise ImageError(
@@ -146,6 +153,12 @@ def refuse_misread(image: Image.Image, name: str) -> None:
     wide = max(tag_numbers(tags.get(BITS)), default=8) > 8
     if wide and tags.get(PLANAR) == SEPARATE_PLANES and len(image.getbands()) > 1:
         raise ImageError(f"{name} has 16-bit colours in separate planes; save them interleaved")
+
+
+def _is_swapped_twice(image: Image.Image) -> bool:
+    """Tells whether libtiff gives the machine's order of bytes, and Pillow turns it round again."""
+    tile = image.tile[0] if isinstance(image, ImageFile) and image.tile else None
+    return tile is not None and tile.codec_name == "libtiff" and "BF" in str(tile.args)
 
 
 def _check_file(path: ImageSource) -> None:

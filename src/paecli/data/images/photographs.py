@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from paecli.data.images.listing import find_images
+from paecli.data.images.lists import is_list, parts_of_list
 from paecli.data.images.opening import ImageSource, has_colour, open_image
 from paecli.data.images.pixels import decode
 from paecli.data.split_folders import find_parts
@@ -39,7 +40,7 @@ def list_photographs(
     limit: int | None = None,
     progress: Progress = NullProgress(),
 ) -> Photographs:
-    """Lists the training images of a folder, see `find_parts`.
+    """Lists the training images of a folder, see `find_parts`, or of a list of files.
 
     A folder of validation images beside those for training and testing is what is held out.
 
@@ -51,9 +52,12 @@ def list_photographs(
     Raises:
         DataError: no such folder, or fewer than two images in it.
     """
-    if not folder.is_dir():
+    if is_list(folder):
+        parts = parts_of_list(folder)
+    elif folder.is_dir():
+        parts = find_parts(folder, find_images([folder], progress=progress))
+    else:
         raise DataError(f"{folder} is not a folder of images; features of photographs need one")
-    parts = find_parts(folder, find_images([folder], progress=progress))
     for note in parts.notes:
         progress.say(note)
     files = parts.train.files

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from paecli.data.images.lists import is_list
 from paecli.data.sets.named_sets import BUNDLED, NAMED_SETS, TRANSFORM_NAMES, NamedSet
 from paecli.system.errors import DataError, UsageError
 from paecli.system.folders import cache_folder
@@ -39,12 +40,14 @@ def find_location(named: NamedSet, data_dir: Path | None) -> Path | None:
 
 
 def require_dataset(name: str) -> None:
-    """Refuses a name that is neither a data set's nor a folder's.
+    """Refuses a name that is neither a data set's nor that of a folder or a list of files.
 
     Raises:
         DataError: names the sets that are known.
     """
-    if name not in NAMED_SETS and name not in BUNDLED and not Path(name).is_dir():
+    if name in NAMED_SETS or name in BUNDLED:
+        return
+    if not Path(name).is_dir() and not is_list(Path(name)):
         known = ", ".join([*NAMED_SETS, *BUNDLED])
         raise DataError(f"{name!r} is neither a folder of images nor a data set; sets: {known}")
 
@@ -56,7 +59,7 @@ def require_comparison(name: str) -> None:
         UsageError: neither a transform, nor a data set, nor a folder.
     """
     known = [*TRANSFORM_NAMES, *NAMED_SETS, *BUNDLED]
-    if name not in known and not Path(name).is_dir():
+    if name not in known and not Path(name).is_dir() and not is_list(Path(name)):
         raise UsageError(f"--against {name}: neither a folder nor one of {', '.join(known)}")
 
 

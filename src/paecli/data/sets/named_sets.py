@@ -17,6 +17,7 @@ class NamedSet:
         archives: what its files are handed out in; people may put these there instead.
         unpack_to: folder below the cache that the archives are unpacked into.
         classes: the names of its classes; empty when they come with the files.
+        counts: training and test images it has.
         first_test_labels: tells apart the relatives of MNIST, whose files have the same names.
     """
 
@@ -27,6 +28,7 @@ class NamedSet:
     archives: tuple[str, ...] = ()
     unpack_to: str = ""
     classes: tuple[str, ...] = ()
+    counts: tuple[int, int] = (60_000, 10_000)
     first_test_labels: tuple[int, ...] = ()
 
 
@@ -70,14 +72,16 @@ NAMED_SETS = {
         folders=("cifar-10-batches-py", "cifar10/cifar-10-batches-py", "cifar10"),
         files=(*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta"),
         archives=("cifar-10-python.tar.gz",),
+        counts=(50_000, 10_000),
     ),
     "celeba": NamedSet(
         title="CelebA",
         kind="celeba",
-        folders=("CelebA", "celeba"),
+        folders=("CelebA/Img", "CelebA", "celeba"),  # the first as it is handed out
         files=("img_align_celeba",),
         archives=("img_align_celeba.zip",),
         unpack_to="celeba",
+        counts=(162_770, 19_962),
     ),
     "omniglot": NamedSet(
         title="Omniglot",
@@ -86,6 +90,7 @@ NAMED_SETS = {
         files=("images_background", "images_evaluation"),
         archives=("images_background.zip", "images_evaluation.zip"),
         unpack_to="omniglot",
+        counts=(19_280, 13_180),
     ),
 }  # fmt: skip
 

@@ -13,10 +13,11 @@ from torch import Tensor
 from paecli.data.dataset import ImageSplit
 from paecli.data.images.decoded import Recipe, decode_files
 from paecli.data.images.listing import images_below
+from paecli.data.images.opening import open_image, oriented_size
 from paecli.data.sets.idx import read_idx
 from paecli.data.sets.locations import find_file
 from paecli.data.sets.named_sets import BUNDLED, NAMED_SETS, NamedSet
-from paecli.system.errors import DataError
+from paecli.system.errors import DataError, ImageError
 from paecli.system.progress import Progress
 
 Splits = tuple[ImageSplit, ImageSplit]
@@ -25,6 +26,7 @@ OMNIGLOT_SIZE = 28  # as MNIST, which it is compared with
 TILES_PER_ROW = 100
 TILE = 28  # pixels a side, in the sheets of bundled samples
 CELEBA_SIZE = 64
+CELEBA_ALIGNED = (218, 178)  # height and width
 CELEBA_CROP = 140  # side of the face region, as in Tolstikhin et al., arXiv:1711.01558
 CELEBA_FIRST_VALIDATION = 162_771  # image numbers, from the official partition
 CELEBA_FIRST_TEST = 182_638
@@ -42,7 +44,14 @@ def read_named(named: NamedSet, place: Path, image_size: int | None, progress: P
     Raises:
         DataError: a file is damaged, or of another set.
     """
-    return READERS[named.kind](named, place, image_size, progress)
+    splits = READERS[named.kind](named, place, image_size, progress)
+    found = tuple(map(len, splits))
+    if found != named.counts:
+        progress.say(
+            f"{named.title} in {place} has {found[0]:,} training and {found[1]:,} test images; "
+            f"whole it has {named.counts[0]:,} and {named.counts[1]:,}, so figures will not compare"
+        )
+    return splits
 
 
 def _read_idx_set(
@@ -107,20 +116,77 @@ def _read_celeba(
     named: NamedSet, place: Path, image_size: int | None, progress: Progress
 ) -> Splits:
     files = images_below(place / named.files[0])
-    numbered = [(int(file.stem), file) for file in files if file.stem.isdigit()]
-    train = [file for number, file in numbered if number < CELEBA_FIRST_VALIDATION]
-    test = [file for number, file in numbered if number >= CELEBA_FIRST_TEST]
+    train, test = _celeba_splits(place, files)
     if not train or not test:
         raise DataError(
             f"{place / named.files[0]} lacks the numbered images of the training or the test "
             "split; extract img_align_celeba.zip again"
         )
+    _refuse_unaligned(train[0])
     side = image_size or CELEBA_SIZE
     recipe = Recipe(channels=3, size=(side, side), crop=CELEBA_CROP)
     return (
         ImageSplit(decode_files(train, recipe, progress)[0]),
         ImageSplit(decode_files(test, recipe, progress)[0]),
     )
+
+
+def _celeba_splits(place: Path, files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Sorts images by the partition file that comes with them, else by its known numbers."""
+    partition = next((file for file in _partition_files(place) if file.is_file()), None)
+    if partition is None:
+        numbered = [(int(file.stem), file) for file in files if file.stem.isdigit()]
+        return (
+            [file for number, file in numbered if number < CELEBA_FIRST_VALIDATION],
+            [file for number, file in numbered if number >= CELEBA_FIRST_TEST],
+        )
+    part_of = _read_partition(partition)
+    sorted_files = {part: [f for f in files if part_of.get(f.name) == part] for part in "02"}
+    return sorted_files["0"], sorted_files["2"]
+
+
+def _partition_files(place: Path) -> list[Path]:
+    """Lists where the partition may lie: beside the images, or as CelebA is handed out."""
+    folders = (place, place / "Eval", place.parent / "Eval")
+    return [folder / f"list_eval_partition{end}" for folder in folders for end in (".txt", ".csv")]
+
+
+def _read_partition(path: Path) -> dict[str, str]:
+    """Reads lines of a file name and 0 (train), 1 (validation) or 2 (test).
+
+    Raises:
+        DataError: it cannot be read, or a line says something else.
+    """
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeError) as error:
+        raise DataError(f"cannot read {path}; download it again") from error
+    part_of: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        cells = line.replace(",", " ").split()
+        if not cells or (number == 1 and cells[-1] == "partition"):
+            continue
+        if len(cells) != 2 or cells[1] not in ("0", "1", "2"):
+            raise DataError(
+                f"line {number} of {path} is not an image and 0, 1 or 2; download it again"
+            )
+        part_of[cells[0]] = cells[1]
+    return part_of
+
+
+def _refuse_unaligned(file: Path) -> None:
+    """Refuses other versions of CelebA, in which the crop would not show the face."""
+    try:
+        with open_image(file) as image:
+            size = oriented_size(image)
+    except ImageError:
+        return  # left out and counted with the others that cannot be read
+    if size != CELEBA_ALIGNED:
+        raise DataError(
+            f"{file} has {size[1]} x {size[0]} pixels, aligned images of CelebA "
+            f"{CELEBA_ALIGNED[1]} x {CELEBA_ALIGNED[0]}; get img_align_celeba.zip, or train on it "
+            "as a folder"
+        )
 
 
 def _read_omniglot(

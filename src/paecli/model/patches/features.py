@@ -18,11 +18,14 @@ class PatchFeatures(Protocol):
         name: `photo` or `pixels`.
         identity: SHA-256 of the weights; empty without weights.
         size: length of a patch's feature vector.
+        odds_weight: weight of a discriminator's log odds beside the density of these features,
+            chosen on painted defects (docs/decisions.md).
     """
 
     name: str
     identity: str
     size: int
+    odds_weight: float
 
     def __call__(self, images: Tensor) -> Tensor:
         """Maps `(b, 1 or 3, h, w)` in [0, 1] to `(b, size, h / 16, w / 16)`."""
@@ -38,6 +41,7 @@ class PhotoFeatures:
     name = "photo"
     stages = (2, 3, 4)
     size = sum(STAGES[stage][-1] for stage in stages)
+    odds_weight = 0.15
 
     def __init__(self, network: Lite0, *, identity: str) -> None:
         """Takes a network with its published weights, whose SHA-256 is `identity`."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from paecli.model.flow import LatentFlow
 from paecli.model.patches.autoencoder import PatchAutoencoder
+from paecli.model.patches.discriminator import Discriminator
 from paecli.model.patches.features import STRIDE, PatchFeatures
 from paecli.model.requirements import PATCH_SCORE
 from paecli.system.errors import CheckpointError, UsageError
@@ -19,20 +22,38 @@ MOST_UNUSUAL = 5  # patches whose mean score is the image's: a defect covers mor
 HIGHEST = 1e30  # stands for infinity; sums of a few stay finite
 
 
+@dataclass(frozen=True, eq=False)
+class PatchScores:
+    """What the parts of a model say of the patches of an image, maps `(h', w')`.
+
+    Attributes:
+        surprise: minus the log density of the latents, in nats.
+        energy: of what the autoencoder left out, in nats.
+        log_odds: that a patch holds a defect; None without a discriminator.
+    """
+
+    surprise: Tensor
+    energy: Tensor
+    log_odds: Tensor | None = None
+
+
 class PatchPAE(nn.Module):
     """A trained PAE whose data are patches of feature maps.
 
     The score of a patch is minus the log density of all its features, up to a constant: the
     flow's for the latents, a Gaussian's for what the autoencoder leaves out. Patches at the
     border of an image hold its margins and the network's padding, and score higher; so scores
-    are compared with those of training patches as far from the border. A map is the scores of
-    an image's patches, brought to the image's own size. The score of an image is the mean of
+    are compared with those of training patches as far from the border. The log odds of a
+    discriminator that has seen painted defects are added, where there is one. A map is the scores
+    of an image's patches, brought to the image's own size. The score of an image is the mean of
     its five most unusual patches.
 
     Attributes:
         features: what turns images into maps of vectors.
         autoencoder: stage 1.
         flow: stage 2, or None when only stage 1 is trained.
+        discriminator: the part of stage 2 that tells painted defects from good patches; None in
+            models of before.
         area: pixels that an image is scaled to have, whatever its aspect ratio.
         usual: `(2, 3)` median of training patches' scores by their distance from the border (0,
             1, or more cells), and by how much their 95th percentile lies above it.
@@ -55,6 +76,7 @@ class PatchPAE(nn.Module):
         self.features = features
         self.autoencoder = autoencoder
         self.flow = flow
+        self.discriminator: Discriminator | None = None
         self.area = area
         self.register_buffer("usual", torch.stack((torch.zeros(RINGS), torch.ones(RINGS))))
         self.reference_scores: dict[str, Tensor] = {}
@@ -100,47 +122,52 @@ class PatchPAE(nn.Module):
         z = self.autoencoder.encode(features.flatten(1).T)
         return z.view(*features.shape[1:], -1)
 
-    def score_cells(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def score_cells(self, image: Tensor) -> PatchScores:
         """Scores the patches of an image `(c, h, w)`, see `score_features`."""
         return self.score_features(self.feature_map(image))
 
     @torch.no_grad()
-    def score_features(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores the patches of a map of features `(size, h', w')`.
-
-        Returns:
-            Two maps `(h', w')` in nats: minus the log density of the latents, and the energy
-            of what the autoencoder left out.
-        """
+    def score_features(self, features: Tensor) -> PatchScores:
+        """Scores the patches of a map of features `(size, h', w')` by each part of the model."""
         grid, flow = features.shape[1:], self.require_flow()
-        surprise, energy = [], []
+        surprise, energy, odds = [], [], []
         for part in features.flatten(1).T.split(PATCHES_AT_ONCE):
             z, left_out = self.autoencoder.project(part)
             surprise.append(-flow.log_prob(z))
             energy.append(self.autoencoder.residual_energy(left_out))
-        return torch.cat(surprise).view(grid), torch.cat(energy).view(grid)
+            if self.discriminator is not None:
+                odds.append(self.discriminator(part))
+        return PatchScores(
+            torch.cat(surprise).view(grid),
+            torch.cat(energy).view(grid),
+            torch.cat(odds).view(grid) if odds else None,
+        )
 
-    def compare(self, surprise: Tensor, energy: Tensor) -> Tensor:
+    def compare(self, scores: PatchScores) -> Tensor:
         """Joins the parts of `score_cells` to one score of each patch, `(h', w')`.
 
-        It is higher the more unusual a patch is: 0 is the median of training patches, 1 their
-        95th percentile.
+        It is higher the more unusual a patch is. The density is compared with that of training
+        patches: 0 is their median, 1 their 95th percentile. Without a discriminator this is the
+        score; else it is `log(1 + density) + weight * log odds`: energies grow without bound, and
+        their logarithm is on the scale of log odds.
         """
-        scores, ring = finite(surprise + energy), rings(surprise.shape)
+        density, ring = finite(scores.surprise + scores.energy), rings(scores.surprise.shape)
         median, spread = self.usual
-        compared: Tensor = (scores - median[ring]) / spread[ring]
-        return compared
+        compared: Tensor = (density - median[ring]) / spread[ring]
+        if self.discriminator is None or scores.log_odds is None:
+            return compared
+        return compared.clamp_min(0).log1p() + self.discriminator.weight * scores.log_odds
 
     def score_map(self, image: Tensor) -> Tensor:
         """Maps an image `(c, h, w)` to a score for each of its pixels, `(h, w)`."""
-        return enlarge(self.compare(*self.score_cells(image)), (image.shape[-2], image.shape[-1]))
+        return enlarge(self.compare(self.score_cells(image)), (image.shape[-2], image.shape[-1]))
 
     @torch.no_grad()
     def fit_usual(self, scores: Tensor, ring: Tensor) -> None:
         """Sets what scores are compared with.
 
         Args:
-            scores: `(n,)` sums of both parts of `score_cells` of training patches.
+            scores: `(n,)` surprise plus energy of training patches.
             ring: `(n,)` their rings.
         """
         for number in range(RINGS):

@@ -27,6 +27,7 @@ class PixelFeatures:
     name = "pixels"
     identity = ""
     size = LEVELS * (COLOURS + STATISTICS * len(FILTERS))
+    odds_weight = 1.0
 
     def __init__(self) -> None:
         """Builds the filters."""

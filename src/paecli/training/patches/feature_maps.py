@@ -1,20 +1,42 @@
 """Feature maps of images, read once, and what the stages learn from them: sums and latents."""
 
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from paecli.data.images.photographs import read_photograph
 from paecli.model.patches.autoencoder import PatchAutoencoder
+from paecli.model.patches.features import STRIDE
 from paecli.model.patches.model import PatchPAE
 from paecli.system.progress import Progress
+from paecli.training.patches.painting import Image, Painted, paint_defects
 
 MOST_PATCHES = 80_000  # that a flow is trained on; there is one for each fold, and more add little
 MOST_BYTES = 2**29  # of feature maps that are kept in memory
+LARGEST_PAINTED = 2  # areas of the working image; what is larger is shrunk before it is painted
+NEIGHBOURS = 20  # images read before, one of which lends textures
+
+
+@dataclass(frozen=True, eq=False)
+class PaintedMap:
+    """The patches of an image with painted defects.
+
+    Attributes:
+        features: `(size, h', w')`, one vector a patch.
+        defective: `(h', w')` share of a patch that is painted visibly, in [0, 1].
+        touched: `(h', w')` bool, True where a patch was painted at all.
+    """
+
+    features: Tensor
+    defective: Tensor
+    touched: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,11 +47,13 @@ class FeatureMap:
         features: `(size, h', w')`, one vector a patch.
         height: of the image, in pixels.
         width: of the image, in pixels.
+        painted: the same of the image with painted defects; None where nothing learns from it.
     """
 
     features: Tensor
     height: int
     width: int
+    painted: PaintedMap | None = None
 
     @property
     def patches(self) -> Tensor:
@@ -44,27 +68,82 @@ def read_feature_map(model: PatchPAE, file: Path) -> FeatureMap:
 
 
 def read_feature_maps(
-    model: PatchPAE, files: Sequence[Path], *, progress: Progress
+    model: PatchPAE, files: Sequence[Path], *, paint: int | None = None, progress: Progress
 ) -> list[FeatureMap]:
     """Reads images and describes their patches; of very many, evenly spaced ones.
 
     Args:
         model: its features are used.
         files: images.
+        paint: if given, each is described with painted defects, too; seed of what is painted.
         progress: told of every image.
 
     Returns:
         One map an image, in their order; half a gigabyte at most.
     """
-    maps = [read_feature_map(model, files[0])]
-    most = max(MOST_BYTES // (4 * maps[0].features.numel()), 2)
-    files = files[:: -(-len(files) // most)]
+    size = 4 * read_feature_map(model, files[0]).features.numel() * (1 if paint is None else 2)
+    files = files[:: -(-len(files) // max(MOST_BYTES // size, 2))]
+    painter = None if paint is None else _Painter(model, paint)
+    maps = []
     with progress.task("reading features", len(files)) as task:
-        task.advance()
-        for file in files[1:]:
-            maps.append(read_feature_map(model, file))
+        for file in files:
+            image = read_photograph(file)
+            painted = None if painter is None else painter(image)
+            maps.append(
+                FeatureMap(model.feature_map(image), image.shape[-2], image.shape[-1], painted)
+            )
             task.advance()
     return maps
+
+
+class _Painter:
+    """Paints defects on one image after the other, with textures of those before."""
+
+    def __init__(self, model: PatchPAE, seed: int) -> None:
+        self.model, self.seed, self.count = model, seed, 0
+        self.before: deque[Image] = deque(maxlen=NEIGHBOURS)
+
+    def __call__(self, image: Tensor) -> PaintedMap:
+        rng = np.random.default_rng((self.seed, self.count))
+        own = _turned(_shrunk(image, LARGEST_PAINTED * self.model.area), rng)
+        self.before.append(own)
+        other = self.before[rng.integers(len(self.before))]
+        self.count += 1
+        return _describe(self.model, paint_defects(own, other, rng))
+
+
+def _describe(model: PatchPAE, painted: Painted) -> PaintedMap:
+    features = model.feature_map(torch.from_numpy(painted.image))
+    grid = features.shape[1:]
+    return PaintedMap(
+        features,
+        _share(torch.from_numpy(painted.defects), grid),
+        _share(torch.from_numpy(painted.touched), grid) > 0,
+    )
+
+
+def _share(mask: Tensor, grid: torch.Size) -> Tensor:
+    """Returns the share of each patch `(h', w')` that a mask `(h, w)` covers."""
+    size = [STRIDE * cells for cells in grid]
+    return F.avg_pool2d(F.interpolate(mask[None, None].float(), size, mode="bilinear"), STRIDE)[
+        0, 0
+    ]
+
+
+def _shrunk(image: Tensor, most: int) -> Tensor:
+    """Shrinks an image `(c, h, w)` with more than `most` pixels to about as many."""
+    height, width = image.shape[-2:]
+    factor = (most / (height * width)) ** 0.5
+    if factor >= 1:
+        return image
+    size = [max(round(side * factor), 1) for side in (height, width)]
+    return F.interpolate(image[None], size, mode="bilinear", antialias=True)[0]
+
+
+def _turned(image: Tensor, rng: np.random.Generator) -> Image:
+    """Flips an image, so that its good parts are seen in other ways, too."""
+    flips = [axis for axis in (1, 2) if rng.random() < 0.5]
+    return np.ascontiguousarray(image.flip(flips).numpy())
 
 
 def fit_autoencoder(model: PatchPAE, files: Sequence[Path], *, progress: Progress) -> float:

@@ -1,4 +1,4 @@
-"""Trains the flow over latents of patches: the one that is kept, and one for each fold."""
+"""Trains stage 2 over patches, flow and discriminator: what is kept, and one for each fold."""
 
 import tempfile
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from paecli.training.build_networks import build_flow
 from paecli.training.flow import FlowStage
 from paecli.training.history import Log
 from paecli.training.loop import LoopResult
+from paecli.training.patches.discriminator_trainer import train_discriminator
 from paecli.training.patches.feature_maps import FeatureMap, fit_components, patch_latents
 from paecli.training.patches.reference import measure_usual_scores
 from paecli.training.run import run_loop
@@ -48,6 +49,8 @@ class FlowTrainer:
     ) -> tuple[LoopResult, dict[str, Any]]:
         """Gives a model a flow over the patches of images, and measures what is usual of them.
 
+        Where images have painted ones, it gets a discriminator, too.
+
         Args:
             model: with a fitted autoencoder.
             maps: of the images.
@@ -77,6 +80,11 @@ class FlowTrainer:
             progress=progress,
         )
         model.flow = flow.cpu().eval()
+        if any(each.painted is not None for each in maps):
+            with progress.task("telling painted defects", 1):
+                model.discriminator = train_discriminator(
+                    maps, weight=model.features.odds_weight, seed=settings.seed
+                )
         measure_usual_scores(model, maps)
         return loop, arguments
 

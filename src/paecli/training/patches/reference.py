@@ -38,10 +38,13 @@ class ReferenceMaps:
     Attributes:
         scores: ascending, by name, as `PatchPAE.reference_scores`.
         nll: mean minus log density of their latents, nats.
+        painted_auroc: how well the score tells them from the same images with painted defects,
+            of a kind like those that were learnt from; None where nothing was painted.
     """
 
     scores: dict[str, Tensor]
     nll: float
+    painted_auroc: float | None = None
 
 
 def fold_count(held_out: float) -> int:
@@ -85,8 +88,8 @@ def measure_usual_scores(model: PatchPAE, maps: Sequence[FeatureMap]) -> None:
     """
     maps = maps[:: -(-len(maps) // MOST_IMAGES)]
     parts = [model.score_features(each.features) for each in maps]
-    scores = [finite(surprise + energy).flatten() for surprise, energy in parts]
-    ring = [rings(surprise.shape).flatten() for surprise, _ in parts]
+    scores = [finite(part.surprise + part.energy).flatten() for part in parts]
+    ring = [rings(part.surprise.shape).flatten() for part in parts]
     model.fit_usual(torch.cat(scores), torch.cat(ring))
 
 
@@ -98,16 +101,20 @@ class _Collected:
         self.tops: list[float] = []
         self.peaks: list[Tensor] = []
         self.pixels: list[Tensor] = []
+        self.painted: list[float] = []
         self.surprise = 0.0
 
     def add(self, model: PatchPAE, image: FeatureMap) -> None:
-        surprise, energy = model.score_features(image.features)
-        cells = model.compare(surprise, energy)
+        parts = model.score_features(image.features)
+        cells = model.compare(parts)
         scores = enlarge(cells, (image.height, image.width))
         self.tops.append(image_score(cells))
         self.peaks.append(scores.max())
         self.pixels.append(evenly_spaced(scores.flatten().sort().values, self.most))
-        self.surprise += finite(surprise).mean().item()
+        self.surprise += finite(parts.surprise).mean().item()
+        if image.painted is not None:
+            painted = model.compare(model.score_features(image.painted.features))
+            self.painted.append(image_score(painted))
 
     def result(self) -> ReferenceMaps:
         scores = {
@@ -115,7 +122,14 @@ class _Collected:
             PEAK: torch.stack(self.peaks).sort().values,
             PIXEL: torch.cat(self.pixels).sort().values,
         }
-        return ReferenceMaps(scores, self.surprise / len(self.tops))
+        found = _auroc(scores[TOP], torch.tensor(self.painted)) if self.painted else None
+        return ReferenceMaps(scores, self.surprise / len(self.tops), found)
+
+
+def _auroc(good: Tensor, painted: Tensor) -> float:
+    """Returns the share of pairs in which the painted one scores higher; ties count half."""
+    difference = painted[:, None] - good
+    return ((difference > 0).double() + 0.5 * (difference == 0)).mean().item()
 
 
 def evenly_spaced(ascending: Tensor, most: int) -> Tensor:
