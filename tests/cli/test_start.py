@@ -212,6 +212,7 @@ MISTAKES = {
     "demo --model stage1": (1, "this model has no flow yet"),
     "demo --config nowhere.yaml": (2, "nowhere.yaml"),
     "demo --config bad.yaml": (1, "bad.yaml"),
+    "demo --model fmnist-32 --config bad.yaml": (2, "--config would do nothing here"),
     "demo --out image.png": (2, "looks like one picture"),
 }
 LIGHT = ["info", "info --json", "download --list", "download fmnist-32", "download --verify"]

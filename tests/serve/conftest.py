@@ -124,7 +124,6 @@ def measured(
 ) -> Path:
     """The file of a model that knows how unusual blobs are, and where."""
     model = copy.deepcopy(trained_pae)
-    model.fit_sigma(blobs[400:])
     model.measure_errors(blobs[400:])
     fit_reference_scores(model, blobs[400:], training=blobs[:400])
     path = tmp_path_factory.mktemp("run") / "model.safetensors"

@@ -91,6 +91,9 @@ def test_files_of_earlier_versions_are_read_by_their_names_now(tmp_path: Path) -
     file = write(tmp_path, "autoencoder: {augment: {shift: 1, clean_epochs: 0.4}}")
     settings = resolve(preset=None, file=file, flags={}).autoencoder
     assert settings.augment.clean_fraction == 0.4
+    both = write(tmp_path, "autoencoder: {augment: {clean_fraction: 0.2, clean_epochs: 0.4}}")
+    with pytest.raises(ConfigError, match="clean_epochs is the former name of clean_fraction"):
+        resolve(preset=None, file=both, flags={})
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
@@ -36,15 +36,25 @@ FORMER_NAMES = {"clean_epochs": "clean_fraction"}  # keys of files that earlier 
 
 
 def with_current_names(settings: Any) -> Any:
-    """Returns plain settings with the keys that have other names now under these."""
+    """Returns plain settings with the keys that have other names now under these.
+
+    Raises:
+        ConfigError: a value is given under both names.
+    """
     if not isinstance(settings, Mapping):
         return settings
+    for former, current in FORMER_NAMES.items():
+        if former in settings and current in settings:
+            raise ConfigError(f"{former} is the former name of {current}; give one of them")
     return {
         FORMER_NAMES.get(key, key): with_current_names(value) for key, value in settings.items()
     }
 
 
-def _chosen(name: str, value: int | Auto) -> int:
+Number = TypeVar("Number", int, float)
+
+
+def _chosen(name: str, value: Number | Auto) -> Number:
     if value == "auto":
         raise ConfigError(f"{name}: auto is for images and stage 1 only; give a number")
     return value
@@ -88,6 +98,15 @@ class AugmentSettings(_Section):
     brightness: float = Field(0.0, ge=0, lt=1)  # relative, each way
     noise: float = Field(0.0, ge=0)  # standard deviation; the target stays clean
     clean_fraction: float = Field(0.15, ge=0, le=1)  # of the epochs: the last ones, unchanged
+
+    @property
+    def flip_probability(self) -> float:
+        """The chance that an image is mirrored.
+
+        Raises:
+            ConfigError: it was left to be chosen where nothing chooses it.
+        """
+        return _chosen("horizontal_flip", self.horizontal_flip)
 
     @model_validator(mode="before")
     @classmethod

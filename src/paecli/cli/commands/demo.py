@@ -50,6 +50,8 @@ def demo(
     from paecli.cli.outputs import OutputFolder
     from paecli.training.settings import DEMO_PRESET, resolve
 
+    if model is not None and config is not None:
+        raise UsageError("--config would do nothing here: with --model nothing is trained")
     settings = resolve(preset=DEMO_PRESET, file=config, flags={})
     if model is not None:
         check_model(model)
