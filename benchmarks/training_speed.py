@@ -158,7 +158,7 @@ def infogan() -> Contender:
     settings = settings_of("paper-fmnist-32").autoencoder
     torch.manual_seed(settings.seed)
     network = Autoencoder(
-        network=settings.network, image_shape=(1, 28, 28), latent_size=settings.latent_size,
+        network=settings.network, image_shape=(1, 28, 28), latent_size=settings.latents,
         **settings.network_options,
     ).to(memory_format=torch.channels_last)  # fmt: skip
     return contender(

@@ -131,6 +131,8 @@ async def _progress(request: Request, lane: Lane, work: Callable[[], Fields]) ->
     try:
         async with _stopped_with(request, job):
             while not (await asyncio.wait([running], timeout=TELL_EVERY))[0]:
+                if job.stopped:  # the server ends
+                    return
                 waiting = None if job.running else lane.ahead_of(job)
                 yield _line({"waiting": waiting, "passes": job.passes})
             yield _line(await running | {"passes": job.passes})

@@ -41,6 +41,11 @@ class Job:
         """Ends the job at its next pass."""
         self._stop.set()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it was told to end; it may be within a pass still."""
+        return self._stop.is_set()
+
     def go_on(self) -> None:
         """Counts a pass.
 

@@ -234,7 +234,7 @@ class AutoencoderStage:
             generator=generator,
             shift=options.shift,
             shift_probability=options.shift_probability,
-            horizontal_flip=options.horizontal_flip,
+            horizontal_flip=options.flip_probability,
             rotation=options.rotation,
             brightness=options.brightness,
         )

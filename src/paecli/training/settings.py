@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import (
@@ -51,7 +51,10 @@ def with_current_names(settings: Any) -> Any:
     }
 
 
-def _chosen(name: str, value: int | Auto) -> int:
+Number = TypeVar("Number", int, float)
+
+
+def _chosen(name: str, value: Number | Auto) -> Number:
     if value == "auto":
         raise ConfigError(f"{name}: auto is for images and stage 1 only; give a number")
     return value
@@ -95,6 +98,15 @@ class AugmentSettings(_Section):
     brightness: float = Field(0.0, ge=0, lt=1)  # relative, each way
     noise: float = Field(0.0, ge=0)  # standard deviation; the target stays clean
     clean_fraction: float = Field(0.15, ge=0, le=1)  # of the epochs: the last ones, unchanged
+
+    @property
+    def flip_probability(self) -> float:
+        """The chance that an image is mirrored.
+
+        Raises:
+            ConfigError: it was left to be chosen where nothing chooses it.
+        """
+        return _chosen("horizontal_flip", self.horizontal_flip)
 
     @model_validator(mode="before")
     @classmethod

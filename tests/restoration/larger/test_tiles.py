@@ -1,13 +1,16 @@
 """Larger images restored tile by tile: what is blended, what stays, what is refused."""
 
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from paecli.api import PAE
 from paecli.data import write_image
+from paecli.report.restore_plots import pictures
 from paecli.restoration.files import restore_files
 from paecli.restoration.larger.tiles import restore_in_tiles, window
 from paecli.restoration.reading import RestoreSettings
@@ -148,6 +151,10 @@ def test_files_keep_their_size_and_masks_their_coordinates(
     assert answer.missing_pixels == 48
     assert answer.damaged.isnan()[0, 10:16, 70:78].all()
     assert answer.coverage is not None
+    for picture in pictures(answer).values():  # without modes, and wider than high
+        assert picture.startswith(b"\x89PNG")
+    with Image.open(BytesIO(pictures(answer)["mean_file"])) as mean:
+        assert mean.size == (84, 28)
     assert any("small.png" in line or "tiles need" in line for line in said.lines)
     assert "the model is grey: images in colour are restored in grey" in said.lines
 
