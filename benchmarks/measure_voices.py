@@ -12,7 +12,7 @@ from pathlib import Path
 
 from paecli.data import hold_out, load_dataset
 from paecli.model.held_out_errors import calibration_part, fitting_part
-from paecli.outliers.scores import fit_voices, measure_scores
+from paecli.outliers.scores import compare_with_reference, measure_scores
 from paecli.store.checkpoint import hash_tensors, load_pae
 from paecli.store.find_model import find_model
 from paecli.store.voices_file import COMBINED, VOICES_FILE, as_entry
@@ -35,7 +35,8 @@ def main() -> None:
             raise SystemExit(f"{data.source} is not what {name} was trained on")
         part, seed = header.data["held_out"], header.data["split_seed"]
         held_out = hold_out(data.train, fraction=part, seed=seed, by="position")[1].images
-        fit_voices(model, fitting_part(held_out))
+        components, statements = compare_with_reference(model, fitting_part(held_out))
+        model.voices.fit(model.reference_images.combine(components), statements)
         scores = measure_scores(model, calibration_part(held_out), [COMBINED])[COMBINED]
         entries[key] = as_entry(model, scores.sort().values)
         print(f"{name}: {len(scores):,} held-out images for p-values, {key[:12]}", flush=True)

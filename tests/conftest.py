@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,9 @@ def pytest_configure() -> None:
     # tests run in a process a core, and commands in them choose no other number
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
+    # a machine may be busy: no test fails for being slow
+    hypothesis.settings.register_profile("busy", deadline=None)
+    hypothesis.settings.load_profile("busy")
 
 
 @pytest.fixture(autouse=True)

@@ -29,7 +29,6 @@ def device() -> torch.device:
 @pytest.fixture(scope="module")
 def fitted(trained_pae: PAE, blobs: Tensor) -> PAE:
     model = copy.deepcopy(trained_pae)
-    model.fit_sigma(blobs[500:])
     model.measure_errors(blobs[500:])
     fit_reference_scores(model, blobs[500:], training=blobs[:480])
     return model

@@ -26,8 +26,8 @@ def sizes(parts: Parts) -> tuple[int, int, int]:
     [
         ("train", "train"), ("Train", "train"), ("TRAINING", "train"), ("training_set", "train"),
         ("test", "test"), ("Testing", "test"), ("test-images", "test"), ("val", "val"),
-        ("Valid", "val"), ("validation", "val"), ("validation data", "val"), ("cats", None),
-        ("trains", None), ("good", None),
+        ("Valid", "val"), ("validation", "val"), ("validation data", "val"), ("dev", "val"),
+        ("cats", None), ("trains", None), ("good", None),
     ],
 )  # fmt: skip
 def test_names_of_splits(name: str, role: str | None) -> None:

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from paecli.api import PAE
 from paecli.data import content_keys, load_dataset
-from paecli.evaluation import evaluate as module
 from paecli.evaluation.evaluate import SampleQualityOptions, evaluate
 from paecli.model.model import BATCH, Model
 from paecli.store.checkpoint import load_pae, save_pae
@@ -96,9 +95,8 @@ def test_it_repeats_itself(model: Path) -> None:
     assert evaluate(model, seed=4).as_dict() == evaluate(model, seed=4).as_dict()
 
 
-def test_distances_are_part_of_the_report(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "open_feature_network", lambda *_, **__: Pooling())
-    options = SampleQualityOptions(kid=True, samples=400)
+def test_distances_are_part_of_the_report(model: Path) -> None:
+    options = SampleQualityOptions(Pooling(), kid=True, samples=400)
     report = json.loads(json.dumps(evaluate(model, compare=options).as_dict(), allow_nan=False))
     for name in ("fid", "kid"):
         distances = report[name]
@@ -111,15 +109,12 @@ def test_distances_are_part_of_the_report(model: Path, monkeypatch: pytest.Monke
     assert set(report["coverage"]) == {"samples", "reconstructions", "decoded_normal"}
 
 
-def test_without_a_flow_only_the_autoencoder_is_judged(
-    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "open_feature_network", lambda *_, **__: Pooling())
+def test_without_a_flow_only_the_autoencoder_is_judged(model_file: Path, tmp_path: Path) -> None:
     pae, header = load_pae(model_file)
     path = tmp_path / "stage1.safetensors"
     changes = {"kind": "autoencoder", "flow": None, "data": {"dataset": "mnist-mini"}}
     save_pae(path, PAE(pae.autoencoder), header.model_copy(update=changes))
-    report = evaluate(path, compare=SampleQualityOptions(samples=100)).as_dict()
+    report = evaluate(path, compare=SampleQualityOptions(Pooling(), samples=100)).as_dict()
     assert report["flow"] is report["memorisation"] is report["interpolation"] is None
     assert report["fid"]["samples"] is None
     assert report["fid"]["reconstructions"] > 0
@@ -137,10 +132,9 @@ def test_a_model_that_does_not_know_its_data_asks_for_it(model_file: Path, tmp_p
     assert evaluate(model_file, dataset="mnist-mini").dataset == "mnist-mini"
 
 
-def test_too_few_images_to_compare(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "open_feature_network", lambda *_, **__: Pooling())
+def test_too_few_images_to_compare(model: Path) -> None:
     with pytest.raises(UsageError, match="--samples 20"):
-        evaluate(model, compare=SampleQualityOptions(samples=5))
+        evaluate(model, compare=SampleQualityOptions(Pooling(), samples=5))
 
 
 def test_no_whole_set_is_turned_into_floats(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

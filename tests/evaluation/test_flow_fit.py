@@ -1,7 +1,14 @@
+import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
-from paecli.evaluation.flow_fit import measure_base_fit, two_sample_test
+from paecli.evaluation.flow_fit import (
+    BOOTSTRAP,
+    _auroc_interval,
+    measure_base_fit,
+    two_sample_test,
+)
 
 
 def test_equal_distributions_cannot_be_told_apart() -> None:
@@ -28,6 +35,17 @@ def test_the_two_sample_test_repeats_itself() -> None:
     real, generated = torch.randn(200, 3), torch.randn(150, 3)
     first, second = (two_sample_test(real, generated, seed=3) for _ in range(2))
     assert first == second
+
+
+def test_the_interval_is_that_of_resampled_pairs() -> None:
+    draws = np.random.default_rng(3)
+    y = draws.integers(0, 2, 300)
+    scores = np.round(draws.normal(size=300) + 0.4 * y, 1)  # with ties
+    low, high = _auroc_interval(y, scores, seed=5)
+    again = np.random.default_rng(5)
+    samples = [again.integers(300, size=300) for _ in range(BOOTSTRAP)]
+    expected = [roc_auc_score(y[each], scores[each]) for each in samples]
+    assert (low, high) == pytest.approx(np.percentile(expected, [2.5, 97.5]), rel=1e-12)
 
 
 def test_standard_normal_vectors_pass() -> None:

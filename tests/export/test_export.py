@@ -54,7 +54,6 @@ def small_model(network: str, kind: str, *, components: int, shape: tuple[int, i
         means = torch.randn(components, 4)
         factors = torch.eye(4).expand(components, 4, 4) + torch.rand(components, 4, 4).triu(1)
         model.flow.base.set(torch.full((components,), 1 / components), means, factors)
-    model.fit_sigma(images[:60])
     model.measure_errors(images[:60])
     fit_reference_scores(model, images[:60], training=images[60:])
     return model

@@ -50,9 +50,8 @@ def test_a_last_digit_does_not_decide_which_images_count() -> None:
 def test_statistics_are_of_the_images_given_to_fit() -> None:
     reference = line_of_images()
     latents = torch.tensor([[0.0, -1.0], [0.0, -2.0], [0.0, -4.0]])
-    features = torch.arange(9.0).view(3, FEATURES)
-    reference.fit(latents, features)
-    components = reference.compare(latents, features)
+    components = reference.compare(latents, torch.arange(9.0).view(3, FEATURES))
+    reference.fit(components)
     torch.testing.assert_close(reference.statistics[0], components.mean(0))
     torch.testing.assert_close(reference.statistics[1], components.std(0, correction=0))
 
@@ -78,7 +77,7 @@ def test_combined_rises_with_the_latent_and_with_errors_beyond_the_allowance() -
 
 def test_a_state_of_any_length_loads() -> None:
     reference = line_of_images()
-    reference.fit(torch.zeros(4, 2), torch.zeros(4, FEATURES))
+    reference.fit(torch.zeros(4, COMPONENTS))
     other = ReferenceImages(2)
     other.load_state_dict(reference.state_dict())
     assert torch.equal(other.latents, reference.latents)

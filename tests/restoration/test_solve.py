@@ -1,5 +1,7 @@
 """Posteriors that are not Gaussian: two readings, and draws from the model itself."""
 
+from dataclasses import replace
+
 import torch
 from scipy.stats import chisquare
 
@@ -32,6 +34,23 @@ def test_jacobian_is_that_of_autograd() -> None:
                 lambda v: curved(v[None]).flatten(), u[image, point]
             )
             torch.testing.assert_close(jacobian[image, point], exact.T)
+
+
+def test_jacobian_through_an_inner_map_is_that_of_autograd() -> None:
+    plain = target_for(curved, torch.zeros(1, PIXELS), SIGMA)
+
+    def bent(u: torch.Tensor) -> torch.Tensor:
+        return torch.stack((u[:, 0] + u[:, 1].square(), u[:, 1].tanh()), dim=1)
+
+    target = replace(plain, inner=bent)
+    u = torch.randn(1, 3, 2, generator=torch.Generator().manual_seed(0))
+    images, jacobian = target.jacobian(u)
+    torch.testing.assert_close(images, target.images(u))
+    for point in range(3):
+        exact = torch.autograd.functional.jacobian(
+            lambda v: curved(bent(v[None])).flatten(), u[0, point]
+        )
+        torch.testing.assert_close(jacobian[0, point], exact.T)
 
 
 def test_ranks_of_the_truth_among_chains_are_uniform() -> None:

@@ -96,7 +96,8 @@ def served_by(model: Any) -> Iterator[Served]:
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Restores in little time; commands in this process do the same."""
-    monkeypatch.setattr(prior_pool, "MOST_DRAWS", 512)
+    monkeypatch.setattr(prior_pool, "DRAWS", 512)
+    monkeypatch.setattr(prior_pool, "FITTED", 128)
 
 
 @pytest.fixture
@@ -108,10 +109,10 @@ def minutes(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
         time.sleep(0.2)
         return decode(pool, points)
 
-    monkeypatch.setattr(prior_pool, "ROWS", 1)
+    monkeypatch.setattr(prior_pool, "DECODED", 1)
 
     def switch(slow: bool) -> None:
-        monkeypatch.setattr(prior_pool, "MOST_DRAWS", 1_000 if slow else 256)
+        monkeypatch.setattr(prior_pool, "FITTED", 1_000 if slow else 64)
         monkeypatch.setattr(prior_pool.PriorPool, "_decode", slowly if slow else decode)
 
     return switch
@@ -123,7 +124,6 @@ def measured(
 ) -> Path:
     """The file of a model that knows how unusual blobs are, and where."""
     model = copy.deepcopy(trained_pae)
-    model.fit_sigma(blobs[400:])
     model.measure_errors(blobs[400:])
     fit_reference_scores(model, blobs[400:], training=blobs[:400])
     path = tmp_path_factory.mktemp("run") / "model.safetensors"

@@ -19,6 +19,7 @@ from torch import Tensor
 from paecli.api import PAE
 from paecli.model.autoencoder import Autoencoder
 from paecli.model.flow import LatentFlow
+from paecli.model.reference_images import COMPONENTS
 from paecli.outliers.scores import FAST_SCORES, fit_reference_scores, measure_scores
 from paecli.store.checkpoint import (
     Header,
@@ -302,7 +303,7 @@ def odd_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     second = {"kind": "glow", "latent_size": 3, "blocks": 2, "width": 8, "components": 2}
     model = PAE(Autoencoder(**first), LatentFlow(**second))
     model.reference_images.keep(torch.randn(9, 3), torch.randn(9, 3))
-    model.reference_images.fit(torch.randn(9, 3), torch.randn(9, 3))
+    model.reference_images.fit(torch.randn(9, COMPONENTS))
     path = tmp_path_factory.mktemp("odd") / "model.safetensors"
     return saved(model.eval(), path, autoencoder=first, flow=second)
 

@@ -16,6 +16,7 @@ ROLES = {
     "val": "val",
     "valid": "val",
     "validation": "val",
+    "dev": "val",
 }
 ADDITION = re.compile(r"[-_ ]?(set|data|images|split)$")  # as in `training_set`
 

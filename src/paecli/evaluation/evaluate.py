@@ -10,7 +10,6 @@ from torch import Tensor
 from paecli.data import ImageDataset
 from paecli.data.model_data import ModelData, load_for_model
 from paecli.evaluation.features.network import FeatureNetwork, to_8_bit
-from paecli.evaluation.features.opening import FeatureName, open_feature_network
 from paecli.evaluation.flow_fit import measure_base_fit, two_sample_test
 from paecli.evaluation.memorisation import Memorisation, memorisation
 from paecli.evaluation.reconstruction import mean_with_interval, reconstruction_quality
@@ -35,18 +34,16 @@ class SampleQualityOptions:
     """What to compare samples by.
 
     Attributes:
+        network: see `features.opening`, which imports what only some networks need.
         fid: whether to compute Frechet distances.
         kid: whether to compute kernel distances.
-        features: which feature network.
-        inception_weights: pytorch-fid's weight file, instead of the registry's.
         samples: images in each set.
         cache: where features are kept; the user's cache by default.
     """
 
+    network: FeatureNetwork
     fid: bool = True
     kid: bool = False
-    features: FeatureName = "auto"
-    inception_weights: Path | None = None
     samples: int = 10_000
     cache: Path | None = None
 
@@ -76,7 +73,6 @@ def evaluate(
         CheckpointError: there is no such model.
         DataError: there are no such images.
         UsageError: the images do not fit the model.
-        RegistryError: a feature network cannot be had.
     """
     model, header = load_with_header(model_name)
     loaded = load_for_model(
@@ -92,8 +88,6 @@ def evaluate(
             f"{data.name} has {len(data.test)} test images, too few to compare distributions; "
             f"evaluate on at least {FEWEST}"
         )
-    # opened first: what is missing should be said before minutes of work
-    network = None if compare is None else _open_network(model, compare, progress)
     z = model.encode(data.test.images)
     examples = _examples(model, data.test.images, z, seed=seed)
     has_flow = model.flow is not None
@@ -119,8 +113,8 @@ def evaluate(
         memorisation=_memorisation(model, loaded, seed=seed, progress=progress),
         interpolation=None if examples.lines is None else interpolation(examples.lines),
         sample_quality=None
-        if compare is None or network is None
-        else _sample_quality(model, data, z, network, compare, seed=seed, progress=progress),
+        if compare is None
+        else _sample_quality(model, data, z, compare, seed=seed, progress=progress),
         examples=examples,
     )
 
@@ -137,17 +131,6 @@ def _decode_to_8_bit(model: Model, z: Tensor) -> Tensor:
     """Decodes latents `(n, k)` to images `(n, c, h, w)` uint8; floats are held of a batch only."""
     parts = [to_8_bit(model.decode(latents)) for latents in z.split(BATCH)]
     return torch.cat(parts)
-
-
-def _open_network(
-    model: Model, compare: SampleQualityOptions, progress: Progress
-) -> FeatureNetwork:
-    return open_feature_network(
-        compare.features,
-        image_shape=model.image_shape,
-        inception_weights=compare.inception_weights,
-        progress=progress,
-    )
 
 
 @torch.no_grad()
@@ -193,7 +176,6 @@ def _sample_quality(
     model: Model,
     data: ImageDataset,
     z: Tensor,
-    network: FeatureNetwork,
     compare: SampleQualityOptions,
     *,
     seed: int,
@@ -211,7 +193,7 @@ def _sample_quality(
     return sample_quality(
         data.test.images[:count],
         sets,
-        network,
+        compare.network,
         dataset=data.name,
         frechet=compare.fid,
         kernel=compare.kid,

@@ -169,16 +169,24 @@ class Model(nn.Module):
         for batch in part.split(BATCH):
             x = self.as_images(batch)
             total += (x - self.autoencoder(x)).square().sum(0)
-        self.sigma.copy_((total / max(len(part), 1)).sqrt().clamp_min(SMALLEST_SIGMA))
+        self._set_sigma(total / max(len(part), 1))
 
     @torch.no_grad()
     def measure_errors(self, held_out: Tensor) -> None:
-        """Measures the errors that restorations must allow for; see `paecli.model.held_out_errors`.
+        """Sets `sigma`, as `fit_sigma`, and the errors that restorations must allow for.
+
+        Both in one pass; see `paecli.model.held_out_errors`.
 
         Args:
             held_out: `(n, c, h, w)`, uint8 or float in [0, 1], which no stage was trained on.
         """
         x = self.as_images(held_out)
         z = self.encode(x)
+        decoded = self.decode(z)
+        if len(x):
+            self._set_sigma(fitting_part(x - decoded).square().mean(0))
         u, _ = self.require_flow().to_base(z)
-        fit_held_out_errors(self.held_out_errors, u=u, images=x, decoded=self.decode(z))
+        fit_held_out_errors(self.held_out_errors, u=u, images=x, decoded=decoded)
+
+    def _set_sigma(self, mean_squares: Tensor) -> None:
+        self.sigma.copy_(mean_squares.sqrt().clamp_min(SMALLEST_SIGMA))

@@ -60,14 +60,12 @@ class ReferenceImages(nn.Module):
         self.features = features.to(self.statistics)
 
     @torch.no_grad()
-    def fit(self, latents: Tensor, features: Tensor) -> None:
-        """Measures how the components spread, from other images than those that are kept.
+    def fit(self, components: Tensor) -> None:
+        """Measures how the components spread.
 
         Args:
-            latents: `(m, latent_size)` whitened, `m` at least 1.
-            features: `(m, 3)` their scores.
+            components: `(m, 5)`, `compare` of other images than those that are kept, m at least 1.
         """
-        components = self.compare(latents, features)
         spread = components.std(0, correction=0).clamp_min(1e-6)
         self.statistics = torch.stack((components.mean(0), spread))
 

@@ -31,15 +31,17 @@ class Ingredients:
     Attributes:
         model: the trained model.
         x: `(b, c, h, w)` images in [0, 1].
+        known_z: their latents, `(b, latent_size)`, where they were encoded before.
     """
 
     model: Model
     x: Tensor
+    known_z: Tensor | None = None
 
     @cached_property
     def z(self) -> Tensor:
         """Latents, `(b, latent_size)`."""
-        return self.model.autoencoder.encode(self.x)
+        return self.model.autoencoder.encode(self.x) if self.known_z is None else self.known_z
 
     @cached_property
     def _in_base(self) -> tuple[Tensor, Tensor]:

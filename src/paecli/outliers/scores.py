@@ -3,7 +3,7 @@
 What each score is stands in `outliers.ingredients`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -112,9 +112,14 @@ SCORES: dict[str, Score] = {name: _one_score(name) for name in SCORE_NAMES}
 
 
 def fit_reference_scores(
-    model: Model, held_out: Tensor, *, training: Tensor, names: Sequence[str] = FAST_SCORES
+    model: Model,
+    held_out: Tensor,
+    *,
+    training: Tensor,
+    latents: Tensor | None = None,
+    names: Sequence[str] = FAST_SCORES,
 ) -> None:
-    """Sets `model.reference_images` and `model.reference_scores`.
+    """Sets `model.reference_images`, `model.voices` and `model.reference_scores`.
 
     Images are compared with the training images; one half of the held-out images tells how
     such a comparison comes out, the other half is scored, ascending, for p-values.
@@ -124,35 +129,53 @@ def fit_reference_scores(
         held_out: `(n, c, h, w)` held-out images, uint8 or float in [0, 1].
         training: `(m, c, h, w)` images the model was trained on; of more than 60,000 some are
             left out.
+        latents: `(m, latent_size)` of the training images, if they were encoded before.
         names: which scores.
     """
     stride = -(-len(training) // IMAGES)  # folders are sorted by class: take some of each
-    model.reference_images.keep(*_latents_and_features(model, training[::stride]))
-    fitted = fitting_part(held_out)
-    model.reference_images.fit(*_latents_and_features(model, fitted))
-    fit_voices(model, fitted)
+    keep_reference_images(model, training[::stride], None if latents is None else latents[::stride])
+    components, statements = compare_with_reference(model, fitting_part(held_out))
+    model.reference_images.fit(components)
+    model.voices.fit(model.reference_images.combine(components), statements)
     scores = measure_scores(model, calibration_part(held_out), names)
     model.reference_scores = {name: values.sort().values for name, values in scores.items()}
 
 
 @torch.no_grad()
-def _latents_and_features(model: Model, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns whitened latents `(n, latent_size)` and features `(n, 3)`."""
-    batches = (Ingredients(model, model.as_images(batch)) for batch in images.split(BATCH))
-    parts = [(batch.white, batch.features) for batch in batches]
-    latents, features = (torch.cat(column) for column in zip(*parts, strict=True))
-    return latents, features
+def keep_reference_images(model: Model, images: Tensor, latents: Tensor | None = None) -> None:
+    """Sets the images that `model.reference_images` compares with.
+
+    Args:
+        model: a model with a flow.
+        images: `(n, c, h, w)`, n at least 1.
+        latents: `(n, latent_size)` of the same images, if they were encoded before.
+    """
+    latents = model.encode(images) if latents is None else latents
+    batches = (
+        Ingredients(model, model.as_images(x), known_z=z)
+        for x, z in zip(images.split(BATCH), latents.split(BATCH), strict=True)
+    )
+    white, features = _joined((batch.white, batch.features) for batch in batches)
+    model.reference_images.keep(white, features)
 
 
 @torch.no_grad()
-def fit_voices(model: Model, images: Tensor) -> None:
-    """Sets `model.voices`.
+def compare_with_reference(model: Model, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Compares images with the model's reference images.
 
     Args:
         model: a model with reference images.
-        images: `(n, c, h, w)` held-out images, other than those that p-values compare with.
+        images: `(n, c, h, w)`, n at least 1.
+
+    Returns:
+        What `ReferenceImages.fit` and `Voices.fit` learn from: components `(n, 5)` and
+        statements `(n, statements)`.
     """
     batches = (Ingredients(model, model.as_images(batch)) for batch in images.split(BATCH))
-    parts = [(batch.neighbours, batch.statements) for batch in batches]
-    neighbours, statements = (torch.cat(column) for column in zip(*parts, strict=True))
-    model.voices.fit(neighbours, statements)
+    return _joined((batch.components, batch.statements) for batch in batches)
+
+
+def _joined(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Returns the first and the second of each pair, one after the other."""
+    first, second = (torch.cat(column) for column in zip(*pairs, strict=True))
+    return first, second

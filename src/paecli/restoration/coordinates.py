@@ -14,7 +14,7 @@ from torch import Tensor
 
 from paecli.model.base_distribution import Base
 from paecli.restoration.mixture import Mixture
-from paecli.restoration.target import Generate, Target
+from paecli.restoration.target import Generate, Target, map_jacobian
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,15 @@ class LatentSpace:
 
     def target(self, base_target: Target) -> Target:
         """Returns the posterior `base_target`, given over base vectors, over whitened latents."""
-        return replace(base_target, generate=self.decode, log_prior=self.log_prob)
+        return replace(base_target, generate=self.decode, inner=None, log_prior=self.log_prob)
 
     def push_forward(self, base_target: Target, mixture: Mixture) -> Mixture:
         """Maps a mixture over base vectors to whitened latents, linearised at each mean."""
         at = mixture.means.to(base_target.data)
-        means, jacobian = replace(base_target, generate=self.from_base).jacobian(at)
-        spread = jacobian.transpose(-1, -2).double() @ mixture.factors
-        factors = torch.linalg.cholesky(spread @ spread.transpose(-1, -2))
-        return replace(mixture, means=means.double(), factors=factors)
+        means, jacobian = map_jacobian(self.from_base, at.flatten(0, 1))
+        spread = jacobian.mT.double().view(mixture.factors.shape) @ mixture.factors
+        factors = torch.linalg.cholesky(spread @ spread.mT)
+        return replace(mixture, means=means.double().view(at.shape), factors=factors)
 
     @torch.no_grad()
     def base_vectors(self, w: Tensor) -> Tensor:

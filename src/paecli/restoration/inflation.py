@@ -29,6 +29,7 @@ def measure_inflation(
     sigma: Tensor,
     observed: Tensor,
     operator: Operator | None = None,
+    inner: Generate | None = None,
 ) -> float:
     """Measures by how much to inflate the model's variance for one mask.
 
@@ -37,11 +38,12 @@ def measure_inflation(
 
     Args:
         errors: with held-out images.
-        generate: maps base vectors `(b, k)` to images.
+        generate: maps base vectors `(b, k)`, or what `inner` makes of them, to images.
         base: distribution of base vectors.
         sigma: `(c, h, w)` standard deviation of a pixel.
         observed: `(c, h, w)` or flattened, True where observed.
         operator: through which the image is seen, or None.
+        inner: maps base vectors to what `generate` takes, or None.
 
     Returns:
         A factor from 1 to `LARGEST`; 1 without held-out images or observed pixels.
@@ -55,6 +57,7 @@ def measure_inflation(
         sigma=sigma,
         seen=observed.flatten(),
         operator=operator,
+        inner=inner,
     )
     low, high = 1.0, LARGEST
     for _ in range(HALVINGS):
@@ -96,6 +99,7 @@ def _linearise(
     sigma: Tensor,
     seen: Tensor,
     operator: Operator | None,
+    inner: Generate | None,
 ) -> _LinearPosterior:
     """Linearises; `seen` is `(q,)`."""
     u, data = errors.u.to(sigma), errors.images.to(sigma) / 255
@@ -105,7 +109,14 @@ def _linearise(
     data, variance = data.flatten(1), variance.flatten()
     observed = seen.expand_as(data)
     target = Target(
-        generate, data, variance.expand_as(data), observed, u.shape[1], base, operator=operator
+        generate,
+        data,
+        variance.expand_as(data),
+        observed,
+        u.shape[1],
+        base,
+        operator=operator,
+        inner=inner,
     )
     images, jacobian = (each.squeeze(1).double() for each in target.jacobian(u[:, None]))
     wanted = target.wanted(jacobian)

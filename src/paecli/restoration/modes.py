@@ -21,8 +21,10 @@ ADAM_RATE = 0.15  # in prior standard deviations
 FINAL_STEPS = 5
 JACOBIAN_BUDGET = 128  # latents times starts that Levenberg-Marquardt finishes for an image
 FEWEST, MOST = 4, 16  # of those starts; four times as many climb
+FROM_DRAWS = 8  # draws of the posterior that climb
 CLOSE = 0.25  # distance in a latent, in prior standard deviations, within which starts are one
 FIRST_DAMPING = 0.1
+LEAST_GAIN = 1e-4  # nats
 EASIER, HARDER = 0.2, 8.0  # change of the damping after a good and a bad step
 LEAST_PRECISION = 0.25  # no direction is wider than twice the prior
 
@@ -69,17 +71,19 @@ def climb(target: Target, u: Tensor) -> Tensor:
     return best(target, u, survivors(target.latent_size))
 
 
-def climb_on(target: Target, u: Tensor) -> Tensor:
+def climb_on(target: Target, u: Tensor, log_likelihood: Tensor) -> Tensor:
     """Moves draws from the posterior uphill; they are in the right basins already.
 
     Args:
         target: the posterior.
         u: draws `(n, s, k)`.
+        log_likelihood: `(n, s)` of the draws, in nats.
 
     Returns:
-        `(n, survivors(k), k)` of them, spread over the basins, best first.
+        `(n, min(s, FROM_DRAWS), k)` of them, spread over the basins, best first.
     """
-    u = best(target, _bounded(target, u), survivors(target.latent_size))
+    log_prior = target.base.log_prob(u.flatten(0, 1)).view(u.shape[:2])
+    u = _ranked(_bounded(target, u), log_prior + log_likelihood, FROM_DRAWS)
     return best(target, _adam(target, u, FULL, rate=ADAM_RATE / 4), u.shape[1])
 
 
@@ -90,8 +94,11 @@ def best(target: Target, u: Tensor, count: int, *, temper: float = 1.0) -> Tenso
     Points close to a better one come after all others: many starts at one mode would else push
     a second, lower mode out.
     """
-    log_prob = target.log_prob(u, temper=temper).nan_to_num(nan=-torch.inf)
-    order = log_prob.argsort(dim=1, descending=True)
+    return _ranked(u, target.log_prob(u, temper=temper), count)
+
+
+def _ranked(u: Tensor, log_prob: Tensor, count: int) -> Tensor:
+    order = log_prob.nan_to_num(nan=-torch.inf).argsort(dim=1, descending=True)
     u = torch.take_along_dim(u, order.unsqueeze(-1), dim=1)
     close = torch.cdist(u, u) < CLOSE * sqrt(u.shape[2])
     repeats_last = close.tril(-1).any(2).int().argsort(dim=1, stable=True)
@@ -101,6 +108,8 @@ def best(target: Target, u: Tensor, count: int, *, temper: float = 1.0) -> Tenso
 @torch.no_grad()
 def finish(target: Target, u: Tensor, *, steps: int = FINAL_STEPS) -> tuple[Tensor, Tensor]:
     """Takes Levenberg-Marquardt steps from points `(n, s, k)`; exact for a linear decoder.
+
+    It ends sooner where a step gains nothing worth a Jacobian any more.
 
     Returns:
         The points, and their log posterior `(n, s)`, which never falls.
@@ -114,8 +123,11 @@ def finish(target: Target, u: Tensor, *, steps: int = FINAL_STEPS) -> tuple[Tens
         proposal = _bounded(target, u + step.squeeze(-1).to(u))
         new = target.log_prob(proposal)
         better = new >= log_prob
+        has_arrived = better & (new - log_prob < LEAST_GAIN)
         u = torch.where(better[..., None], proposal, u)
         log_prob = torch.where(better, new, log_prob)
+        if has_arrived.all():
+            break
         damping = torch.where(better, damping * EASIER, damping * HARDER).clamp(1e-9, 1e6)
     return u, log_prob
 
@@ -196,7 +208,7 @@ def hessian(target: Target, u: Tensor) -> Tensor:
     """
 
     def energy(point: Tensor, data: Tensor, weight: Tensor) -> Tensor:
-        misfit = target.observe(target.generate(point[None]).flatten()) - data
+        misfit = target.observe(target.images(point[None, None])[0, 0]) - data
         prior = target.base.log_prob(point[None]).squeeze()
         return 0.5 * (weight * misfit.square()).sum() - prior
 

@@ -141,15 +141,17 @@ def latent_space(model: Model) -> LatentSpace:
 
 def measured_inflation(model: Model, observed: Tensor, operator: Operator | None = None) -> Tensor:
     """Measures the inflation of each image's mask, `(n,)`; equal masks are measured once."""
+    space = latent_space(model)
     masks, which = torch.unique(observed.flatten(1), dim=0, return_inverse=True)
     factors = [
         measure_inflation(
             model.held_out_errors,
-            model.generate,
-            base=model.require_flow().base,
+            space.decode,
+            base=space.base,
             sigma=model.sigma,
             observed=each,
             operator=operator,
+            inner=space.from_base,
         )
         for each in masks
     ]
@@ -190,7 +192,8 @@ def build_target(
     scaled = inflation[:, None] * model_variance.flatten()
     variance = scaled + damage.noise_variance.flatten(1).to(scaled)
     return Target(
-        generate=lambda u: space.decode(space.from_base(u)),
+        generate=space.decode,
+        inner=space.from_base,
         data=torch.where(observed, data, torch.zeros_like(data)),
         variance=variance,
         observed=observed,
@@ -222,7 +225,8 @@ class _Reading:
     def restoration(self, samples: int, generator: torch.Generator) -> Restoration:
         """Returns the result, without its time."""
         points = self.draws.points
-        images = self.latents.images(points)
+        known = self.posterior.images
+        images = self.latents.images(points) if known is None else known
         mean, std = self._moments(images)
         map_image = self.base_target.images(self.posterior.mixture.only_best().means.to(points))
         chosen = torch.linspace(0, points.shape[1] - 1, min(samples, points.shape[1])).long()
@@ -248,7 +252,9 @@ class _Reading:
         _, jacobian = self.latents.jacobian(best.means.to(images))
         factor = best.factors[:, 0].to(images)
         linear = Linearisation(jacobian[:, 0], factor @ factor.mT)
-        mean, spread = pixel_moments(self.pixels.mean(images), self.draws.gradient, linear)
+        gradient = self.draws.gradient
+        controlled = images[:, :: images.shape[1] // gradient.shape[1]]
+        mean, spread = pixel_moments(self.pixels.mean(controlled), gradient, linear)
         scatter = self.pixels.variance(images).mean(1)
         return mean[0], (spread + scatter).sqrt()[0]
 

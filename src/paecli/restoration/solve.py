@@ -26,6 +26,7 @@ from paecli.restoration.target import Target
 
 Method = Literal["auto", "map", "laplace", "mixture", "is", "hmc", "smc"]
 METHODS: tuple[Method, ...] = get_args(Method)
+MOST_MODES = 6  # of draws
 QUICK_ROUNDS, ROUNDS = 6, 24  # of tempering: `auto`, which must answer within seconds, and `smc`
 
 
@@ -39,6 +40,7 @@ class Posterior:
         draws: the draws, as whitened latents.
         method: the method used; `prior` where nothing is observed.
         note: a sentence to pass on, or nothing.
+        images: `(1, s, p)` of the draws, where they are known.
     """
 
     mixture: Mixture
@@ -46,6 +48,7 @@ class Posterior:
     draws: Draws
     method: str
     note: str
+    images: Tensor | None = None
 
     @property
     def passed(self) -> bool | None:
@@ -78,10 +81,12 @@ def solve(
     target = space.target(base_target)
     if method in ("auto", "smc") and base_target.observed.any():
         rounds = QUICK_ROUNDS if method == "auto" else ROUNDS
-        draws = draw_by_tempering(target, pool, generator, rounds=rounds)
-        mixture = modes_near(base_target, space.base_vectors(draws.points))
+        settled = draw_by_tempering(target, pool, generator, rounds=rounds)
+        draws, base_vectors = settled.draws, space.base_vectors(settled.draws.points)
+        mixture = modes_near(base_target, base_vectors, settled.log_likelihood)
         latents = space.push_forward(base_target, mixture)
-        return Posterior(mixture, latents, draws, "smc", doubt("smc", draws, method))
+        note = doubt("smc", draws, method)
+        return Posterior(mixture, latents, draws, "smc", note, settled.images)
     mixture = find_modes(base_target, starts=starts, generator=generator, guesses=guesses)
     if method == "laplace":
         mixture = mixture.only_best()
@@ -137,15 +142,28 @@ def _draw(target: Target, mixture: Mixture, method: Method, generator: torch.Gen
     return draw_from_mixture(target, mixture, generator)
 
 
-def modes_near(base_target: Target, u: Tensor) -> Mixture:
+def modes_near(base_target: Target, u: Tensor, log_likelihood: Tensor) -> Mixture:
     """Climbs from draws of the posterior and builds the Laplace mixture of the distinct modes.
 
     Args:
         base_target: the posterior over base vectors.
-        u: `(n, s, k)` draws as base vectors.
+        u: `(1, s, k)` draws as base vectors.
+        log_likelihood: `(1, s)` of the draws, in nats.
     """
-    modes, log_posteriors = finish(base_target, climb_on(base_target, u))
-    return build_mixture(modes, log_posteriors, laplace_precision(base_target, modes))
+    near = climb_on(base_target, u, log_likelihood)
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    while near.shape[1] and len(found) < MOST_MODES:
+        mode, level = finish(base_target, near[:, :1])
+        precision = laplace_precision(base_target, mode)
+        found.append((mode, level, precision))
+        # a Jacobian costs a pass for each latent: none for what this mode's Gaussian holds
+        offset = (near - mode).double()[0]
+        squared = torch.einsum("sk,kl,sl->s", offset, precision[0, 0], offset)
+        is_another = squared >= base_target.latent_size
+        is_another[0] = False
+        near = near[:, is_another]
+    modes, levels, precisions = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
+    return build_mixture(modes, levels, precisions)
 
 
 def find_modes(

@@ -100,7 +100,7 @@ def train_flow(
         )
         model.flow = flow.cpu().eval()
         model.trained_on.remember(content_keys(kept.images))
-        measure(model, training=kept.images, held_out=held_out.images)
+        measure(model, training=kept.images, held_out=held_out.images, latents=latents)
         metrics = header.metrics | {
             "held_out_nll": -model.log_prob(held_out.images).mean().item(),
             "test_nll": -model.log_prob(test.images).mean().item(),

@@ -27,8 +27,13 @@ from paecli.training.state import TrainingState
 class Measure(Protocol):
     """Sets in a trained model what later jobs compare with; see `paecli.train`."""
 
-    def __call__(self, model: Model, *, training: Tensor, held_out: Tensor) -> None:
-        """Takes images `(n, c, h, w)`: those trained on, and others that no stage has seen."""
+    def __call__(
+        self, model: Model, *, training: Tensor, held_out: Tensor, latents: Tensor | None = None
+    ) -> None:
+        """Takes images `(n, c, h, w)`: those trained on, and others that no stage has seen.
+
+        `latents` are those of the training images, where they are known.
+        """
 
 
 @dataclass(frozen=True)

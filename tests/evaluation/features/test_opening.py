@@ -122,7 +122,7 @@ def test_pae_eval_agrees_with_pytorch_fid_on_weights_from_a_registry(
     monkeypatch.setattr("paecli.evaluation.sample_quality.FEWEST_IMAGES", COUNT)
     monkeypatch.setattr(
         "paecli.evaluation.evaluate.SampleQualityOptions",
-        lambda **options: SampleQualityOptions(**options | {"samples": COUNT}),
+        lambda network, **options: SampleQualityOptions(network, **options | {"samples": COUNT}),
     )
     arguments = ["eval", str(model_file), "--dataset", "fmnist-mini", "--fid", "--json"]
     result = CliRunner().invoke(app, arguments)

@@ -116,19 +116,24 @@ def evaluate(
     for_report(report)
     from paecli.evaluation.evaluate import SampleQualityOptions, evaluate
 
-    compare = SampleQualityOptions(
-        fid=fid,
-        kid=kid,
-        features=features.value,
-        inception_weights=inception_weights,
-        samples=samples,
-    )
+    compare = None
+    if fid or kid:
+        from paecli.evaluation.features.opening import open_feature_network
+
+        # opened first: what is missing should be said before minutes of work
+        network = open_feature_network(
+            features.value,
+            image_shape=contents.image_shape,
+            inception_weights=inception_weights,
+            progress=RichProgress(),
+        )
+        compare = SampleQualityOptions(network, fid=fid, kid=kid, samples=samples)
     evaluation = evaluate(
         model,
         dataset=dataset,
         data_dir=data_dir,
         whole=file_list is not None,
-        compare=compare if fid or kid else None,
+        compare=compare,
         seed=seed,
         progress=RichProgress(),
     )
