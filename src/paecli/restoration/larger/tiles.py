@@ -97,10 +97,10 @@ def restore_in_tiles(
     return _blend(tiles, image.masked_fill(~observed, 0.0), certain, len(corners))
 
 
-def window(size: tuple[int, int]) -> Tensor:
+def window(height: int, width: int) -> Tensor:
     """Returns how much each pixel of a tile counts, `(h, w)`: most in the middle."""
     rows, columns = (
-        torch.sin(math.pi * (torch.arange(side) + 0.5) / side).square() for side in size
+        torch.sin(math.pi * (torch.arange(side) + 0.5) / side).square() for side in (height, width)
     )
     return (rows[:, None] * columns[None, :]).clamp_min(LEAST_WEIGHT)
 
@@ -109,13 +109,13 @@ def _blend(tiles: Sequence[_Tile], image: Tensor, certain: Tensor, of: int) -> R
     """Joins the answers; what no tile covers, and what is certain, stays as in the image."""
     weight = torch.zeros(image.shape[1:])
     for tile in tiles:
-        tile.corner.cut(weight).add_(window(tile.answer.std.shape[-2:]))
+        tile.corner.cut(weight).add_(window(*tile.answer.std.shape[-2:]))
     covered = weight > 0
     weight = weight.clamp_min(LEAST_WEIGHT)
     mean, square, best = (torch.zeros_like(image) for _ in range(3))
     own = torch.zeros_like(image)  # variance of the weighted mean of independent draws
     for tile in tiles:
-        share = window(tile.answer.std.shape[-2:]) / tile.corner.cut(weight)
+        share = window(*tile.answer.std.shape[-2:]) / tile.corner.cut(weight)
         answer = tile.answer
         tile.corner.cut(mean).add_(share * answer.mean)
         tile.corner.cut(best).add_(share * answer.map)
