@@ -154,7 +154,7 @@ def _blended_draws(
     for tile in tiles:
         drawn = getattr(tile.answer, kind)
         chosen = torch.linspace(0, len(drawn) - 1, count).round().long()
-        share = window(drawn.shape[-2:]) / tile.corner.cut(weight)
+        share = window(*drawn.shape[-2:]) / tile.corner.cut(weight)
         tile.corner.cut(deviations).add_(share * (drawn[chosen] - tile.answer.mean))
     return (mean + deviations.mul_(stretch)).clamp(0, 1)
 
