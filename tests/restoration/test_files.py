@@ -76,7 +76,7 @@ def test_seeing_half_an_image_helps(trained_pae: PAE, folder: Path) -> None:
 def test_company_changes_no_answer(
     trained_pae: PAE, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prior_pool, "DRAWS", 1024)
+    monkeypatch.setattr(prior_pool, "MOST_DRAWS", 1024)
     for method in ("map", "laplace", "auto"):
         settings = replace(QUICK, method=method)
         together = restore(trained_pae, folder, settings)[1].restoration

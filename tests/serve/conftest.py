@@ -96,8 +96,7 @@ def served_by(model: Any) -> Iterator[Served]:
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Restores in little time; commands in this process do the same."""
-    monkeypatch.setattr(prior_pool, "DRAWS", 512)
-    monkeypatch.setattr(prior_pool, "FITTED", 128)
+    monkeypatch.setattr(prior_pool, "MOST_DRAWS", 512)
 
 
 @pytest.fixture
@@ -109,10 +108,10 @@ def minutes(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
         time.sleep(0.2)
         return decode(pool, points)
 
-    monkeypatch.setattr(prior_pool, "DECODED", 1)
+    monkeypatch.setattr(prior_pool, "ROWS", 1)
 
     def switch(slow: bool) -> None:
-        monkeypatch.setattr(prior_pool, "FITTED", 1_000 if slow else 64)
+        monkeypatch.setattr(prior_pool, "MOST_DRAWS", 1_000 if slow else 256)
         monkeypatch.setattr(prior_pool.PriorPool, "_decode", slowly if slow else decode)
 
     return switch

@@ -71,19 +71,17 @@ def climb(target: Target, u: Tensor) -> Tensor:
     return best(target, u, survivors(target.latent_size))
 
 
-def climb_on(target: Target, u: Tensor, log_likelihood: Tensor) -> Tensor:
+def climb_on(target: Target, u: Tensor) -> Tensor:
     """Moves draws from the posterior uphill; they are in the right basins already.
 
     Args:
         target: the posterior.
         u: draws `(n, s, k)`.
-        log_likelihood: `(n, s)` of the draws, in nats.
 
     Returns:
         `(n, min(s, FROM_DRAWS), k)` of them, spread over the basins, best first.
     """
-    log_prior = target.base.log_prob(u.flatten(0, 1)).view(u.shape[:2])
-    u = _ranked(_bounded(target, u), log_prior + log_likelihood, FROM_DRAWS)
+    u = best(target, _bounded(target, u), FROM_DRAWS)
     return best(target, _adam(target, u, FULL, rate=ADAM_RATE / 4), u.shape[1])
 
 
@@ -94,11 +92,8 @@ def best(target: Target, u: Tensor, count: int, *, temper: float = 1.0) -> Tenso
     Points close to a better one come after all others: many starts at one mode would else push
     a second, lower mode out.
     """
-    return _ranked(u, target.log_prob(u, temper=temper), count)
-
-
-def _ranked(u: Tensor, log_prob: Tensor, count: int) -> Tensor:
-    order = log_prob.nan_to_num(nan=-torch.inf).argsort(dim=1, descending=True)
+    log_prob = target.log_prob(u, temper=temper).nan_to_num(nan=-torch.inf)
+    order = log_prob.argsort(dim=1, descending=True)
     u = torch.take_along_dim(u, order.unsqueeze(-1), dim=1)
     close = torch.cdist(u, u) < CLOSE * sqrt(u.shape[2])
     repeats_last = close.tril(-1).any(2).int().argsort(dim=1, stable=True)

@@ -225,8 +225,7 @@ class _Reading:
     def restoration(self, samples: int, generator: torch.Generator) -> Restoration:
         """Returns the result, without its time."""
         points = self.draws.points
-        known = self.posterior.images
-        images = self.latents.images(points) if known is None else known
+        images = self.latents.images(points)
         mean, std = self._moments(images)
         map_image = self.base_target.images(self.posterior.mixture.only_best().means.to(points))
         chosen = torch.linspace(0, points.shape[1] - 1, min(samples, points.shape[1])).long()
@@ -252,9 +251,7 @@ class _Reading:
         _, jacobian = self.latents.jacobian(best.means.to(images))
         factor = best.factors[:, 0].to(images)
         linear = Linearisation(jacobian[:, 0], factor @ factor.mT)
-        gradient = self.draws.gradient
-        controlled = images[:, :: images.shape[1] // gradient.shape[1]]
-        mean, spread = pixel_moments(self.pixels.mean(controlled), gradient, linear)
+        mean, spread = pixel_moments(self.pixels.mean(images), self.draws.gradient, linear)
         scatter = self.pixels.variance(images).mean(1)
         return mean[0], (spread + scatter).sqrt()[0]
 

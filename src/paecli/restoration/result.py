@@ -36,7 +36,7 @@ class Diagnostics:
         passed: whether they are good; None for approximations, and for draws from the prior.
         disagreement: difference of the mean images of two independent halves in posterior
             standard deviations, root mean square over the missing pixels (`smc`); good up to 0.35.
-        evidence_gap: difference of their log evidences in nats (`smc`); good up to 2.
+        evidence_gap: difference of their log evidences in nats (`smc`); good up to 1.5.
         ancestors: draws of the prior whose descendants are left in the half with fewer (`smc`);
             good from 3.
     """

@@ -40,7 +40,6 @@ class Posterior:
         draws: the draws, as whitened latents.
         method: the method used; `prior` where nothing is observed.
         note: a sentence to pass on, or nothing.
-        images: `(1, s, p)` of the draws, where they are known.
     """
 
     mixture: Mixture
@@ -48,7 +47,6 @@ class Posterior:
     draws: Draws
     method: str
     note: str
-    images: Tensor | None = None
 
     @property
     def passed(self) -> bool | None:
@@ -81,12 +79,10 @@ def solve(
     target = space.target(base_target)
     if method in ("auto", "smc") and base_target.observed.any():
         rounds = QUICK_ROUNDS if method == "auto" else ROUNDS
-        settled = draw_by_tempering(target, pool, generator, rounds=rounds)
-        draws, base_vectors = settled.draws, space.base_vectors(settled.draws.points)
-        mixture = modes_near(base_target, base_vectors, settled.log_likelihood)
+        draws = draw_by_tempering(target, pool, generator, rounds=rounds)
+        mixture = modes_near(base_target, space.base_vectors(draws.points))
         latents = space.push_forward(base_target, mixture)
-        note = doubt("smc", draws, method)
-        return Posterior(mixture, latents, draws, "smc", note, settled.images)
+        return Posterior(mixture, latents, draws, "smc", doubt("smc", draws, method))
     mixture = find_modes(base_target, starts=starts, generator=generator, guesses=guesses)
     if method == "laplace":
         mixture = mixture.only_best()
@@ -142,15 +138,14 @@ def _draw(target: Target, mixture: Mixture, method: Method, generator: torch.Gen
     return draw_from_mixture(target, mixture, generator)
 
 
-def modes_near(base_target: Target, u: Tensor, log_likelihood: Tensor) -> Mixture:
+def modes_near(base_target: Target, u: Tensor) -> Mixture:
     """Climbs from draws of the posterior and builds the Laplace mixture of the distinct modes.
 
     Args:
-        base_target: the posterior over base vectors.
+        base_target: the posterior over base vectors, of one image.
         u: `(1, s, k)` draws as base vectors.
-        log_likelihood: `(1, s)` of the draws, in nats.
     """
-    near = climb_on(base_target, u, log_likelihood)
+    near = climb_on(base_target, u)
     found: list[tuple[Tensor, Tensor, Tensor]] = []
     while near.shape[1] and len(found) < MOST_MODES:
         mode, level = finish(base_target, near[:, :1])

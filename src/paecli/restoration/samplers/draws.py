@@ -22,9 +22,8 @@ ROUNDS = 5
 RHAT_LIMIT = 1.05
 PARETO_LIMIT = 0.7  # arXiv:1507.02646, section 3
 DISAGREEMENT_LIMIT = 0.35  # of the mean images of two halves, in posterior standard deviations
+EVIDENCE_LIMIT = 1.5  # nats
 FEWEST_ANCESTORS = 3
-# nats; evidences of so few ancestors differ by .8 as a rule, so that 2 is far from chance
-EVIDENCE_LIMIT = 2.0
 # independent draws with which halves of as many differ by the limit in the mean
 FEWEST_DRAWS = 4 / DISAGREEMENT_LIMIT**2
 
@@ -35,8 +34,7 @@ class Draws:
 
     Attributes:
         points: `(n, s, k)`.
-        gradient: `(n, g, k)` gradient of the log density that the draws follow, of every
-            `s / g`-th of them.
+        gradient: `(n, s, k)` gradient of the log density that the draws follow.
         ess: `(n,)` effective sample size; for chains the smallest over the latents.
         pareto_k: `(n,)` shape of the tail of the importance ratios; NaN without any.
         rhat: `(n,)` largest R-hat over the latents; NaN without chains.
@@ -75,13 +73,9 @@ class Draws:
     def halves_agree(self) -> Tensor:
         """`(n,)`: whether two independent halves of the run tell the same."""
         same_mean = self.disagreement <= DISAGREEMENT_LIMIT
-        return same_mean & (self.ess >= FEWEST_DRAWS) & self.moves_may_help
-
-    @property
-    def moves_may_help(self) -> Tensor:
-        """`(n,)`: whether more moves of the particles there are may bring the halves together."""
         same_evidence = self.evidence_gap <= EVIDENCE_LIMIT
-        return same_evidence & (self.ancestors >= FEWEST_ANCESTORS)
+        enough = (self.ancestors >= FEWEST_ANCESTORS) & (self.ess >= FEWEST_DRAWS)
+        return same_mean & same_evidence & enough
 
 
 def draw_modes(target: Target, mixture: Mixture) -> Draws:

@@ -22,16 +22,15 @@ MOST_FEATURES = 64  # a quadratic of 9 latents has 54; of more the particles are
 
 @dataclass(frozen=True)
 class Emulator:
-    """`misfit(w) = offset + features((w - centre) / unit) slope`, about; for `n` populations each.
+    """`misfit(w) = offset + features((w - centre) / unit) slope`, about.
 
     The features are the latents and, where these are few, their products.
 
     Attributes:
-        centre: `(n, 1, k)`.
-        unit: `(n, 1, k)` standard deviations of the points that it was fitted to.
-        pull: `(n, 1, f)` minus the gradient of the log likelihood with respect to the features
-            at 0.
-        curvature: `(n, f, f)` minus its derivative.
+        centre: `(k,)`.
+        unit: `(k,)` standard deviations of the points that it was fitted to.
+        pull: `(f,)` minus the gradient of the log likelihood with respect to the features at 0.
+        curvature: `(f, f)` minus its derivative.
     """
 
     centre: Tensor
@@ -40,12 +39,12 @@ class Emulator:
     curvature: Tensor
 
     def log_likelihood(self, points: Tensor) -> Tensor:
-        """Returns it at `(n, s, k)` points, but for a constant: `(n, s)` in nats."""
+        """Returns it at `(..., k)` points, but for a constant: `(...)` in nats."""
         at = _features((points - self.centre) / self.unit)
-        return -((self.pull + 0.5 * (at @ self.curvature)) * at).sum(-1)
+        return -at @ self.pull - 0.5 * ((at @ self.curvature) * at).sum(-1)
 
     def gradient(self, points: Tensor) -> Tensor:
-        """Returns the gradient of the log likelihood at `(n, s, k)` points: the same shape."""
+        """Returns the gradient of the log likelihood at `(..., k)` points: the same shape."""
         standard = (points - self.centre) / self.unit
         slope = self.pull + _features(standard) @ self.curvature
         k = points.shape[-1]
@@ -70,13 +69,13 @@ def _features(standard: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Seen:
-    """Points of `n` populations whose images are known, from one temper.
+    """Points whose images are known, from one temper.
 
     Attributes:
         temper: the power of the likelihood that they follow.
-        points: `(n, m, k)`.
-        misfit: `(n, m, q)` of the observed values, in standard deviations.
-        log_likelihood: `(n, m)` in nats.
+        points: `(m, k)`.
+        misfit: `(m, q)` of the observed values, in standard deviations.
+        log_likelihood: `(m,)` in nats.
     """
 
     temper: float
@@ -85,35 +84,34 @@ class Seen:
     log_likelihood: Tensor
 
     def weights(self, temper: float) -> Tensor:
-        """Returns `(n, m)` weights for another temper, which sum to their effective numbers."""
+        """Returns `(m,)` weights for another temper, which sum to their effective number."""
         log_weights = (temper - self.temper) * self.log_likelihood.double()
         log_weights = log_weights.nan_to_num(nan=-torch.inf)
-        share = log_weights.softmax(-1).nan_to_num(nan=0.0)
-        return share * effective_size(log_weights)[:, None]
+        share = log_weights.softmax(0).nan_to_num(nan=0.0)
+        return share * effective_size(log_weights[None])
 
 
 def fit_emulator(seen: list[Seen], temper: float) -> Emulator:
-    """Fits to points weighted as if they followed a temper, for each population alone.
+    """Fits to points weighted as if they followed a temper.
 
     Args:
         seen: what is known; the last ones count as all others.
         temper: the power of the likelihood.
     """
-    weights = torch.cat([each.weights(temper) for each in seen], 1)[..., None]
-    points = torch.cat([each.points for each in seen], 1).double()
-    misfit = torch.cat([each.misfit for each in seen], 1).nan_to_num(posinf=0.0, neginf=0.0)
-    total = weights.sum(1, keepdim=True).clamp_min(1e-9)
-    centre = (weights * points).sum(1, keepdim=True) / total
-    spread = (weights * (points - centre).square()).sum(1, keepdim=True) / total
-    unit = spread.sqrt().clamp_min(1e-6)
+    weights = torch.cat([each.weights(temper) for each in seen])[:, None]
+    points = torch.cat([each.points for each in seen]).double()
+    misfit = torch.cat([each.misfit for each in seen]).nan_to_num(posinf=0.0, neginf=0.0)
+    total = weights.sum().clamp_min(1e-9)
+    centre = (weights * points).sum(0) / total
+    unit = ((weights * (points - centre).square()).sum(0) / total).sqrt().clamp_min(1e-6)
     features = _features((points - centre) / unit)
-    middle = (weights * features).sum(1, keepdim=True) / total
+    middle = (weights * features).sum(0) / total
     offset = (weights / total).mT.to(misfit) @ misfit
     about = features - middle
     scatter = about.mT @ (weights * about)
     # as if one more point said of each feature that it changes nothing
-    ridge = scatter.diagonal(dim1=1, dim2=2) / total[..., 0].clamp_min(1.0) + 1e-9
+    ridge = scatter.diagonal() / total.clamp_min(1.0) + 1e-9
     shared = (weights * about).mT.to(misfit) @ (misfit - offset)  # in float32: images are large
-    slope = torch.linalg.solve(scatter + ridge.diag_embed(), shared.double())
-    fitted = (centre, unit, (offset - middle @ slope) @ slope.mT, slope @ slope.mT)
+    slope = torch.linalg.solve(scatter + ridge.diag(), shared.double())
+    fitted = (centre, unit, slope @ (offset[0] - middle @ slope), slope @ slope.mT)
     return Emulator(*(each.to(seen[0].points) for each in fitted))

@@ -34,16 +34,6 @@ class Particles:
         """Returns the particles `index` `(n, m)` of each population, repeats allowed."""
         return Particles(*(take(getattr(self, each.name), index) for each in fields(self)))
 
-    @staticmethod
-    def join(parts: "list[Particles]") -> "Particles":
-        """Returns the particles of several parts with the same populations as one."""
-        names = [each.name for each in fields(Particles)]
-        return Particles(*(torch.cat([getattr(each, name) for each in parts], 1) for name in names))
-
-    def as_one(self) -> "Particles":
-        """Returns the particles of all populations as those of one."""
-        return Particles(*(getattr(self, each.name).flatten(0, 1)[None] for each in fields(self)))
-
     def moved(self, accepted: Tensor, others: "Particles") -> "Particles":
         """Replaces the particles that are `accepted` `(n, s)` by `others`."""
         pairs = ((getattr(others, each.name), getattr(self, each.name)) for each in fields(self))

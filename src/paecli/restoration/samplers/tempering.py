@@ -5,42 +5,42 @@ Society B 68 (2006) 411. The densities on the way are `prior * likelihood^b`. A 
 draws from the prior, which all images share, is reweighted to the first `b`; from there each
 stage goes as far as the weights allow, resamples, and moves particles by Hamiltonian Monte Carlo,
 whose forces come from the prior and an emulator of the decoder: one pass forward is all a
-trajectory costs. Every place that a particle comes to within a stage is a particle of that stage,
-so that none of these passes is wasted (Dau & Chopin, "Waste-free sequential Monte Carlo", Journal
-of the Royal Statistical Society B 84 (2022) 114). Beginning at the prior rather than at modes that
-were found, no reading is left out because no search came upon it.
+trajectory costs. Beginning at the prior rather than at modes that were found, no reading is left
+out because no search came upon it.
 """
 
 from dataclasses import dataclass, replace
-from math import log2
 
 import torch
 from torch import Tensor
 
 from paecli.restoration.mixture import geometric_mean, shrunk_scatter
-from paecli.restoration.samplers.beginning import begin, first_guess, furthest, see
 from paecli.restoration.samplers.emulator import Emulator, Seen, fit_emulator
 from paecli.restoration.samplers.hamiltonian import acceptance, kinetic, rotate
 from paecli.restoration.samplers.particles import (
     Particles,
+    effective_size,
     log_mean_exp,
     resample,
+    take,
 )
 from paecli.restoration.samplers.prior_pool import Pool
 from paecli.restoration.target import Target
 from paecli.system.threads import fitting
 
-STEPS = 2  # of a trajectory
-MOVES = 2  # of a stage
-FEWEST, MOST = 64, 160  # particles of a population
-SHARED_OUT = 600  # particles of all stages together, as far as their number can be foreseen
+KEPT_WEIGHT = 0.5  # effective share of the particles after a stage's reweighting
+STEPS = 3  # of a trajectory
+# how often a particle moves in a stage, on average: the first has to mix what the pool gave
+FIRST_MOVED, LEAST_MOVED, MOST_MOVES = 1.2, 0.4, 4
 LAST_SEEN = 8  # moves that an emulator is fitted to
+FIRST_SEEN = 512  # draws of the prior that the first emulator is fitted to
 FIRST_STEP, SHORTEST_STEP, LONGEST_STEP = 0.3, 0.02, 1.2  # radians
-WORTHWHILE_STEP = 0.1  # below it the forces of the decoder itself are worth their price
+WORTHWHILE_STEP = 0.25  # below it the forces of the decoder itself are worth their price
 JITTER = 0.2  # relative spread of the step, against resonances
 # what the step size is adapted to, were the emulator the truth, and as it is
 ACCEPTANCE, LEAST_ACCEPTANCE = 0.75, 0.4
 RATE = 2.0  # of that adaptation
+HALVINGS = 40  # of the interval in which the next temper is searched
 MOST_STAGES = 60
 
 
@@ -49,59 +49,46 @@ class Tempered:
     """Where the particles have come to.
 
     Attributes:
-        visited: `n` populations: all places within the last stage, equally weighted.
-        last: where the particles are now.
-        kernel: by which they move on.
-        seen: what was decoded lately.
+        particles: `n` populations.
         log_evidence: `(n,)` estimates of `log p(d)` in nats, one by each population; NaN when
             the posterior was not reached within `MOST_STAGES`.
         tempers: `b` of every stage.
     """
 
-    visited: Particles
-    last: Particles
-    kernel: "Kernel"
-    seen: tuple[Seen, ...]
+    particles: Particles
     log_evidence: Tensor
     tempers: tuple[float, ...]
 
-    def prolonged(self, target: Target, generator: torch.Generator) -> "Tempered":
-        """Returns the run with the moves of one stage more, at the temper it has come to."""
-        seen = list(self.seen)
-        b = self.tempers[-1]
-        ways, kernel = stir(target, self.last, self.kernel, seen, b, generator)
-        visited = Particles.join([self.visited, *ways])
-        return replace(self, visited=visited, last=ways[-1], kernel=kernel, seen=tuple(seen))
 
-
-def temper(
-    target: Target, pool: Pool, *, generator: torch.Generator, size: int | None = None
-) -> Tempered:
+def temper(target: Target, pool: Pool, *, size: int, generator: torch.Generator) -> Tempered:
     """Carries populations of particles from a pool of prior draws to the posterior of an image.
 
     Args:
         target: the posterior of one image over whitened latents, once for each population.
         pool: draws of the prior for each population.
+        size: particles of a population.
         generator: source of randomness.
-        size: particles of a population; None: more of them where the way is short.
     """
-    about = first_guess(pool)
-    size = size or min(MOST, max(FEWEST, round(SHARED_OUT / (1 - log2(about)))))
-    particles, log_evidence, b, first = begin(target, pool, about, size=size, generator=generator)
-    kernel, seen, tempers = Kernel.begin(particles), [first], [b]
+    b = _furthest(pool.log_likelihood, begin=0.0, least=size)
+    log_evidence = log_mean_exp(b * pool.log_likelihood)
+    chosen = resample(b * pool.log_likelihood, size, generator)
+    particles = place(target, take(pool.points, chosen), take(pool.images, chosen), chosen)
+    seen = [_likeliest(target, pool)]
+    kernel = Kernel.begin(particles)
+    tempers = [b]
     while True:
-        ways, kernel = stir(target, particles, kernel, seen, b, generator)
-        visited, last = Particles.join([particles, *ways]), ways[-1]
+        least = FIRST_MOVED if len(tempers) == 1 else LEAST_MOVED
+        particles, kernel = stir(target, particles, kernel, seen, b, least, generator)
         if b >= 1 or len(tempers) == MOST_STAGES:
             break
-        further = furthest(visited.log_likelihood, begin=b, least=size)
-        growth = (further - b) * visited.log_likelihood.double()
+        further = _furthest(particles.log_likelihood, begin=b, least=KEPT_WEIGHT * size)
+        growth = (further - b) * particles.log_likelihood.double()
         log_evidence = log_evidence + log_mean_exp(growth)
-        particles = visited.take(resample(growth, size, generator))
+        particles = particles.take(resample(growth, size, generator))
         b = further
         tempers.append(b)
     reached = log_evidence if b >= 1 else torch.full_like(log_evidence, torch.nan)
-    return Tempered(visited, last, kernel, tuple(seen), reached, tuple(tempers))
+    return Tempered(particles, reached, tuple(tempers))
 
 
 @dataclass(frozen=True)
@@ -153,23 +140,35 @@ class Kernel:
         return replace(self, step=torch.full_like(step, FIRST_STEP), is_exact=True)
 
 
+@torch.no_grad()
+def place(target: Target, points: Tensor, images: Tensor, ancestor: Tensor) -> Particles:
+    """Returns particles at points `(n, s, k)` with images `(n, s, p)` and ancestors `(n, s)`."""
+    log_prior, prior_gradient = target.prior_gradient(points)
+    log_likelihood = target.log_likelihood(images)
+    return Particles(points, images, log_likelihood, log_prior, prior_gradient, ancestor)
+
+
 def stir(
     target: Target,
     particles: Particles,
     kernel: Kernel,
     seen: list[Seen],
     b: float,
+    least: float,
     generator: torch.Generator,
-) -> tuple[list[Particles], Kernel]:
-    """Moves particles `MOVES` times, adds to what is seen, and returns where they were."""
-    ways = []
-    for _ in range(MOVES):
+) -> tuple[Particles, Kernel]:
+    """Moves particles until each has moved `least` times on average, and adds to what is seen."""
+    moved = 0.0
+    for _ in range(MOST_MOVES):
         emulator = fit_emulator(seen[-LAST_SEEN:], b)
         kernel = kernel.adapted(particles, emulator, b)
+        before = particles.points
         particles, tried, kernel = move(target, particles, kernel, emulator, b, generator)
-        seen.append(see(target, tried, b))
-        ways.append(particles)
-    return ways, kernel
+        seen.append(_see(target, tried, b))
+        moved += float((particles.points != before).any(-1).float().mean())
+        if moved >= least:
+            break
+    return particles, kernel
 
 
 def move(
@@ -223,3 +222,47 @@ def move(
     change = change - particles.log_prior - b * emulator.log_likelihood(like)
     followed = acceptance(change - kinetic(end) + kinetic(momentum))
     return moved, tried, kernel.adjusted(followed, probability)
+
+
+def _likeliest(target: Target, pool: Pool) -> Seen:
+    """Returns the draws of the pool that matter most to a first fit."""
+    values = pool.log_likelihood.flatten().nan_to_num(nan=-torch.inf)
+    index = values.topk(min(FIRST_SEEN, len(values))).indices
+    points, images = (each.flatten(0, 1)[index] for each in (pool.points, pool.images))
+    return Seen(0.0, points, _misfit(target, images), values[index])
+
+
+def _see(target: Target, particles: Particles, b: float) -> Seen:
+    points, images, log_likelihood = (
+        each.flatten(0, 1)
+        for each in (particles.points, particles.images, particles.log_likelihood)
+    )
+    return Seen(b, points, _misfit(target, images), log_likelihood)
+
+
+def _misfit(target: Target, images: Tensor) -> Tensor:
+    """Returns the misfit `(m, q)` of the observed values of images `(m, p)`."""
+    one = target.select(torch.zeros(1, dtype=torch.long))
+    return one.misfit(images[None])[0][:, one.observed[0]]
+
+
+def _furthest(log_likelihood: Tensor, *, begin: float, least: float) -> float:
+    """Returns the largest temper up to 1 at which every population keeps an effective size.
+
+    Args:
+        log_likelihood: `(n, s)` of particles that follow the posterior at temper `begin`.
+        begin: the temper they follow.
+        least: the effective size that must be left.
+    """
+    values = log_likelihood.double()
+
+    def enough(b: float) -> bool:
+        return bool((effective_size((b - begin) * values) >= least).all())
+
+    if enough(1.0):
+        return 1.0
+    low, high = begin, 1.0
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if enough(middle) else (low, middle)
+    return high
