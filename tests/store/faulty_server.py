@@ -28,8 +28,8 @@ class Handler(BaseHTTPRequestHandler):
         path = self.site.folder / name
         content = path.read_bytes() if path.is_file() else None
         if fault is not None:
-            fault(self, content or b"")
             self.close_connection = True
+            fault(self, content or b"")
         elif content is None:
             self.answer(404, b"no such file")
         else:
@@ -52,6 +52,8 @@ class Handler(BaseHTTPRequestHandler):
     ) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body) if length is None else length))
+        if self.close_connection:  # said, or the next request may be sent into the closed end
+            self.send_header("Connection", "close")
         for key, value in (headers or {}).items():
             self.send_header(key, value)
         self.end_headers()

@@ -95,7 +95,7 @@ def test_disagreement_of_tiles_widens_the_answer(trained_pae: PAE, blobs: Tensor
     result = restore_in_tiles(
         trained_pae, image, observed=observed, noise=0.0, method="laplace", samples=4
     )
-    weights = [window(28, 28)[12, 20], window((28, 28))[12, 6]]
+    weights = [window(28, 28)[12, 20], window(28, 28)[12, 6]]
     shares = [weight / sum(weights) for weight in weights]
     means = [tiles[0].mean[0, 12, 20], tiles[1].mean[0, 12, 6]]
     variances = [tiles[0].std[0, 12, 20] ** 2, tiles[1].std[0, 12, 6] ** 2]
