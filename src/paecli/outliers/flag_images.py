@@ -1,9 +1,10 @@
 """`pae ood IMAGES...`: a p-value for each image, and which ones to flag."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypedDict
 
 import torch
 from torch import Tensor
@@ -62,6 +63,14 @@ class ScoredImage:
     reconstruction_error: float
     spoke: str | None = None
     regions: tuple[Region, ...] | None = None
+
+
+class Unusual(TypedDict):
+    """What a `FlagReport` shows of the most unusual images."""
+
+    unusual: tuple[ScoredImage, ...]
+    unusual_pixels: Tensor
+    unusual_reconstructions: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,23 +146,19 @@ def flag_images(
     found, closed = find_all(paths, progress=progress)
     names = (score, "log_prob", "reconstruction_error")
     readable, measured, unreadable, seen, spoke = _score_files(model, found, names, progress)
-    p = p_values(measured[score], reference)
-    flagged = p <= fpr if fdr is None else benjamini_hochberg(p, fdr)
-    images = tuple(
-        ScoredImage(path, *values)
-        for path, *values in zip(
+    scored = [
+        ScoredImage(path, p_value, False, *values)
+        for path, p_value, *values in zip(
             readable,
-            p.tolist(),
-            flagged.tolist(),
+            p_values(measured[score], reference).tolist(),
             measured[score].tolist(),
             (-measured["log_prob"]).tolist(),
             measured["reconstruction_error"].tolist(),
             spoke,
             strict=True,
         )
-    )
-    unusual = most_unusual_first(images)[:SHOWN]
-    pixels = torch.stack([seen[each.path] for each in unusual])
+    ]
+    images = flag(scored, fpr, fdr)
     return FlagReport(
         images=images,
         unreadable=(*closed, *unreadable),
@@ -161,11 +166,38 @@ def flag_images(
         fpr=fpr,
         fdr=fdr,
         reference_count=len(reference),
-        unusual=tuple(unusual),
-        unusual_pixels=pixels,
-        unusual_reconstructions=model.reconstruct(pixels),
+        **show_unusual(model, images, seen),
         seconds=time.perf_counter() - start,
     )
+
+
+def flag(images: Sequence[ScoredImage], fpr: float, fdr: float | None) -> tuple[ScoredImage, ...]:
+    """Flags images by their p-values: at a rate of false positives, or of false discoveries."""
+    p = torch.tensor([image.p_value for image in images], dtype=torch.float64)
+    flags = p <= fpr if fdr is None else benjamini_hochberg(p, fdr)
+    return tuple(
+        replace(image, outlier=outlier)
+        for image, outlier in zip(images, flags.tolist(), strict=True)
+    )
+
+
+def show_unusual(
+    model: Model, images: Sequence[ScoredImage], pixels: Mapping[Path, Tensor]
+) -> Unusual:
+    """Returns the most unusual images as the model sees them, for `FlagReport`.
+
+    Args:
+        model: makes the reconstructions.
+        images: scored images, at least 1.
+        pixels: `(c, h, w)` of each that may be among the most unusual.
+    """
+    unusual = tuple(most_unusual_first(images)[:SHOWN])
+    seen = torch.stack([pixels[image.path] for image in unusual])
+    return {
+        "unusual": unusual,
+        "unusual_pixels": seen,
+        "unusual_reconstructions": model.reconstruct(seen),
+    }
 
 
 def most_unusual_first(images: Sequence[ScoredImage]) -> list[ScoredImage]:

@@ -13,11 +13,12 @@ from paecli.data.images.listing import find_all
 from paecli.data.images.photographs import read_photograph
 from paecli.model.patches.model import TOP, PatchPAE, enlarge, image_score
 from paecli.model.requirements import require_rate
-from paecli.outliers.conformal import benjamini_hochberg, p_values
+from paecli.outliers.conformal import p_values
 from paecli.outliers.flag_images import (
     SHOWN,
     FlagReport,
     ScoredImage,
+    flag,
     most_unusual_first,
 )
 from paecli.outliers.map_images import ImageMap, locate
@@ -116,11 +117,8 @@ def _flagged(
 ) -> tuple[ScoredImage, ...]:
     """Fills in p-values and flags, which may depend on all images."""
     p = p_values(torch.tensor([image.score for image in scored], dtype=reference.dtype), reference)
-    outlier = p <= fpr if fdr is None else benjamini_hochberg(p, fdr)
-    return tuple(
-        replace(image, p_value=chance, outlier=flag)
-        for image, chance, flag in zip(scored, p.tolist(), outlier.tolist(), strict=True)
-    )
+    told = [replace(image, p_value=each) for image, each in zip(scored, p.tolist(), strict=True)]
+    return flag(told, fpr, fdr)
 
 
 def _thumbnails(found: ImageMap) -> tuple[Tensor, Tensor]:

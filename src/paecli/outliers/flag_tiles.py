@@ -14,14 +14,16 @@ from paecli.data.images.opening import open_image, oriented_size
 from paecli.data.images.tiling import Corner, tile_corners
 from paecli.model.model import Model
 from paecli.model.requirements import require_rate
-from paecli.outliers.conformal import benjamini_hochberg, p_values
+from paecli.outliers.conformal import p_values
 from paecli.outliers.flag_images import (
     CHUNK,
     SHOWN,
     FlagReport,
     Region,
     ScoredImage,
+    flag,
     most_unusual_first,
+    show_unusual,
 )
 from paecli.outliers.scores import measure_with_parts
 from paecli.system.errors import ImageError, UsageError
@@ -87,14 +89,8 @@ def flag_tiled(
     if not tiled:
         raise ImageError(unreadable[0][1])
     _say_what_cannot_be_flagged(tiled, len(reference), fpr, progress)
-    p = torch.tensor([each.image.p_value for each in tiled], dtype=torch.float64)
-    flags = (p <= fpr if fdr is None else benjamini_hochberg(p, fdr)).tolist()
-    images = tuple(
-        replace(each.image, outlier=flag) for each, flag in zip(tiled, flags, strict=True)
-    )
+    images = flag([each.image for each in tiled], fpr, fdr)
     tiles = {each.image.path: each.tile for each in tiled}
-    unusual = tuple(most_unusual_first(images)[:SHOWN])
-    pixels = torch.stack([tiles[image.path] for image in unusual])
     return FlagReport(
         images=images,
         unreadable=(*closed, *unreadable),
@@ -102,9 +98,7 @@ def flag_tiled(
         fpr=fpr,
         fdr=fdr,
         reference_count=len(reference),
-        unusual=unusual,
-        unusual_pixels=pixels,
-        unusual_reconstructions=model.reconstruct(pixels),
+        **show_unusual(model, images, tiles),
         seconds=time.perf_counter() - start,
     )
 

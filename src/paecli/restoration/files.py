@@ -160,30 +160,62 @@ def _restore_chunk(
         seed=settings.seed,
     )
     for job, restoration in zip(jobs, restorations, strict=True):
-        hole, true = ~job.mask.observed, job.truth
-        damage = check_damage(
-            job.image.pixels[None],
-            job.mask.observed[None],
-            noise=_stacked([job.noise]),
-            image_shape=model.image_shape,
-            blur=settings.blur,
-            downsample=settings.downsample,
+        likeness, guarantee = _compare(model, job, settings, references)
+        yield _restored(
+            job,
+            restoration,
+            folders[job.image.path],
+            whole=settings.through_operator,
+            likeness=likeness,
+            guarantee=guarantee,
         )
-        asked = hole.any() and not settings.through_operator
-        among = hole if asked else torch.ones(model.image_shape, dtype=torch.bool)
-        yield RestoredFile(
-            path=job.image.path,
-            damaged=job.image.pixels.masked_fill(hole, torch.nan),
-            truth=true,
-            restoration=restoration,
-            coverage=None if true is None else restoration.coverage(true, among.expand_as(true)),
-            folder=folders[job.image.path],
-            mask_notes=job.mask.notes,
-            likeness=None if references is None else references.likeness(damage),
-            guarantee=None
-            if references is None or settings.confidence is None
-            else references.guarantee(damage, settings.confidence).of_one(),
-        )
+
+
+def _compare(
+    model: Model, job: Job, settings: RestoreSettings, references: References | None
+) -> tuple[Likeness | None, Guarantee | None]:
+    """Returns what held-out images tell of an answer; nothing where nobody asked."""
+    if references is None:
+        return None, None
+    damage = check_damage(
+        job.image.pixels[None],
+        job.mask.observed[None],
+        noise=_stacked([job.noise]),
+        image_shape=model.image_shape,
+        blur=settings.blur,
+        downsample=settings.downsample,
+    )
+    likeness = references.likeness(damage)
+    if settings.confidence is None:
+        return likeness, None
+    return likeness, references.guarantee(damage, settings.confidence).of_one()
+
+
+def _restored(
+    job: Job,
+    restoration: Restoration,
+    folder: Path,
+    *,
+    whole: bool = False,
+    likeness: Likeness | None = None,
+    guarantee: Guarantee | None = None,
+) -> RestoredFile:
+    """Returns the result of one file; with `whole`, all pixels count as missing."""
+    hole, true = ~job.mask.observed, job.truth
+    among = (
+        hole if hole.any() and not whole else torch.ones_like(restoration.mean, dtype=torch.bool)
+    )
+    return RestoredFile(
+        path=job.image.path,
+        damaged=job.image.pixels.masked_fill(hole, torch.nan),
+        truth=true,
+        restoration=restoration,
+        coverage=None if true is None else restoration.coverage(true, among.expand_as(true)),
+        folder=folder,
+        mask_notes=job.mask.notes,
+        likeness=likeness,
+        guarantee=guarantee,
+    )
 
 
 def _restore_tiled(
@@ -205,17 +237,7 @@ def _restore_tiled(
             seed=settings.seed,
             progress=progress,
         )
-        hole, true = ~job.mask.observed, job.truth
-        among = hole if hole.any() else torch.ones_like(hole)
-        yield RestoredFile(
-            path=job.image.path,
-            damaged=job.image.pixels.masked_fill(hole, torch.nan),
-            truth=true,
-            restoration=restoration,
-            coverage=None if true is None else restoration.coverage(true, among.expand_as(true)),
-            folder=folders[job.image.path],
-            mask_notes=job.mask.notes,
-        )
+        yield _restored(job, restoration, folders[job.image.path])
 
 
 def doubt(model: Model, job: Job) -> str:
