@@ -8,21 +8,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.listener import Listener
 
 from paecli.data import ImageDataset, content_keys, hold_out, load_dataset, model_data
 from paecli.data.model_data import load_for_model
 from paecli.data.splitting import SplitRule
 from paecli.model.origin import Origin
 from paecli.system.errors import DataError
-from paecli.system.progress import NullProgress
-
-
-class Told(NullProgress):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.lines.append(message)
 
 
 @pytest.fixture
@@ -63,7 +55,7 @@ def shares_images(data: ImageDataset, origin: Origin) -> bool:
 
 @pytest.mark.parametrize("by", ["content", "position"])
 def test_unchanged_images(folder: Path, by: SplitRule) -> None:
-    told = Told()
+    told = Listener()
     loaded = load_for_model(origin := origin_of(folder, by=by), progress=told)
     assert loaded.dataset.content_hash == origin.content_hash
     assert loaded.trained_on is not None
@@ -86,7 +78,7 @@ def test_a_changed_folder_is_said_and_nothing_trained_on_is_a_test_image(
         (folder / "003.png").rename(folder / "z.png")
     else:
         shutil.copy(folder / "003.png", folder / "a.png")
-    told = Told()
+    told = Listener()
     loaded = load_for_model(origin, progress=told)
     assert "is not as it was when the model was trained" in told.lines[-1]
     assert not shares_images(loaded.dataset, origin)
@@ -106,7 +98,7 @@ def test_other_sets_are_searched_for_training_images(folder: Path, tmp_path: Pat
     shutil.copytree(folder, tmp_path / "split" / "test")
     (tmp_path / "split" / "train").mkdir()
     shutil.copy(folder / "000.png", tmp_path / "split" / "train")
-    told = Told()
+    told = Listener()
     loaded = load_for_model(origin, dataset=str(tmp_path / "split"), progress=told)
     assert loaded.seen == len(origin.training_keys)
     assert len(loaded.dataset.test) == 200 - loaded.seen
@@ -132,7 +124,7 @@ def test_a_model_of_version_0_1_has_test_images_only_of_the_same_folder(folder: 
     add(folder)
     with pytest.raises(DataError, match="does not say on which images"):
         load_for_model(origin)
-    told = Told()
+    told = Listener()
     load_for_model(origin, dataset=str(folder), progress=told)
     assert "may be among them" in told.lines[-1]
 
@@ -146,7 +138,7 @@ def test_a_moved_folder_is_found(folder: Path, tmp_path: Path, moved_to: str) ->
     with pytest.raises(DataError, match="--data-dir"):
         load_for_model(origin)
     data_dir = target.parent if target.name == "photos" else target
-    told = Told()
+    told = Listener()
     loaded = load_for_model(origin, data_dir=data_dir, progress=told)
     assert loaded.dataset.content_hash == origin.content_hash
     assert told.lines == []

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.listener import Listener
 from torch import Tensor
 
 from paecli.api import PAE
@@ -11,17 +12,6 @@ from paecli.evaluation.evaluate import SampleQualityOptions, evaluate
 from paecli.model.model import BATCH, Model
 from paecli.store.checkpoint import load_pae, save_pae
 from paecli.system.errors import DataError, UsageError
-from paecli.system.progress import NullProgress
-
-
-class Listener(NullProgress):
-    """Remembers what was said."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.lines.append(message)
 
 
 class Pooling:

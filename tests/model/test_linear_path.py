@@ -22,6 +22,21 @@ def smooth_images(count: int, *, channels: int = 1, side: int = 8) -> torch.Tens
     return F.interpolate(coarse, size=(side, side), mode="bilinear") * 0.6 + 0.2
 
 
+def fitted(images: torch.Tensor, latent_size: int) -> Autoencoder:
+    """A small autoencoder beside the principal components of grey images of 8 x 8."""
+    autoencoder = Autoencoder(
+        network="mlp",
+        image_shape=(1, 8, 8),
+        latent_size=latent_size,
+        linear=True,
+        width=16,
+        blocks=1,
+    )
+    assert autoencoder.linear is not None
+    autoencoder.linear.fit(principal_components(images, latent_size))
+    return autoencoder
+
+
 @pytest.mark.parametrize("variational", [False, True])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_before_training_it_is_as_good_as_principal_components(
@@ -50,11 +65,7 @@ def test_before_training_it_is_as_good_as_principal_components(
 
 def test_networks_learn_from_the_first_step_on() -> None:
     images = smooth_images(40)
-    autoencoder = Autoencoder(
-        network="mlp", image_shape=(1, 8, 8), latent_size=2, linear=True, width=16, blocks=1
-    )
-    assert autoencoder.linear is not None
-    autoencoder.linear.fit(principal_components(images, 2))
+    autoencoder = fitted(images, 2)
     F.mse_loss(autoencoder(images), images).backward()
     gradients = [value.grad for value in autoencoder.parameters() if value.grad is not None]
     assert sum(bool(gradient.abs().max() > 0) for gradient in gradients) >= 4
@@ -63,11 +74,7 @@ def test_networks_learn_from_the_first_step_on() -> None:
 
 def test_latents_beyond_the_components_are_left_to_the_networks() -> None:
     images = smooth_images(4)
-    autoencoder = Autoencoder(
-        network="mlp", image_shape=(1, 8, 8), latent_size=9, linear=True, width=16, blocks=1
-    ).eval()
-    assert autoencoder.linear is not None
-    autoencoder.linear.fit(principal_components(images, 9))
+    autoencoder = fitted(images, 9).eval()
     with torch.no_grad():
         z = autoencoder.encode(images)
         assert z.isfinite().all()
@@ -78,22 +85,14 @@ def test_latents_beyond_the_components_are_left_to_the_networks() -> None:
 
 def test_images_that_are_all_the_same_give_no_nan() -> None:
     images = torch.full((5, 1, 8, 8), 0.25)
-    autoencoder = Autoencoder(
-        network="mlp", image_shape=(1, 8, 8), latent_size=2, linear=True, width=16, blocks=1
-    ).eval()
-    assert autoencoder.linear is not None
-    autoencoder.linear.fit(principal_components(images, 2))
+    autoencoder = fitted(images, 2).eval()
     with torch.no_grad():
         torch.testing.assert_close(autoencoder(images), images, atol=1e-4, rtol=0)
 
 
 def test_it_goes_through_float64_bfloat16_and_derivatives() -> None:
     images = smooth_images(40)
-    autoencoder = Autoencoder(
-        network="mlp", image_shape=(1, 8, 8), latent_size=4, linear=True, width=16, blocks=1
-    ).eval()
-    assert autoencoder.linear is not None
-    autoencoder.linear.fit(principal_components(images, 4))
+    autoencoder = fitted(images, 4).eval()
     with torch.no_grad():
         expected = autoencoder(images)
         with torch.autocast("cpu", torch.bfloat16):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.listener import Listener
 from torch import Tensor
 
 from paecli.api import PAE
@@ -12,15 +13,6 @@ from paecli.outliers import flag_tiles
 from paecli.outliers.flag_images import flag_images
 from paecli.outliers.flag_tiles import flag_tiled
 from paecli.system.errors import ImageError
-from paecli.system.progress import NullProgress
-
-
-class Listening(NullProgress):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.lines.append(message)
 
 
 def sheet(tiles: Tensor, columns: int) -> Tensor:
@@ -86,7 +78,7 @@ def test_too_many_tiles_for_the_held_out_images_are_told(
     trained_pae: PAE, blobs: Tensor, tmp_path: Path
 ) -> None:
     write_image(tmp_path / "big.png", sheet(blobs[:20], 5))
-    said = Listening()
+    said = Listener()
     report = flag_tiled(trained_pae, [tmp_path], score="log_prob", progress=said)
     assert report.flagged == 0
     assert any("an image of 20 tiles has a p-value of at least 0.2" in line for line in said.lines)

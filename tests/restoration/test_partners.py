@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.listener import Listener
 from torch import Tensor
 
 from paecli.api import PAE
@@ -16,19 +17,8 @@ from paecli.restoration.files import RestoredFile, restore_files
 from paecli.restoration.noise_maps import read_noise
 from paecli.restoration.reading import RestoreSettings
 from paecli.system.errors import ImageError, UsageError
-from paecli.system.progress import NullProgress
 
 QUICK = RestoreSettings(mask="left", method="map", starts=2, samples=2)
-
-
-class Heard(NullProgress):
-    """Remembers what it is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.lines.append(message)
 
 
 @pytest.fixture
@@ -45,9 +35,9 @@ def columns(first: int) -> Tensor:
 
 
 def restore(
-    pae: PAE, source: Path, settings: RestoreSettings, heard: Heard | None = None, **more: Path
+    pae: PAE, source: Path, settings: RestoreSettings, heard: Listener | None = None, **more: Path
 ) -> list[RestoredFile]:
-    told = heard or Heard()
+    told = heard or Listener()
     return list(restore_files(pae, source, settings, out=Path("out"), progress=told, **more))
 
 
@@ -71,7 +61,7 @@ def test_missing_partners_are_named_before_anything_is_computed(
     for folder in ("masks", "truth", "noise"):
         write_image(tmp_path / folder / "a.png", columns(9))
     write_image(tmp_path / "masks" / "deep" / "c.png", columns(9))
-    heard = Heard()
+    heard = Listener()
     settings = replace(QUICK, mask=str(tmp_path / "masks"))
     files = restore_files(
         trained_pae, photos, settings, out=Path("out"), truth=tmp_path / "truth", progress=heard

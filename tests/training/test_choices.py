@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.listener import Listener
 from torch import Tensor
 from torch.nn import functional as F
 
 from paecli.model.principal_components import principal_components
 from paecli.store.checkpoint import read_header
 from paecli.system.errors import ConfigError
-from paecli.system.progress import NullProgress
 from paecli.train import train_autoencoder
 from paecli.training.choices import choose
 from paecli.training.run_folder import resolve_flow_settings
@@ -21,14 +21,6 @@ AUTO = {
     "augment": {"horizontal_flip": "auto"},
     "optimiser": {"epochs": "auto"},
 }
-
-
-class Listening(NullProgress):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.lines.append(message)
 
 
 def images_of_rank(rank: int, count: int, *, mirrored: bool = False) -> Tensor:
@@ -45,7 +37,7 @@ def images_of_rank(rank: int, count: int, *, mirrored: bool = False) -> Tensor:
 
 
 def chosen(settings: dict[str, object], images: Tensor) -> tuple[AutoencoderSettings, list[str]]:
-    said = Listening()
+    said = Listener()
     asked = check({"autoencoder": settings}, where="the test").autoencoder
     return choose(asked, images[:-100], images[-100:], said).settings, said.lines
 

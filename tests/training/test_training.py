@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.listener import Listener
 
 from paecli.api import load
 from paecli.data import ImageSplit, write_image
@@ -20,7 +21,6 @@ from paecli.store.checkpoint import save_pae
 from paecli.store.runs import load_with_header
 from paecli.system.errors import CheckpointError, ConfigError, DataError, TrainingError
 from paecli.system.outputs import MODEL_FILE
-from paecli.system.progress import NullProgress
 from paecli.train import measure_again, train_autoencoder, train_flow
 from paecli.training.autoencoder import split_data
 from paecli.training.flow import FlowStage
@@ -54,22 +54,12 @@ def test_a_run_inside_its_own_folder_of_images_is_no_data(
     data = stage.data.model_copy(update={"dataset": str(tmp_path / "d"), "limit": None})
     stage = stage.model_copy(update={"data": data})
     settings = small_run.model_copy(update={"autoencoder": stage})
-    said = Listening()
+    said = Listener()
     report = train_autoencoder(settings, run_dir=run_dir, device="cpu", progress=said)
     training_curves(report.history, run_dir / "autoencoder-loss.png", title="loss")
     train_flow(settings.flow, run_dir=run_dir, device="cpu", progress=said)
     (line,) = {line for line in said.lines if line.startswith("d: ")}
     assert sum(int(number) for number in re.findall(r"(\d+) (?:images|held|test)", line)) == 20
-
-
-class Listening(NullProgress):
-    """Remembers what it was told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.lines.append(message)
 
 
 def test_two_images_are_too_few(small_run: RunSettings, blobs: torch.Tensor) -> None:

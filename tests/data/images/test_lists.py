@@ -6,20 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from tests.listener import Listener
 
 from paecli.data import load_dataset
 from paecli.data.images.lists import is_list, missing_files, parts_of_list, read_list
 from paecli.data.images.photographs import list_photographs
 from paecli.system.errors import DataError
-from paecli.system.progress import NullProgress
-
-
-class Listening(NullProgress):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.lines.append(message)
 
 
 @pytest.fixture
@@ -120,7 +112,7 @@ def test_missing_files_and_folders_are_named_and_left_out(photos: Path) -> None:
     assert reasons[0].endswith("photos/gone.png does not exist")
     assert reasons[0].startswith("row 7: ")
     assert "is a folder" in reasons[1]
-    said = Listening()
+    said = Listener()
     data = load_dataset(str(path), progress=said)
     assert len(data.train) + len(data.test) == 12
     assert any("2 of 14 files of" in line and "row 7" in line for line in said.lines)

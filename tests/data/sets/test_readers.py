@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.listener import Listener
 from torchvision import datasets
 
 from paecli.data import load_dataset
 from paecli.data.sets.named_sets import NAMED_SETS
 from paecli.system.errors import DataError
-from paecli.system.progress import NullProgress
 
 from .idx_files import idx_bytes
 
@@ -70,14 +70,6 @@ def test_celeba_without_its_images_says_so(tmp_path: Path) -> None:
         load_dataset("celeba", data_dir=tmp_path, download=False)
 
 
-class Listening(NullProgress):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.lines.append(message)
-
-
 PARTITION = "000001.jpg 0\n000002.jpg 1\n000003.jpg 2\n000004.jpg 0\n000005.jpg 2\n"
 
 
@@ -107,7 +99,7 @@ def test_celeba_follows_its_partition_file(
             for file in images.iterdir():
                 packed.write(file, f"{images.name}/{file.name}")
         shutil.rmtree(images)
-    said = Listening()
+    said = Listener()
     dataset = load_dataset("celeba", data_dir=tmp_path, download=False, progress=said)
     expected = (6, 2) if layout == "official zip" else (2, 2)
     assert (len(dataset.train), len(dataset.test)) == expected
@@ -121,7 +113,7 @@ def test_celeba_leaves_out_corrupt_images_and_counts_them(tmp_path: Path) -> Non
     whole = (folder / "000002.jpg").read_bytes()
     (folder / "000002.jpg").write_bytes(whole[: len(whole) // 2])
     (folder / "182639.jpg").write_bytes(b"")
-    said = Listening()
+    said = Listener()
     dataset = load_dataset("celeba", data_dir=tmp_path, download=False, progress=said)
     assert (len(dataset.train), len(dataset.test)) == (2, 1)
     assert any(line.startswith("1 of 3 images left out") for line in said.lines)
@@ -150,7 +142,7 @@ def test_other_versions_of_celeba_are_refused(tmp_path: Path) -> None:
 
 def test_wrong_counts_are_told(tmp_path: Path, write_idx_set: Callable[..., Path]) -> None:
     write_idx_set(tmp_path)
-    said = Listening()
+    said = Listener()
     data = load_dataset("kmnist", data_dir=tmp_path, download=False, progress=said)
     (line,) = said.lines
     assert line.startswith(f"KMNIST in {tmp_path} has {len(data.train)} training")

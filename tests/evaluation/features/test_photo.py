@@ -1,25 +1,15 @@
 import pytest
 import torch
+from tests.listener import Listener
 from torch import Tensor
 
 from paecli.evaluation.features.opening import open_feature_network
 from paecli.evaluation.kid import kernel_distance
 from paecli.store.feature_weights import has_photo_weights
 from paecli.system.errors import CheckpointError, RegistryError
-from paecli.system.progress import NullProgress
 
 COLOUR, GREY = (3, 32, 32), (1, 28, 28)
 needs_extra = pytest.mark.skipif(not has_photo_weights(), reason="`photo` is not installed")
-
-
-class Said(NullProgress):
-    """Remembers what users would read."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.lines.append(message)
 
 
 def pictures(count: int, *, noise: float) -> Tensor:
@@ -66,7 +56,7 @@ def no_registry(monkeypatch: pytest.MonkeyPatch) -> None:
 @needs_extra
 @pytest.mark.usefixtures("no_registry")
 def test_photo_stands_in_for_inception_and_says_so() -> None:
-    said = Said()
+    said = Listener()
     assert open_feature_network("auto", image_shape=COLOUR, progress=said).name == "photo"
     (line,) = said.lines
     assert "no network" in line

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from tests.listener import Listener
 from torch import Tensor
 
 from paecli.api import PAE
@@ -15,15 +16,6 @@ from paecli.restoration.files import restore_files
 from paecli.restoration.larger.tiles import restore_in_tiles, window
 from paecli.restoration.reading import RestoreSettings
 from paecli.system.errors import ImageError, UsageError
-from paecli.system.progress import NullProgress
-
-
-class Listening(NullProgress):
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.lines.append(message)
 
 
 @pytest.fixture
@@ -131,7 +123,7 @@ def test_files_keep_their_size_and_masks_their_coordinates(
     write_image(tmp_path / "in" / "wide.png", wide)
     write_image(tmp_path / "in" / "colour.png", wide.expand(3, -1, -1) * torch.rand(3, 1, 1))
     write_image(tmp_path / "in" / "small.png", wide[:, :20])
-    said = Listening()
+    said = Listener()
     settings = RestoreSettings(
         mask="box:70,10,78,16", tiles=True, method="laplace", samples=4, resize=False
     )
