@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from pytorch_fid.fid_score import calculate_frechet_distance
+from tests.peak_memory import peak_growth
 from torch import Tensor
 
 from paecli.evaluation.compare_folders import compare_folders
@@ -132,11 +133,26 @@ HOSTILE = {
     "of another network": _npz(mu=_npy(np.zeros(7)), sigma=_npy(np.eye(7))),
     "a flat covariance": _npz(mu=_npy(np.zeros(6)), sigma=_npy(np.zeros(36))),
     "not symmetric": _npz(mu=_npy(np.zeros(6)), sigma=_npy(np.triu(np.ones((6, 6))))),
+    "a negative variance": _npz(mu=_npy(np.zeros(6)), sigma=_npy(-GOOD)),
+    "correlations above 1": _npz(mu=_npy(np.zeros(6)), sigma=_npy(np.ones((6, 6)) + 1 - GOOD)),
     "NaN": _npz(mu=_npy(np.full(6, np.nan)), sigma=_npy(GOOD)),
+    "huge": _npz(mu=_npy(np.zeros(6)), sigma=_npy(GOOD * 1e308)),
     "objects": _npz(mu=_npy(np.array([object] * 6)), sigma=_npy(GOOD)),
     "words inside": _npz(mu=b"no array", sigma=_npy(GOOD)),
     "cut": _npz(mu=_npy(np.zeros(6)), sigma=_npy(GOOD)[:-8]),
 }
+
+
+def test_no_more_is_unpacked_than_statistics_may_have(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "kept.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("mu.npy", _npy(np.zeros(6)) + bytes(64 << 20))
+        archive.writestr("sigma.npy", _npy(GOOD) + bytes(64 << 20))
+
+    def read() -> None:
+        read_statistics(tmp_path / "kept.npz", size=6)
+
+    read()  # what is imported at the first time is not counted
+    assert peak_growth(read) < 16e6
 
 
 @pytest.mark.parametrize("kind", HOSTILE)

@@ -31,19 +31,23 @@ EXTRAS = {
 ANY_SIZE = 2**31  # pixels a side
 
 
-def check_model(name: str | None, *, flow: bool = True, patches: bool = False) -> ModelContents:
+def check_model(
+    name: str | None, *, registry: str | None = None, flow: bool = True, patches: bool = False
+) -> ModelContents:
     """Finds the model that MODEL names, and reads what its file contains.
 
     Args:
         name: what the user typed.
+        registry: what the user typed after `--registry`.
         flow: whether the command needs stage 2.
         patches: whether it takes models of patches.
 
     Raises:
         CheckpointError: there is no such model, its header is damaged, or a stage is missing.
         RegistryError: no model of that name, or it cannot be had.
+        UsageError: a registry, but no name to look for in it.
     """
-    contents = read_contents(find_model(name))
+    contents = read_contents(find_model(name, registry=registry))
     if not patches:
         require_whole_images(contents.path, contents.header)
     if flow:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paecli.cli.commands.eval import Features
+from paecli.cli.commands.eval import Features, refuse_other_weights
 from paecli.cli.console import RichProgress, print_json, print_table, say
-from paecli.cli.options import Json, Seed, Threads
+from paecli.cli.options import Json, Seed, Threads, refuse_useless
 from paecli.system.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ Set = Annotated[
 
 
 def fid(
+    context: typer.Context,
     a: Set,
     b: Set,
     features: Annotated[
@@ -69,9 +70,11 @@ def fid(
         raise UsageError(
             "--features classifier is for grey 28 x 28 images; choose inception or photo"
         )
+    refuse_other_weights(context, features)
     kept = [path for path in (a, b) if path.suffix.lower() == STATISTICS and path.is_file()]
     if kept:
         features = _of_statistics(features, kid, kept[0])
+        refuse_useless(context, ("seed",), "nothing is drawn where only statistics are known")
     from paecli.evaluation.compare_folders import compare_folders
     from paecli.evaluation.features.opening import open_feature_network
 
