@@ -109,6 +109,7 @@ MISTAKES = {
     "eval empty": (1, "empty holds no trained model"),
     "eval --dataset nosuchset": (1, "'nosuchset' is neither a folder"),
     "eval moved.safetensors": (1, "'/gone' is neither a folder"),
+    "eval moved.safetensors --seed 1": (1, "tell with --data-dir where it is"),
     "eval --inception-weights words.png": (2, "need --fid or --kid"),
     "eval --fid --inception-weights nowhere.pth": (1, "cannot read nowhere.pth"),
     "eval --fid --inception-weights /dev/zero": (1, "/dev/zero is not a regular file"),

@@ -1,6 +1,7 @@
 """`pae fid` against pytorch-fid's own formula, and what its two sides may be."""
 
 import io
+import json
 import zipfile
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from PIL import Image
 from pytorch_fid.fid_score import calculate_frechet_distance
 from tests.peak_memory import peak_growth
 from torch import Tensor
+from typer.testing import CliRunner
 
+from paecli.cli.app import app
 from paecli.evaluation.compare_folders import compare_folders
 from paecli.evaluation.image_sets import read_statistics
 from paecli.system.errors import DataError
@@ -87,6 +90,20 @@ def test_statistics_stand_for_the_folder(tmp_path: Path, sides: str) -> None:
     expected = calculate_frechet_distance(*moments(folders["a"]), *moments(folders["b"]))
     assert found.frechet == pytest.approx(expected, rel=1e-6)
     assert found.frechet_ci is None
+
+
+@pytest.mark.parametrize("size", [6, 192])
+def test_two_files_of_statistics_need_no_network(tmp_path: Path, size: int) -> None:
+    files = [tmp_path / "a.npz", tmp_path / "b.npz"]
+    for shift, file in enumerate(files):
+        np.savez(file, mu=np.full(size, float(shift)), sigma=np.eye(size) * (1 + 3 * shift))
+    found = CliRunner().invoke(app, ["fid", *map(str, files), "--json"])
+    assert found.exit_code == 0, found.output
+    # |shift|^2 + tr A + tr B - 2 tr (A B)^(1/2) = n + n + 4 n - 4 n
+    assert json.loads(found.stdout)["frechet"] == pytest.approx(2 * size)
+    np.savez(files[1], mu=np.zeros(7), sigma=np.eye(7))
+    with pytest.raises(DataError, match="they do not compare"):
+        compare_folders(*files, None)
 
 
 def test_a_set_is_at_no_distance_from_itself(tmp_path: Path) -> None:

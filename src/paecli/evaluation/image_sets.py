@@ -27,6 +27,7 @@ CHUNK_BYTES = 64 << 20  # of decoded images that are in memory together
 CHUNK = 500  # images, at most
 HEADER = 1 << 16  # bytes of an array's description, at most
 LARGEST_NUMBER = 16  # bytes
+MOST_FEATURES = 8192  # inception has 2048
 LARGEST_VALUE = 1e30  # of a mean or covariance; features are about 1
 TOLERANCE = 1e-6  # of a covariance's symmetry, relative to its largest value
 
@@ -96,14 +97,14 @@ def _chunks(files: Sequence[Path]) -> Iterator[tuple[Tensor, list[str]]]:
         yield (torch.stack(images) if images else torch.empty(0)), failures
 
 
-def read_statistics(file: Path, *, size: int) -> GaussianStatistics:
+def read_statistics(file: Path, *, size: int | None) -> GaussianStatistics:
     """Reads `mu` and `sigma` as `python -m pytorch_fid --save-stats` writes them.
 
     Nothing in the file is executed, and no more is read than it may hold.
 
     Args:
         file: an `.npz` file.
-        size: how many features the network has.
+        size: how many features the network has; None for any.
 
     Raises:
         DataError: not such a file, of another network, or impossible values.
@@ -111,7 +112,7 @@ def read_statistics(file: Path, *, size: int) -> GaussianStatistics:
     try:
         with zipfile.ZipFile(file) as archive:
             mean = _read_array(archive, "mu", (size,))
-            covariance = _read_array(archive, "sigma", (size, size))
+            covariance = _read_array(archive, "sigma", (len(mean), len(mean)))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(
@@ -141,18 +142,21 @@ def _is_covariance(values: NDArray[np.float64]) -> bool:
 
 
 def _read_array(
-    archive: zipfile.ZipFile, name: str, wanted: tuple[int, ...]
+    archive: zipfile.ZipFile, name: str, wanted: tuple[int | None, ...]
 ) -> NDArray[np.float64]:
     """Reads an array of numbers, and no more of the archive than one of that shape has.
+
+    None in the shape stands for any number up to `MOST_FEATURES`.
 
     Raises:
         DataError: it is of another network.
         KeyError: the archive has no such array.
         ValueError: it is none.
     """
+    most = math.prod(MOST_FEATURES if side is None else side for side in wanted)
     with archive.open(f"{name}.npy") as member:
         # what is packed may unpack into far more
-        stream = io.BytesIO(member.read(HEADER + math.prod(wanted) * LARGEST_NUMBER))
+        stream = io.BytesIO(member.read(HEADER + most * LARGEST_NUMBER))
     version = np.lib.format.read_magic(stream)
     read = {(1, 0): np.lib.format.read_array_header_1_0}.get(
         version, np.lib.format.read_array_header_2_0
@@ -160,10 +164,12 @@ def _read_array(
     shape, _, kind = read(stream)
     if kind.kind != "f":
         raise ValueError(f"{name} is no array of numbers")
-    if shape != wanted:
+    fits = len(shape) == len(wanted) and math.prod(shape) <= most
+    if not fits or any(side not in (None, own) for side, own in zip(wanted, shape, strict=True)):
+        expected = " x ".join("N" if side is None else str(side) for side in wanted)
         raise DataError(
-            f"{archive.filename} has statistics ({name}) of shape {shape}, the network of "
-            f"{wanted}; compare through the network that they were made with"
+            f"{archive.filename} has statistics ({name}) of shape {shape}, not {expected}; "
+            "compare through the network that they were made with"
         )
     stream.seek(0)
     return np.asarray(np.lib.format.read_array(stream, allow_pickle=False), dtype=np.float64)

@@ -75,15 +75,21 @@ def fid(
     if kept:
         features = _of_statistics(features, kid, kept[0])
         refuse_useless(context, ("seed",), "nothing is drawn where only statistics are known")
-    from paecli.evaluation.compare_folders import compare_folders
-    from paecli.evaluation.features.opening import open_feature_network
+    if len(kept) == 2:  # nothing is computed of images
+        refuse_useless(context, ("inception_weights",), "both sets are statistics")
+        from paecli.evaluation.compare_folders import compare_folders
 
-    network = open_feature_network(
-        features.value,
-        image_shape=ANY_COLOUR,
-        inception_weights=inception_weights,
-        progress=RichProgress(),
-    )
+        network = None
+    else:
+        from paecli.evaluation.compare_folders import compare_folders
+        from paecli.evaluation.features.opening import open_feature_network
+
+        network = open_feature_network(
+            features.value,
+            image_shape=ANY_COLOUR,
+            inception_weights=inception_weights,
+            progress=RichProgress(),
+        )
     found = compare_folders(a, b, network, kernel=kid, seed=seed, progress=RichProgress())
     _print(found)
     if json:
