@@ -431,7 +431,7 @@ function showAnswer(answer) {
   usualPasses = answer.passes;
   work.answer = answer;
   const verdict = {
-    true: "The two halves of the run agree: the intervals can be relied on.",
+    true: "The two halves of the run agree: the samples can be relied on, if this is an image of the training kind.",
     false: "The answer is in doubt: take the samples for guesses, or go on for longer.",
   }[answer.passed];
   byId("answer-verdict").textContent = verdict || "";
