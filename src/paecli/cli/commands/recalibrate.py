@@ -22,7 +22,9 @@ def recalibrate(
     folder: Annotated[
         Path,
         typer.Argument(
-            metavar="FOLDER", help="Good images of the new conditions; 500 are well enough."
+            metavar="FOLDER",
+            help="Good images of the new conditions. With 500 the rate of .05 comes back within "
+            ".02, with 2,000 within .01, in 95 of 100 cases.",
         ),
     ],
     out: Annotated[
