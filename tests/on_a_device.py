@@ -1,20 +1,27 @@
 """What a model does on a device that is not the CPU: the same, and there.
 
-Not part of the suite: run `pytest tests/on_a_device.py`, a process of its own, since torch
-wants to know its devices before it first takes a gradient. It has crashed at times; see
-docs/decisions.md.
+`test_on_a_device.py` runs this file in a process of its own, since torch wants to know its devices
+before it first takes a gradient.
 """
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from paecli.api import PAE
+from paecli.model.autoencoder import Autoencoder
 from paecli.outliers.scores import fit_reference_scores
+from paecli.restoration import inflation, modes, solve
+from paecli.restoration.samplers import chains, draws, prior_pool, settle, tempering
+from paecli.system.progress import NullProgress
+from paecli.training.loop import TrainingLoop
+from paecli.training.settings import OptimiserSettings
+from paecli.training.state import TrainingState
 
 from .fake_device import register
 
@@ -82,15 +89,116 @@ def test_scores_and_p_values_are_the_same_there(
         assert torch.equal(moved.p_value(x.to(device), name), fitted.p_value(x, name))
 
 
+SMALL = {  # so that a method takes a second, each operation being called through Python
+    (draws, "KEPT"): 12, (settle, "KEPT"): 12, (draws, "PROPOSALS"): 24, (draws, "CHAINS"): 4,
+    (draws, "FIRST_ROUND"): 6, (chains, "ADAPTATIONS"): 1, (chains, "ADAPTATION_STEPS"): 4,
+    (settle, "PARTICLES"): 8, (prior_pool, "MOST_DRAWS"): 128, (settle, "MOST_DRAWS"): 128,
+    (modes, "RISING_STEPS"): 6, (modes, "FULL"): [1.0] * 4, (solve, "QUICK_ROUNDS"): 1,
+    (tempering, "MOST_MOVES"): 1, (inflation, "HALVINGS"): 4,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["map", "laplace", "mixture", "is", "hmc", "auto"])
 def test_restorations_are_the_same_there(
-    fitted: PAE, moved: PAE, blobs: Tensor, device: torch.device
-) -> None:
+    method: str, fitted: PAE, moved: PAE, blobs: Tensor, device: torch.device,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    for (module, name), value in SMALL.items():
+        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(draws.draw_by_chains, "__kwdefaults__", {"rounds": 1})
     observed = torch.ones(28, 28)
     observed[:, :14] = 0
-    options: dict[str, Any] = {"mask": observed, "method": "laplace", "samples": 3, "starts": 4}
+    options: dict[str, Any] = {"mask": observed, "method": method, "samples": 3, "starts": 4}
     found = moved.restore(blobs[490].to(device), **options)
     expected = fitted.restore(blobs[490], **options)
     for name in ("map", "mean", "std", "samples", "predictive"):
         assert getattr(found, name).device == device
+    assert found.method == expected.method
     assert (found.mean.cpu() - expected.mean).abs().mean().item() < 1e-2
     assert torch.equal(found.mean.cpu()[..., 14:], blobs[490][..., 14:])
+
+
+class OnDevice:
+    """Stands for an accelerator of one process that moves what it prepares to the device."""
+
+    num_processes, process_index, is_main_process = 1, 0, True
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def prepare(self, module: nn.Module, *others: Any) -> tuple[Any, ...]:
+        return (module.to(self.device), *others)
+
+    def reduce(self, value: Tensor, _how: str) -> Tensor:
+        return value
+
+    def backward(self, loss: Tensor) -> None:
+        loss.backward()
+
+    def clip_grad_norm_(self, parameters: Any, limit: float) -> None:
+        nn.utils.clip_grad_norm_(parameters, limit)
+
+
+class Stage:
+    """An autoencoder, or the flow of its latents, at its simplest."""
+
+    examples, metric_name = 32, "loss"
+
+    def __init__(self, part: str, model: PAE, images: Tensor) -> None:
+        self.module: nn.Module = _Loss(part, model)
+        self.images = images if part == "autoencoder" else model.encode(images)
+
+    def batch(self, index: Tensor, **_options: Any) -> tuple[Tensor, ...]:
+        return (self.images[index],)
+
+    def held_out_metric(self) -> float:
+        with torch.no_grad():
+            return float(self.module(self.images[:8].to(_device_of(self.module)), 1.0))
+
+
+class _Loss(nn.Module):
+    def __init__(self, part: str, model: PAE) -> None:
+        super().__init__()
+        self.network = model.autoencoder if part == "autoencoder" else model.require_flow()
+
+    def forward(self, x: Tensor, _fraction: float) -> Tensor:
+        if isinstance(self.network, Autoencoder):
+            return (self.network(x) - x).square().mean()
+        return -self.network.log_prob(x).mean()
+
+
+def _device_of(module: nn.Module) -> torch.device:
+    return next(module.parameters()).device
+
+
+@pytest.mark.parametrize("part", ["autoencoder", "flow"])
+def test_training_with_averaging_is_the_same_there(
+    part: str, fitted: PAE, blobs: Tensor, device: torch.device, tmp_path: Path
+) -> None:
+    settings = OptimiserSettings(
+        method="adamw", epochs=2, batch_size=16, averaging=0.9, learning_rate=1e-3
+    )
+
+    def trained(where: torch.device) -> tuple[TrainingLoop, Stage]:
+        stage = Stage(part, copy.deepcopy(fitted), blobs[:32])
+        loop = TrainingLoop(
+            stage, name="test", settings=settings, seed=0, state_file=tmp_path / where.type,
+            described={}, content_hash="", accelerator=OnDevice(where), use_bfloat16=False,
+            progress=NullProgress(),
+        )  # type: ignore[arg-type]  # fmt: skip
+        loop.run()
+        return loop, stage
+
+    expected, stage = trained(torch.device("cpu"))
+    found, there = trained(device)
+    before = Stage(part, fitted, blobs[:32]).module.state_dict()
+    weights = stage.module.state_dict()
+    assert any(not torch.equal(weights[name], before[name]) for name in weights)
+    for name, value in there.module.state_dict().items():
+        assert value.device == device
+        torch.testing.assert_close(value.cpu(), weights[name], rtol=1e-3, atol=1e-4)
+    assert found.state.best_metric == pytest.approx(expected.state.best_metric, rel=1e-3)
+    # what was saved there goes on here: the file is the same
+    again, _ = trained(torch.device("cpu"))
+    again.restore(TrainingState.load(tmp_path / device.type))
+    assert again.state.step == expected.state.step == 4

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ from paecli.data import write_image
 from paecli.data.images.files import read_image
 from paecli.system.errors import DataError, WriteError
 from paecli.watching import arrivals
-from paecli.watching.arrivals import Arrivals
+from paecli.watching.arrivals import Arrival, Arrivals
 from paecli.watching.journal import Journal, Stamp, open_journal
-from paecli.watching.watch import Watcher, WatchSettings
+from paecli.watching.watch import Watcher, WatchSettings, pixel_statistics
 
 SHAPE = (1, 28, 28)
 
@@ -337,3 +337,76 @@ def test_killed_at_random_moments_nothing_is_lost_or_twice(
         assert run_until(203, signal.SIGTERM) == 0
     paths = [each["path"] for each in answers_in(file)]
     assert len(paths) == len(set(paths)) == 203
+
+
+class Rounds:
+    """Stands for `Arrivals`: what comes in each round, and how many files are not whole yet."""
+
+    def __init__(self, *rounds: tuple[list[Arrival], int]) -> None:
+        self.coming, self.waiting = list(rounds), 0
+
+    def __call__(self, *_arguments: object) -> "Rounds":
+        return self
+
+    def rounds(self, _stop: object) -> Iterator[list[Arrival]]:
+        while self.coming:
+            arrived, self.waiting = self.coming.pop(0)
+            yield arrived
+
+
+@pytest.mark.parametrize(("once", "answered", "left"), [(True, 2, 1), (False, 3, 0)])
+def test_once_ends_when_nothing_came_and_nothing_is_waited_for(
+    once: bool,
+    answered: int,
+    left: int,
+    tmp_path: Path,
+    watcher_of: Callable[[Journal], Watcher],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def one(name: str) -> list[Arrival]:
+        return [Arrival(tmp_path / name, Stamp(0, 0, 0), name, None, "broken")]
+
+    rounds = Rounds((one("a"), 0), ([], 1), (one("b"), 0), ([], 0), (one("c"), 0))
+    monkeypatch.setattr("paecli.watching.watch.Arrivals", rounds)
+    with open_journal(tmp_path / "j.jsonl", model="m") as journal:
+        assert watcher_of(journal).run(tmp_path, Never(), once=once) == answered
+    assert len(rounds.coming) == left
+
+
+def test_an_answer_is_made_of_the_model_s_own_figures(
+    folder: Path, tmp_path: Path, trained_pae: PAE
+) -> None:
+    given: list[dict[str, Any]] = []
+    with open_journal(tmp_path / "j.jsonl", model="m") as journal:
+        settings = WatchSettings("log_prob", fpr=0.2, baseline=0)
+        watcher = Watcher(trained_pae, journal, settings, source="m", emit=given.append)
+        watcher.run(folder, Never(), once=True)
+    images = torch.stack([
+        read_image(folder / f"{index}.png", image_shape=SHAPE).pixels for index in range(3)
+    ])  # fmt: skip
+    scores, p_values = trained_pae.score(images), trained_pae.p_value(images)
+    for index, answer in enumerate(given):
+        assert (
+            answer["score"] == answer["scores"]["log_prob"] == pytest.approx(scores[index].item())
+        )
+        assert answer["p_value"] == p_values[index].item()
+        assert answer["outlier"] == (answer["p_value"] <= 0.2)
+        assert answer["scores"]["brightness"] == pytest.approx(images[index].mean().item())
+        assert answer["drift"]["images"] == index + 1
+        assert answer["drift"]["alarm"] is None
+
+
+def test_statistics_of_pixels_on_images_that_are_known() -> None:
+    images = torch.zeros(3, 1, 4, 4)
+    images[0, 0, ::2] = 1  # rows of white and black
+    images[1] = 0.25
+    images[2, 0, 0, 0] = 1 - 0.6 / 255  # not quite white
+    found = pixel_statistics(images)
+    assert found["brightness"].tolist() == pytest.approx([0.5, 0.25, (1 - 0.6 / 255) / 16])
+    assert found["saturation"].tolist() == [0.5, 0, 0]
+    # a row inside has means of 1/3 and 2/3 about it, one at the edge of 1/2
+    rows = images[0, 0, :, 0]
+    means = torch.tensor([rows[:2].mean(), rows[:3].mean(), rows[1:].mean(), rows[2:].mean()])
+    expected = (rows - means).square().mean() / (0.25 + 1e-4)
+    assert found["roughness"][0].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert found["roughness"][1].item() == pytest.approx(0, abs=1e-9)
