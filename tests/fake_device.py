@@ -95,12 +95,16 @@ def _run(operation: Any, arguments: Any, options: Any) -> Any:
         source, target = plain_arguments[:2]
         target.copy_(source)
         return arguments[1]
-    if isinstance(options.get("out"), Tensor) and not options["out"].numel():
-        # memory that was borrowed cannot grow: `torch.eye` and the like begin with nothing
-        grown = torch.empty(0, dtype=options["out"].dtype)
-        operation(*plain_arguments, **plain_options | {"out": grown})
-        options["out"].data = _seen_as(grown, EXTENSION)
-        return options["out"]
+    if empty := [
+        key for key, each in options.items() if isinstance(each, Tensor) and not each.numel()
+    ]:
+        # memory that was borrowed cannot grow: `torch.eye`, `kthvalue` and the like begin with none
+        grown = {key: torch.empty(0, dtype=options[key].dtype) for key in empty}
+        operation(*plain_arguments, **plain_options | grown)
+        for key in empty:
+            options[key].data = _seen_as(grown[key], EXTENSION)
+        given_back = [options[key] for key in empty]
+        return given_back[0] if len(given_back) == 1 else tuple(given_back)
     results = operation(*plain_arguments, **plain_options)
     return _returned(operation, arguments, options, results)
 

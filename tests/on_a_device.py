@@ -38,6 +38,8 @@ def fitted(trained_pae: PAE, blobs: Tensor) -> PAE:
     model = copy.deepcopy(trained_pae)
     model.measure_errors(blobs[500:])
     fit_reference_scores(model, blobs[500:], training=blobs[:480])
+    for name in ("u", "images"):  # each of them costs a Jacobian, whose operations are slow here
+        setattr(model.held_out_errors, name, getattr(model.held_out_errors, name)[:4])
     return model
 
 
@@ -126,8 +128,14 @@ class OnDevice:
     def __init__(self, device: torch.device) -> None:
         self.device = device
 
-    def prepare(self, module: nn.Module, *others: Any) -> tuple[Any, ...]:
-        return (module.to(self.device), *others)
+    def prepare(self, module: nn.Module, *optimisers: torch.optim.Optimizer) -> tuple[Any, ...]:
+        before = list(module.parameters())
+        module.to(self.device)
+        # on a device of this kind parameters are new ones after a move, as on TPUs
+        moved = dict(zip(map(id, before), module.parameters(), strict=True))
+        for group in (group for each in optimisers for group in each.param_groups):
+            group["params"] = [moved[id(each)] for each in group["params"]]
+        return module, *optimisers
 
     def reduce(self, value: Tensor, _how: str) -> Tensor:
         return value

@@ -200,8 +200,8 @@ def test_the_summary_of_patches(flow: dict[str, str] | None) -> None:
     header = Header(kind="patch-pae", autoencoder={}, flow=flow,
                     patches=PatchSettings(features="pixels", area=65_536))  # fmt: skip
     rows = dict(summary_rows(described(header)))
-    both = "a PAE of patches: autoencoder and flow"
-    assert rows["model"] == (both if flow else "a PAE, stage 1: no flow yet")
+    what = "a PAE of patches"
+    assert rows["model"] == what + (": autoencoder and flow" if flow else ", stage 1: no flow yet")
     assert rows["images"] == "of any size, scaled to 65,536 pixels"
     assert rows["flow"] == ("nsf, 567 parameters" if flow else "none; `pae train-flow` adds it")
     assert rows["trained on"] == "unknown"

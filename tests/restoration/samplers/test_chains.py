@@ -32,6 +32,9 @@ class ExactMixture:
     def log_prob_and_gradient(self, u: Tensor) -> tuple[Tensor, Tensor]:
         return self.mixture.log_prob(u), self.mixture.gradient(u)
 
+    def log_prob(self, u: Tensor) -> Tensor:
+        return self.log_prob_and_gradient(u)[0]
+
     def select(self, _images: Tensor) -> "ExactMixture":
         return self
 
@@ -81,7 +84,7 @@ def test_a_worse_place_is_refused_as_often_as_its_density_asks() -> None:
     # a quarter of the jumps that leave the first component
     assert abs((after.component != 0).double().mean().item() - 0.4 / 4) < 0.02
     stayed = after.component == 0
-    assert (after.log_prob[stayed] > -10).all()
+    assert (after.log_prob[stayed] > -25).all()
 
 
 def test_a_place_without_a_density_is_never_taken() -> None:
