@@ -44,7 +44,7 @@ autoencoder:
 flow:
   blocks: 2
   flow_options: {width: 16}
-  optimiser: {method: adamw, epochs: 2, batch_size: 32}
+  optimiser: {method: adamw, epochs: 2, batch_size: 32, precision: fp32}
 """
 COMMANDS = {
     "samples": "samples pictures",

@@ -33,6 +33,7 @@ from paecli.restoration.guarantee.risk_control import choose_factor, upper_bound
 from paecli.restoration.masks.drawing import add_noise, draw_mask
 from paecli.restoration.operators import build_operator
 from paecli.restoration.pixel_model import GaussianPixels, TabulatedPixels
+from paecli.training import muon
 from paecli.training.augmentation import augment
 from paecli.training.course import Course, first_course, is_flat
 from paecli.training.objectives import AutoencoderObjective
@@ -157,11 +158,14 @@ def bases() -> dict[str, Any]:
 def objectives() -> dict[str, Any]:
     """Every loss of stage 1, at its start, middle and end."""
     cases: dict[str, dict[str, Any]] = {
-        "ae": {}, "map": {"map_stage": 0.4}, "vae": {"loss": "vae", "beta": 0.7},
-        "annealed": {"loss": "vae", "anneal": 0.8, "free_bits": 0.1, "pixel_sigma": 0.2},
-        "fixed": {"loss": "vae", "posterior_sigma": 0.5, "beta": 0.3},
-        "beta-vae": {"loss": "beta-vae", "beta": 2.0, "capacity": 3.0, "anneal": 0.5},
-        "flow-vae": {"loss": "flow-vae", "free_bits": 0.05},
+        "ae": {}, "map": {"map_stage": 0.4},
+        "vae": {"loss": "vae", "beta": 0.7, "pixel_sigma": 1.0},
+        "annealed": {"loss": "vae", "anneal": 0.8, "free_bits": 0.1, "pixel_sigma": 0.9},
+        "fixed": {"loss": "vae", "posterior_sigma": 0.5, "beta": 0.3, "pixel_sigma": 1.0},
+        "beta-vae": {"loss": "beta-vae", "beta": 2.0, "capacity": 3.0, "anneal": 0.5,
+                     "pixel_sigma": 1.0},
+        "flow-vae": {"loss": "flow-vae", "free_bits": 0.05, "pixel_sigma": 1.0},
+        "usual": {"loss": "vae"},
     }  # fmt: skip
     answer = {}
     x = images(6)
@@ -345,5 +349,8 @@ def sets() -> dict[str, Any]:
      evaluations, restorations, patches, sets],
     ids=lambda each: each.__name__,
 )  # fmt: skip
-def test_figures_are_as_before(figures: Callable[[], dict[str, Any]]) -> None:
-    compare(figures.__name__, figures())
+def test_figures_are_as_before(
+    figures: Callable[[], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(muon, "has_fast_bfloat16", lambda device: False)  # some processors have it
+    compare(figures.__name__, figures(), relative=3e-4)

@@ -38,8 +38,8 @@ def test_controls_that_say_nothing_leave_the_plain_moments() -> None:
     torch.testing.assert_close(variance, images.var(1, correction=0))
 
 
-def test_the_variance_stays_positive() -> None:
+def test_no_variance_is_negative() -> None:
     offset, gradient, _, linear = gaussian(6)
     images = (offset @ linear.jacobian).sign() * 1e-3
     _, variance = pixel_moments(images, 30 * gradient, linear)
-    assert (variance > 0).all()
+    assert (variance >= 0).all()  # 0 where all draws are equal
