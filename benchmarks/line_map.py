@@ -4,8 +4,9 @@
 
 Writes `lines.coverage` (coverage.py's database, a context a test) and `seconds.json` (processor
 seconds of each test) into the folder. A test is stopped after `--longest` seconds of processor
-time: by then it has been where it goes. Lines that only other processes execute are not in it.
-Runs over parts of the tests may write into folders below one.
+time, or three times as many on the clock: by then it has been where it goes. Lines that only
+other processes execute are not in it, nor are tests that fail. Runs
+over parts of the tests may write into folders below one.
 """
 
 import argparse
@@ -35,6 +36,7 @@ class Recorder:
     def __init__(self, measured: coverage.Coverage, longest: float) -> None:
         self.measured, self.longest = measured, longest
         self.seconds: dict[str, float] = {}
+        self.failed: set[str] = set()
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
@@ -42,15 +44,23 @@ class Recorder:
         self.measured.switch_context(item.nodeid)
         start = time.process_time()
         yield
-        self.seconds[item.nodeid] = round(time.process_time() - start, 3)
         self.measured.switch_context("between")
+        if item.nodeid not in self.failed:
+            self.seconds[item.nodeid] = round(time.process_time() - start, 3)
+
+    def pytest_runtest_makereport(self, item: pytest.Item, call: Any) -> None:
+        """Remembers tests that fail, or are skipped, by themselves."""
+        if call.excinfo is not None and not isinstance(call.excinfo.value, StopTest):
+            self.failed.add(item.nodeid)
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_call(self) -> Iterator[None]:
         """Ends what takes long; a fixture others share is never ended."""
         signal.setitimer(signal.ITIMER_PROF, self.longest)
+        signal.setitimer(signal.ITIMER_REAL, 3 * self.longest)  # some only wait
         yield
-        signal.setitimer(signal.ITIMER_PROF, 0)
+        for clock in (signal.ITIMER_PROF, signal.ITIMER_REAL):
+            signal.setitimer(clock, 0)
 
 
 def _stop(*_unused: object) -> None:
@@ -98,9 +108,19 @@ def main() -> None:
     )
     measured.erase()
     recorder = Recorder(measured, options.longest)
-    signal.signal(signal.SIGPROF, _stop)
+    for ending in (signal.SIGPROF, signal.SIGALRM):
+        signal.signal(ending, _stop)
     measured.start()
-    arguments: list[Any] = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=no"]
+    arguments: list[Any] = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "--tb=no",
+        "-o",
+        "timeout=0",
+    ]
     pytest.main([*arguments, *map(str, files)], plugins=[recorder])
     measured.stop()
     measured.save()
