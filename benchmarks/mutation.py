@@ -43,7 +43,11 @@ LIBRARIES = (
     "typer.testing", "rich.table", "pydantic", "yaml", "PIL.Image", "FrEIA.framework",
     "accelerate", "filelock", "hypothesis",
 )  # fmt: skip
-READ_SOURCES = {"test_house.py", "test_architecture.py", "test_reference.py"}
+KEPT_ANSWERS = ("test_kept_figures.py", "test_answers.py")  # see most of what changes an answer
+READ_SOURCES = {"test_house.py", "test_architecture.py"}
+REFERENCE = (
+    "tests/cli/test_reference.py::test_reference_is_what_the_commands_say"  # and the commands
+)
 HUNG = 30.0  # seconds of processor time in one test
 DIED: dict[str, Any] = {"code": 1, "failed": ["(ended the process)"], "spent": False, "passed": 0}
 LONGEST = 900.0  # seconds on the clock, for tests that wait for other processes
@@ -73,27 +77,32 @@ class Chooser:
             found = set().union(*own.values())
         return {test for test in found if "::" in test and test in self.seconds}
 
+    def cost(self, test: str) -> float:
+        """Returns the seconds of a test."""
+        return self.seconds.get(test, 5.0)
+
     def plan(self, mutant: Mutant) -> Plan:
         """Returns what to run: the module's own tests first, then quick ones."""
         tests = self.tests_at(mutant)
+        relative = mutant.file.relative_to(SOURCES)
         if not tests:
             return Plan(tests_of(mutant.file), None)
-        relative = mutant.file.relative_to(SOURCES)
+        if relative.parts[0] == "cli":
+            tests.add(REFERENCE)
         by_file: dict[str, list[str]] = {}
         for test in tests:
             if Path(test.partition("::")[0]).name not in READ_SOURCES:
                 by_file.setdefault(test.partition("::")[0], []).append(test)
 
-        def rank(file: str) -> tuple[bool, bool, float]:
+        def rank(file: str) -> tuple[bool, bool, bool, float]:
             path = Path(file)
             mirrored = path.name == f"test_{relative.stem}.py"
             near = path.parent == Path("tests") / relative.parent
-            return not (mirrored and near), not near, min(self.seconds[t] for t in by_file[file])
+            kept = path.name in KEPT_ANSWERS
+            return not (mirrored and near), not kept, not near, min(map(self.cost, by_file[file]))
 
         files = sorted(by_file, key=rank)[:MOST_FILES]
-        order = [
-            test for file in files for test in sorted(by_file[file], key=self.seconds.__getitem__)
-        ]
+        order = [test for file in files for test in sorted(by_file[file], key=self.cost)]
         return Plan(files, {test: place for place, test in enumerate(order)})
 
 
@@ -109,6 +118,7 @@ def tests_of(file: Path) -> list[str]:
     within = sorted(own, key=lambda path: (path.parent != folder, path))
     importers = [path for path in sorted(TESTS.rglob("test_*.py")) if module in path.read_text()]
     order = [path for path in [mirrored] if path.exists()]
+    order += [TESTS / name for name in KEPT_ANSWERS[:1]]
     order += [path for path in importers if path in within]
     order += [path for path in importers if path not in within]
     order += within
