@@ -81,6 +81,7 @@ COMMANDS = {
     "download-list": "download --list --json",
     "download-text": "download --list",
     "download": f"download {MODEL} --json",
+    "export": f"export {FILE} out.onnx --json --check 4",
     "watch": f"watch in --model {FILE} --once --state state.jsonl --baseline 0",
     "recalibrate": f"recalibrate {FILE} many --out new --json",
     "recalibrate-text": f"recalibrate {FILE} many --out newer",
