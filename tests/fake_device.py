@@ -130,6 +130,8 @@ def _on_cpu(value: Any) -> Any:
 def _returned(operation: Any, arguments: Any, options: Any, results: Any) -> Any:
     """Returns results on the device; those of in-place operations are the arguments themselves."""
     schema = operation._schema
+    if not schema.returns:
+        return None
     named = dict(zip((each.name for each in schema.arguments), arguments, strict=False)) | options
     changed = [
         named[each.name]

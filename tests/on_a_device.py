@@ -36,10 +36,10 @@ def device() -> torch.device:
 @pytest.fixture(scope="module")
 def fitted(trained_pae: PAE, blobs: Tensor) -> PAE:
     model = copy.deepcopy(trained_pae)
-    model.measure_errors(blobs[500:])
-    fit_reference_scores(model, blobs[500:], training=blobs[:480])
+    model.measure_errors(blobs[540:])
+    fit_reference_scores(model, blobs[540:], training=blobs[:200])
     for name in ("u", "images"):  # each of them costs a Jacobian, whose operations are slow here
-        setattr(model.held_out_errors, name, getattr(model.held_out_errors, name)[:4])
+        setattr(model.held_out_errors, name, getattr(model.held_out_errors, name)[:2])
     return model
 
 
@@ -93,24 +93,25 @@ def test_scores_and_p_values_are_the_same_there(
 
 SMALL = {  # so that a method takes a second, each operation being called through Python
     (draws, "KEPT"): 12, (settle, "KEPT"): 12, (draws, "PROPOSALS"): 24, (draws, "CHAINS"): 4,
-    (draws, "FIRST_ROUND"): 6, (chains, "ADAPTATIONS"): 1, (chains, "ADAPTATION_STEPS"): 4,
+    (draws, "FIRST_ROUND"): 4, (chains, "ADAPTATIONS"): 1, (chains, "ADAPTATION_STEPS"): 3,
     (settle, "PARTICLES"): 8, (prior_pool, "MOST_DRAWS"): 128, (settle, "MOST_DRAWS"): 128,
-    (modes, "RISING_STEPS"): 6, (modes, "FULL"): [1.0] * 4, (solve, "QUICK_ROUNDS"): 1,
+    (modes, "RISING_STEPS"): 3, (modes, "FULL"): [1.0] * 2, (solve, "QUICK_ROUNDS"): 1,
     (tempering, "MOST_MOVES"): 1, (inflation, "HALVINGS"): 4,
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("method", ["map", "laplace", "mixture", "is", "hmc", "auto"])
+@pytest.mark.parametrize("method", ["laplace", "is", "hmc", "auto"])
 def test_restorations_are_the_same_there(
     method: str, fitted: PAE, moved: PAE, blobs: Tensor, device: torch.device,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     for (module, name), value in SMALL.items():
         monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(modes.finish, "__kwdefaults__", {"steps": 1})
     monkeypatch.setattr(draws.draw_by_chains, "__kwdefaults__", {"rounds": 1})
     observed = torch.ones(28, 28)
     observed[:, :14] = 0
-    options: dict[str, Any] = {"mask": observed, "method": method, "samples": 3, "starts": 4}
+    options: dict[str, Any] = {"mask": observed, "method": method, "samples": 3, "starts": 2}
     found = moved.restore(blobs[490].to(device), **options)
     expected = fitted.restore(blobs[490], **options)
     for name in ("map", "mean", "std", "samples", "predictive"):
