@@ -241,7 +241,7 @@ def courses() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def scores() -> dict[str, Any]:
+def detections() -> dict[str, Any]:
     """What outliers are told by."""
     generator = np.random.default_rng(0)
     low, high = generator.normal(size=200), generator.normal(1.2, 1.5, size=150)
@@ -345,7 +345,7 @@ def sets() -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "figures",
-    [networks, flows, couplings, bases, objectives, optimisers, augmentations, courses, scores,
+    [networks, flows, couplings, bases, objectives, optimisers, augmentations, courses, detections,
      evaluations, restorations, patches, sets],
     ids=lambda each: each.__name__,
 )  # fmt: skip
