@@ -56,10 +56,11 @@ MOST_FILES = 12  # of tests that are imported for one change
 
 @dataclass(frozen=True)
 class Plan:
-    """Test files to run, and which of their tests in which order; None: all of them."""
+    """Test files to run, which of their tests in which order (None: all), and which not."""
 
     files: list[str]
     order: dict[str, int] | None
+    skipped: frozenset[str] = frozenset()
 
 
 class Chooser:
@@ -77,6 +78,20 @@ class Chooser:
             found = set().union(*own.values())
         return {test for test in found if "::" in test and test in self.seconds}
 
+    def is_measured(self, folder: str) -> bool:
+        """Tells whether the map has the tests of a folder."""
+        return any(test.startswith(f"tests/{folder}/") for test in self.seconds)
+
+    def _by_name(self, file: Path, tests: set[str]) -> Plan:
+        """Returns the module's tests by their names, after the first file the kept answers."""
+        files = [path for path in tests_of(file) if Path(path).name not in KEPT_ANSWERS]
+        named = {test.partition("::")[0] for test in tests}
+        kept = [str(TESTS / name) for name in KEPT_ANSWERS if f"tests/{name}" in named]
+        skipped = {
+            test for test in self.seconds if Path(test.partition("::")[0]).name in KEPT_ANSWERS
+        }
+        return Plan([*files[:1], *kept, *files[1:]], None, frozenset(skipped - tests))
+
     def cost(self, test: str) -> float:
         """Returns the seconds of a test."""
         return self.seconds.get(test, 5.0)
@@ -85,6 +100,8 @@ class Chooser:
         """Returns what to run: the module's own tests first, then quick ones."""
         tests = self.tests_at(mutant)
         relative = mutant.file.relative_to(SOURCES)
+        if not self.is_measured(relative.parts[0]):
+            return self._by_name(mutant.file, tests)
         if not tests:
             return Plan(tests_of(mutant.file), None)
         if relative.parts[0] == "cli":
@@ -118,7 +135,6 @@ def tests_of(file: Path) -> list[str]:
     within = sorted(own, key=lambda path: (path.parent != folder, path))
     importers = [path for path in sorted(TESTS.rglob("test_*.py")) if module in path.read_text()]
     order = [path for path in [mirrored] if path.exists()]
-    order += [TESTS / name for name in KEPT_ANSWERS[:1]]
     order += [path for path in importers if path in within]
     order += [path for path in importers if path not in within]
     order += within
@@ -128,16 +144,17 @@ def tests_of(file: Path) -> list[str]:
 class Watch:
     """A pytest plugin: says which test failed, ends hung tests, and keeps to a budget."""
 
-    def __init__(self, budget: float, order: dict[str, int] | None) -> None:
-        """Takes seconds of processor time for all tests together, and which to run, when."""
-        self.order = order
+    def __init__(self, budget: float, plan: Plan) -> None:
+        """Takes seconds of processor time for all tests together, and what to run."""
+        self.plan = plan
         self.end = time.process_time() + budget
         self.failed: list[str] = []
         self.spent, self.passed = False, 0
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Leaves the chosen tests, in their order."""
-        order = self.order
+        items[:] = [item for item in items if item.nodeid not in self.plan.skipped]
+        order = self.plan.order
         if order is not None:
             items[:] = sorted(
                 (item for item in items if item.nodeid in order),
@@ -205,7 +222,7 @@ def _run(plan: Plan, tree: Path, budget: float, stop: bool) -> dict[str, Any]:
     sys.path.insert(0, str(tree))
     os.environ["PYTHONPATH"] = str(tree)
     os.chdir(ROOT)
-    watch = Watch(budget, plan.order)
+    watch = Watch(budget, plan)
     words = ["-q", "-p", "no:cacheprovider", *(["-x"] if stop else []), *plan.files]
     code = pytest.main(words, plugins=[watch])
     return {

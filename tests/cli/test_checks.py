@@ -79,7 +79,8 @@ WRONG: dict[str, tuple[Callable[[Path], object], type[PaeError], str]] = {
                   "not an image"),
     "no maps": (lambda at: checks.check_noise(str(at / "empty"), at / "a.png"), ImageError,
                 "no noise map"),
-    "negative": (lambda at: checks.check_noise("-0.1", at / "a.png"), UsageError, "standard deviation"),
+    "negative": (lambda at: checks.check_noise("-0.1", at / "a.png"), UsageError,
+                 "standard deviation"),
     "low": (lambda at: checks.check_tiles(at / "a.png", (1, 29, 20)), UsageError, ""),
     "narrow": (lambda at: checks.check_tiles(at / "a.png", (1, 28, 31)), UsageError, ""),
 }  # fmt: skip
