@@ -81,9 +81,6 @@ COMMANDS = {
     "download-list": "download --list --json",
     "download-text": "download --list",
     "download": f"download {MODEL} --json",
-    "watch": f"watch in --model {FILE} --once --state state.jsonl --baseline 0",
-    "recalibrate": f"recalibrate {FILE} many --out new --json",
-    "recalibrate-text": f"recalibrate {FILE} many --out newer",
     "train": "train-ae mnist-mini --config quick.yaml --limit 96 --out run --json && "
     "train-flow run --json && info run --json && eval run",
 }  # fmt: skip
@@ -113,8 +110,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     mask[:, 4:12, 6:20] = 1
     write_image(folder / "mask.png", mask)
     write_image(folder / "small.png", digits[4].view(1, 14, 2, 14, 2).mean((2, 4)))
-    for index, image in enumerate(load_dataset("mnist-mini").train.images[:100]):
-        write_image(folder / "many" / f"{index:02}.png", image)
     for file, count in KEPT.items():
         model, header = load_with_header(MODEL)
         errors = model.held_out_errors

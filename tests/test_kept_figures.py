@@ -26,7 +26,6 @@ from paecli.model.networks import NETWORKS
 from paecli.model.pixel_table import local_variation, tabulate_pixels
 from paecli.model.principal_components import principal_components
 from paecli.outliers.detection_metrics import measure_detection
-from paecli.outliers.drift import DriftDetector
 from paecli.outliers.localisation import localise
 from paecli.outliers.regions import find_regions
 from paecli.restoration.guarantee.risk_control import choose_factor, upper_bound
@@ -38,7 +37,6 @@ from paecli.training.augmentation import augment
 from paecli.training.course import Course, first_course, is_flat
 from paecli.training.objectives import AutoencoderObjective
 from paecli.training.optimisers import build_optimisers, learning_rate_at
-from paecli.training.patches.painting import paint_defects
 from paecli.training.settings import OptimiserSettings
 
 from .kept_answers import compare
@@ -246,13 +244,6 @@ def detections() -> dict[str, Any]:
     generator = np.random.default_rng(0)
     low, high = generator.normal(size=200), generator.normal(1.2, 1.5, size=150)
     found = measure_detection(low, high, replicates=300, seed=1)
-    detector = DriftDetector(
-        {"a": low.tolist(), "b": high.tolist()}, false_alarm=0.02, baseline=0, seed=3
-    )
-    evidence = []
-    for index in range(60):
-        detector.add({"a": float(low[index] + index / 12), "b": float(high[index])})
-        evidence.append(detector.evidence)
     plane = generator.normal(size=(30, 40)).astype(np.float32)
     plane[10:16, 20:28] += 4
     regions, inside = find_regions(
@@ -264,7 +255,6 @@ def detections() -> dict[str, Any]:
     return {
         "detection": [found.auroc, found.aupr, found.fpr95, found.auroc_ci, found.aupr_ci,
                       found.fpr95_ci],
-        "drift": [evidence, detector.alarm, detector.score, detector.count],
         "regions": [[each.box, each.area, each.p_value] for each in regions],
         "inside": int(inside.sum()), "localised": vars(localised),
     }  # fmt: skip
@@ -317,19 +307,14 @@ def restorations() -> dict[str, Any]:
 
 
 def patches() -> dict[str, Any]:
-    """A model of patches, whose flow only whitens, and painted defects."""
+    """A model of patches, whose flow only whitens."""
     model = small_model()
     image = surface(3, hole=True)
     cells = model.score_cells(image)
-    pictures = [surface(each).float().permute(1, 2, 0).repeat(1, 1, 3).numpy() / 255
-                for each in (1, 2)]  # fmt: skip
-    defects = [paint_defects(*pictures, np.random.default_rng(each)) for each in range(12)]
     return {
         "surprise": told(cells.surprise), "energy": told(cells.energy),
         "map": told(model.score_map(image)), "usual": told(model.usual),
         "reference": {name: told(values) for name, values in model.reference_scores.items()},
-        "painted": [{name: told(torch.as_tensor(np.asarray(value, dtype=np.float64)))
-                     for name, value in vars(each).items()} for each in defects],
     }  # fmt: skip
 
 
