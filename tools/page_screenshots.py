@@ -54,7 +54,7 @@ def restore(page: Page, image: Path) -> None:
     page.locator("#answer").wait_for()
     # two rows of samples are enough for a picture, and how long it took is of this machine today
     page.evaluate(
-        "() => { document.querySelectorAll('#samples button:nth-child(n + 25)')"
+        "() => { document.querySelectorAll('#samples button:nth-child(n + 33)')"
         ".forEach((sample) => sample.remove());"
         "const words = document.getElementById('answer-words');"
         "words.textContent = words.textContent.replace(/ in [0-9.]+ s/, '') }"

@@ -51,20 +51,36 @@ def test_false_alarms_stay_below_the_promise() -> None:
     assert alarms <= 200 * 0.1 + 2 * (200 * 0.1 * 0.9) ** 0.5
 
 
-@pytest.mark.parametrize("before", [0, 1000])
+def stream_of(rows: np.ndarray, detector: DriftDetector) -> DriftDetector:
+    for row in rows:
+        detector.add(dict(zip(SCORES, row.tolist(), strict=True)))
+    return detector
+
+
+@pytest.mark.parametrize("before", [0, 100, 1000])
 @pytest.mark.parametrize("shift", [0.7, -0.7])
 def test_a_shift_is_found_soon_after_it_comes(before: int, shift: float) -> None:
     generator = np.random.default_rng(1)
     reference = generator.normal(size=(1000, 2))
-    detector = DriftDetector(dict(zip(SCORES, reference.T.tolist(), strict=True)))
+    detector = DriftDetector(dict(zip(SCORES, reference.T.tolist(), strict=True)), baseline=500)
     rows = generator.normal(size=(before + 300, 2))
     rows[before:, 1] += shift
-    for row in rows:
-        detector.add(dict(zip(SCORES, row.tolist(), strict=True)))
+    stream_of(rows, detector)
     assert detector.alarm is not None
     assert before < detector.alarm <= before + 300
     assert detector.score == "b"
+    assert detector.from_start == (before < 1000)
     assert detector.evidence >= 0
+
+
+def test_a_change_is_told_from_the_images_before_it_where_nothing_else_is_known() -> None:
+    generator = np.random.default_rng(1)
+    rows = generator.normal(size=(300, 2))
+    rows[100:, 1] += 1
+    detector = stream_of(rows, DriftDetector({"a": [], "b": []}, baseline=500))
+    assert detector.alarm is not None
+    assert detector.alarm > 100
+    assert not detector.from_start
 
 
 def test_outliers_now_and_then_are_no_drift() -> None:
@@ -75,16 +91,16 @@ def test_outliers_now_and_then_are_no_drift() -> None:
     assert detector.alarm is None
 
 
-def test_a_baseline_takes_the_place_of_the_reference() -> None:
+@pytest.mark.parametrize(("baseline", "found"), [(100, False), (0, True)])
+def test_a_small_difference_from_the_model_is_no_drift_but_where_it_is_asked_for(
+    baseline: int, found: bool
+) -> None:
     generator = np.random.default_rng(3)
-    detector = DriftDetector({"a": generator.normal(size=1000).tolist()}, baseline=200)
-    for value in 3 + generator.normal(size=700):
+    detector = DriftDetector({"a": generator.normal(size=1000).tolist()}, baseline=baseline)
+    for value in 0.25 + generator.normal(size=1200):
         detector.add({"a": value})
-    assert detector.count == 500
-    assert detector.alarm is None
-    for value in 4 + generator.normal(size=200):
-        detector.add({"a": value})
-    assert detector.alarm is not None
+    assert detector.count == 1200
+    assert (detector.alarm is not None) == found
 
 
 def test_wealth_starts_at_one_and_keeps_what_is_laid_by() -> None:

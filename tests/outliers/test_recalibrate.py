@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from paecli.api import PAE
+from paecli.outliers.pixel_statistics import pixel_statistics
 from paecli.outliers.recalibrate import recalibrate
 from paecli.system.errors import DataError
 
@@ -25,6 +26,12 @@ def test_further_images_are_flagged_at_the_rate_again(trained_pae: PAE, blobs: T
     assert len(model.reference_scores["log_prob"]) == 300
     assert model.reference_scores["log_prob"].equal(model.reference_scores["log_prob"].sort()[0])
     assert result.scatter == pytest.approx(0.0125, abs=0.0005)
+    assert result.interval == pytest.approx((0.028, 0.077), abs=0.003)
+    assert result.interval[0] < flagged < result.interval[1]
+    # what the images look like now is usual, too
+    usual = pixel_statistics(images[::2])
+    for name, values in usual.items():
+        assert model.reference_scores[name].equal(values.sort().values)
 
 
 def test_it_says_when_it_cannot(trained_pae: PAE, blobs: Tensor) -> None:

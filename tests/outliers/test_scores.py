@@ -11,6 +11,7 @@ from paecli.model.autoencoder import Autoencoder
 from paecli.model.flow import LatentFlow
 from paecli.model.held_out_errors import calibration_part, fitting_part
 from paecli.outliers.conformal import p_values
+from paecli.outliers.pixel_statistics import pixel_statistics
 from paecli.outliers.scores import (
     FAST_SCORES,
     SCORES,
@@ -96,10 +97,12 @@ def test_of_few_held_out_images_most_are_left_for_p_values(count: int) -> None:
 
 
 def test_reference_scores_ascend_and_are_of_the_other_half(fitted: PAE, blobs: Tensor) -> None:
-    assert set(fitted.reference_scores) == set(FAST_SCORES)
+    judges = calibration_part(blobs[500:])
+    expected = {name: SCORES[name](fitted, judges) for name in FAST_SCORES}
+    expected |= pixel_statistics(judges)
+    assert fitted.reference_scores.keys() == expected.keys()
     for name, values in fitted.reference_scores.items():
-        expected = SCORES[name](fitted, calibration_part(blobs[500:])).sort().values
-        torch.testing.assert_close(values, expected)
+        torch.testing.assert_close(values, expected[name].sort().values)
         assert values.dtype == torch.float32
 
 

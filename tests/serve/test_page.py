@@ -93,12 +93,23 @@ def test_what_is_painted_is_restored_as_the_command_does_to_the_bit(
     with zipfile.ZipFile(archive) as content:
         for path in (tmp_path / "out").glob("*.png"):
             assert content.read(path.name) == path.read_bytes(), path.name
+        passed = json.loads(content.read("restoration.json"))["passed"]
+    verdict = tab.locator("#answer-verdict").inner_text()
+    assert ("halves of the run agree" if passed else "is in doubt") in verdict
     assert tab.locator("#samples img").count() == 64
     tab.locator("#samples button").nth(2).click()
     assert tab.locator("#compare-name").inner_text() == "sample 3"
     tab.locator("#compare").fill("80")
     clip = tab.locator("#compare-over").get_attribute("style")
     assert "80%" in clip
+
+
+def test_an_image_of_the_model_stands_in_for_one_of_the_users(browser: Browser) -> None:
+    tab = browser.open()
+    tab.click("#try-drawn")
+    tab.locator("#editor").wait_for()
+    assert tab.locator("#image-name").inner_text() == "drawn.png"
+    assert tab.locator("#no-image").is_hidden()
 
 
 def test_tools_box_erase_undo_clear_and_invert(

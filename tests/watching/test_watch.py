@@ -82,7 +82,7 @@ def test_every_image_has_one_answer(
     answers = answers_in(file)
     assert [Path(each["path"]).name for each in answers[:3]] == ["0.png", "1.png", "2.png"]
     assert sorted(Path(each["path"]).name for each in answers[3:]) == ["1.png", "new.png"]
-    assert answers[-1]["drift"]["images"] == 3  # two are the baseline
+    assert answers[-1]["drift"]["images"] == 5
     pixels = read_image(folder / "renamed.png", image_shape=SHAPE).pixels[None]
     assert answers[0]["p_value"] == trained_pae.p_value(pixels, "log_prob").item()
 

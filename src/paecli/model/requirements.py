@@ -19,6 +19,8 @@ FAST_SCORES = (
 DEFAULT_SCORE = "combined"  # of the p-values of models of whole images
 PATCH_SCORE = "top"  # the only one of models of patches
 SCORE_NAMES = (*FAST_SCORES, "marginal_likelihood")
+# Measured beside the scores, for `pae watch` only: they tell of lamp and lens, not of outliers.
+PIXEL_STATISTICS = ("brightness", "saturation", "roughness")
 CLASSIFIER_SHAPE = (1, 28, 28)  # of the images that the bundled feature network takes
 
 
@@ -54,7 +56,7 @@ def require_reference_scores(score: str, measured: Collection[str]) -> None:
     if score not in measured:
         raise CheckpointError(
             f"this model has no reference scores of {score!r} for p-values, it has: "
-            f"{', '.join(measured) or 'none'}; "
+            f"{', '.join(name for name in measured if name not in PIXEL_STATISTICS) or 'none'}; "
             "`pae train-flow RUN_FOLDER --measure-only` stores those of all fast scores"
         )
 

@@ -10,6 +10,11 @@ P-values against one fixed set of scores are not independent of each other: of 1
 are compared with the same 2,500, whose own scatter then looks like drift. So each image joins the
 set that the next ones are compared with, and ties are broken at random: such p-values are
 independent and exactly uniform while the images are exchangeable.
+
+Two comparisons go side by side. All images are compared with those before them, which tells when
+they change. The first ones are also compared with images that are known to be usual, which tells if
+they had changed before they came; but only the first, since these two sets differ a little in
+truth, and for ever would find that.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -57,10 +62,11 @@ BETS = 2 * len(POWERS) + len(SLOPES)
 class Martingales:
     """Wealth from bets against uniform p-values, ready for a change that may come at any time.
 
-    There are several side by side, one for each stream of p-values. Money is laid by, and a part
-    of it, `1 / (k (k + 1))` at the k-th image, is shared among the bets: a change after n images
-    is met by fresh bets, at a cost of about `log n^2` in wealth. All bets of one kind that were
-    opened at different times win and lose together, so that one sum stands for them.
+    There are several side by side, one for each stream of p-values. Money is laid by: of 1 at the
+    start, `log 2 / log(k + 2)` is left after k images, and what was taken is shared among the bets.
+    So a change after n images is met by fresh bets, at a cost of about `n log(n)^2` in wealth. All
+    bets of one kind that were opened at different times win and lose together, so that one sum
+    stands for them.
     """
 
     def __init__(self, number: int) -> None:
@@ -71,15 +77,20 @@ class Martingales:
     @property
     def log_wealth(self) -> Array:
         """Natural logarithms of the wealths, `(number,)`; 0 at the start."""
-        laid_by = -log(self.count + 1)  # what 1 / (k (k + 1)) leave, summed
+        laid_by = log(_laid_by(self.count))
         return np.asarray(np.logaddexp(np.logaddexp.reduce(self._stakes, axis=1), laid_by))
 
     def add(self, p: Array) -> None:
         """Plays one round, by p-values `(number,)` in [0, 1]."""
         self.count += 1
-        opened = -log(self.count) - log(self.count + 1) - log(BETS)
+        opened = log((_laid_by(self.count - 1) - _laid_by(self.count)) / BETS)
         with np.errstate(divide="ignore"):  # a slope of 1 loses all at p = 0
             self._stakes = np.logaddexp(self._stakes, opened) + np.log(bets(p))
+
+
+def _laid_by(count: int) -> float:
+    """Returns what is left, of 1, to bet on changes that come after so many images."""
+    return log(2) / log(count + 2)
 
 
 class ExchangeablePValues:
@@ -102,70 +113,88 @@ class ExchangeablePValues:
         return (above + draw * same) / len(self._ordered)
 
 
+class _Comparison:
+    """Streams of p-values, one for each score, and bets against them."""
+
+    def __init__(self, reference: Mapping[str, Sequence[float]]) -> None:
+        """Takes for each score what the first image is compared with; may be empty."""
+        self.names = list(reference)
+        self._p_values = [ExchangeablePValues(values) for values in reference.values()]
+        self._martingales = Martingales(len(reference))
+
+    def add(self, scores: Mapping[str, float], draws: Sequence[float]) -> None:
+        """Takes the next image's scores, and a uniform draw for each of them."""
+        rows = zip(self.names, self._p_values, draws, strict=True)
+        p = [p_values.add(scores[name], draw) for name, p_values, draw in rows]
+        self._martingales.add(np.array(p))
+
+    @property
+    def log_wealth(self) -> Array:
+        """Natural logarithms of the wealths, one for each score."""
+        return self._martingales.log_wealth
+
+
 class DriftDetector:
     """Watches several scores of a stream and raises one alarm.
 
-    Each score has a martingale of its own, and the alarm is raised when one reaches the number of
-    scores over the false-alarm probability (Bonferroni). Their average would need p-values that are
-    independent of the other scores' pasts, which they need not be.
+    Each score has a martingale of its own in both comparisons, and the alarm is raised when one
+    reaches the number of all over the false-alarm probability (Bonferroni). Their average would
+    need p-values that are independent of the other scores' pasts, which they need not be.
 
     Attributes:
-        count: images seen, those of the baseline left out.
+        count: images seen.
         alarm: number of the image that raised the alarm, from 1; None without one.
         score: name of the score that raised it.
+        from_start: whether it was raised by the comparison with images that are known to be usual.
     """
 
     def __init__(
         self,
         reference: Mapping[str, Sequence[float]],
         *,
-        false_alarm: float = 0.01,
+        false_alarm: float = 0.001,
         baseline: int = 0,
         seed: int = 0,
     ) -> None:
         """Starts without images.
 
         Args:
-            reference: for each score to watch, its values on the images that are usual.
+            reference: for each score to watch, its values on images that are known to be usual;
+                empty if none are known.
             false_alarm: chance of any alarm, ever, without a change, in (0, 1).
-            baseline: first images of the stream that count as usual instead of `reference`.
+            baseline: how many images of the stream are compared with `reference`; 0 is all.
             seed: of the draws that break ties.
         """
-        self._p_values = {
-            name: ExchangeablePValues([] if baseline else values)
-            for name, values in reference.items()
-        }
-        self._martingales = Martingales(len(reference))
-        self._threshold = log(len(reference) / false_alarm)
+        self._known = _Comparison({name: r for name, r in reference.items() if len(r)})
+        self._earlier = _Comparison({name: [] for name in reference})
+        number = len(self._known.names) + len(self._earlier.names)
+        self._threshold = log(number / false_alarm)
         self._baseline = baseline
         self._generator = np.random.default_rng(seed)
-        self._seen = 0
+        self.count = 0
         self.alarm: int | None = None
         self.score: str | None = None
-
-    @property
-    def count(self) -> int:
-        """Images that were bet on."""
-        return max(self._seen - self._baseline, 0)
+        self.from_start = False
 
     @property
     def evidence(self) -> float:
         """Logarithm of the largest wealth over that which raises the alarm; 0 raises it."""
-        return float(self._martingales.log_wealth.max()) - self._threshold
+        return max(float(each.log_wealth.max()) for each in self._active) - self._threshold
+
+    @property
+    def _active(self) -> list[_Comparison]:
+        at_start = not self._baseline or self.count <= self._baseline
+        return [self._earlier, *([self._known] if at_start and self._known.names else [])]
 
     def add(self, scores: Mapping[str, float]) -> bool:
         """Takes the next image's scores, by name; returns whether they raise the alarm."""
-        self._seen += 1
-        draws = self._generator.random(len(self._p_values)).tolist()
-        p = [
-            p_values.add(scores[name], draw)
-            for (name, p_values), draw in zip(self._p_values.items(), draws, strict=True)
-        ]
-        if not self.count:
-            return False
-        self._martingales.add(np.array(p))
+        self.count += 1
+        for each in self._active:
+            each.add(scores, self._generator.random(len(each.names)).tolist())
         if self.alarm is not None or self.evidence < 0:
             return False
+        highest = max(self._active, key=lambda each: float(each.log_wealth.max()))
         self.alarm = self.count
-        self.score = list(self._p_values)[int(self._martingales.log_wealth.argmax())]
+        self.score = highest.names[int(highest.log_wealth.argmax())]
+        self.from_start = highest is self._known
         return True

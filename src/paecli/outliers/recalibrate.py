@@ -6,14 +6,16 @@ a share of at most `a` of those has a p-value up to `a`, whatever the model make
 """
 
 from dataclasses import dataclass
-from math import sqrt
+from math import floor, sqrt
 
 import torch
+from scipy.stats import beta
 from torch import Tensor
 
 from paecli.model.model import Model
 from paecli.model.requirements import FAST_SCORES
 from paecli.outliers.conformal import p_values
+from paecli.outliers.pixel_statistics import pixel_statistics
 from paecli.outliers.scores import measure_scores
 from paecli.system.errors import DataError
 from paecli.system.progress import NullProgress, Progress
@@ -32,11 +34,13 @@ class Recalibration:
         flagged_before: share of them that the old scores flag at .05, by each score.
         scatter: standard deviation, over draws of so many images, of the share of further ones
             that will be flagged at .05.
+        interval: in which that share lies for 95 % of such draws.
     """
 
     images: int
     flagged_before: dict[str, float]
     scatter: float
+    interval: tuple[float, float]
 
 
 def recalibrate(
@@ -69,7 +73,20 @@ def recalibrate(
             f"{before[score]:.0%} of the images are outliers to this model: it does not know such "
             "images, and would tell little about them; train one on them with `pae train-ae`"
         )
+    measured |= pixel_statistics(images)  # so that `pae watch` takes these for usual
     model.reference_scores = {name: torch.sort(values).values for name, values in measured.items()}
-    count = len(images)
-    # the share is distributed as Beta(k, n + 1 - k), with k p-values up to the rate
-    return Recalibration(count, before, sqrt(RATE * (1 - RATE) / (count + 2)))
+    return Recalibration(len(images), before, *_further_rate(len(images)))
+
+
+def _further_rate(count: int) -> tuple[float, tuple[float, float]]:
+    """Returns how the share of further images that is flagged at .05 scatters.
+
+    It is distributed as Beta(k, n + 1 - k), with k of n images having p-values up to the rate
+    (Vovk, "Conditional validity of inductive conformal predictors", arXiv:1209.2673).
+
+    Returns:
+        Its standard deviation, about, and the interval in which it lies with 95 %.
+    """
+    flagged = floor(RATE * (count + 1) + 1e-9)
+    low, high = beta.ppf((0.025, 0.975), flagged, count + 1 - flagged)
+    return sqrt(RATE * (1 - RATE) / (count + 2)), (float(low), float(high))

@@ -13,6 +13,7 @@ from paecli.model.model import BATCH, Model
 from paecli.model.reference_images import IMAGES
 from paecli.model.requirements import FAST_SCORES, SCORE_NAMES, require_scores
 from paecli.outliers.ingredients import Ingredients
+from paecli.outliers.pixel_statistics import pixel_statistics
 from paecli.system.progress import NullProgress, Progress
 from paecli.system.threads import fitting
 
@@ -137,7 +138,9 @@ def fit_reference_scores(
     components, statements = compare_with_reference(model, fitting_part(held_out))
     model.reference_images.fit(components)
     model.voices.fit(model.reference_images.combine(components), statements)
-    scores = measure_scores(model, calibration_part(held_out), names)
+    calibration = calibration_part(held_out)
+    scores = measure_scores(model, calibration, names)
+    scores |= pixel_statistics(calibration)
     model.reference_scores = {name: values.sort().values for name, values in scores.items()}
 
 

@@ -182,6 +182,7 @@ async function openImage(file) {
     byId("editor").hidden = false;
     byId("answer").hidden = true;
     document.querySelector("#restore .drop").classList.add("small");
+    byId("no-image").hidden = true;
     const scale = Math.max(1, Math.round(CELL_TARGET / width()));
     easel.width = width() * scale;
     easel.height = height() * scale;
@@ -190,6 +191,17 @@ async function openImage(file) {
     complain("restore", error);
   }
 }
+
+byId("try-drawn").onclick = async () => {
+  complain("restore");
+  try {
+    const { images } = await askJson("samples", { count: 1, seed: seed++ });
+    await openImage(new File([bytes(images[0])], "drawn.png", { type: "image/png" }));
+    easel.focus();
+  } catch (error) {
+    complain("restore", error);
+  }
+};
 
 function paintEasel() {
   const size = cell();
@@ -418,13 +430,18 @@ function showProgress({ waiting, passes }, seconds) {
 function showAnswer(answer) {
   usualPasses = answer.passes;
   work.answer = answer;
-  const trust = { true: "the two halves of the run agree", false: "the answer is in doubt" }[answer.passed];
+  const verdict = {
+    true: "The two halves of the run agree: the samples can be relied on, if this is an image of the training kind.",
+    false: "The answer is in doubt: take the samples for guesses, or go on for longer.",
+  }[answer.passed];
+  byId("answer-verdict").textContent = verdict || "";
+  byId("answer-verdict").hidden = !verdict;
+  byId("answer-verdict").classList.toggle("doubt", answer.passed === false);
   const count = answer.modes.filter((mode) => mode.weight >= 0.005).length;
   byId("answer-words").textContent = [
     `${answer.missing_pixels} pixels restored in ${answer.seconds.toFixed(1)} s by ${answer.method}`,
     `${count} reading${count === 1 ? "" : "s"}`,
     `chi-squared ${answer.chi2?.toFixed(0)} for ${answer.degrees_of_freedom} observed values`,
-    ...(trust ? [trust] : []),
   ].join("; ") + ".";
   const notes = [...answer.mask_notes, ...(answer.note ? [answer.note] : [])];
   byId("answer-note").textContent = notes.join(" ");

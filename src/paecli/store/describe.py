@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from paecli.model.requirements import PIXEL_STATISTICS
 from paecli.store.contents import AUTOENCODER, FLOW, read_contents
 from paecli.store.header import Header
 from paecli.system.files import hash_file
@@ -45,5 +46,5 @@ def describe_model(path: Path) -> ModelDescription:
         sha256=hash_file(path),
         autoencoder_parameters=contents.parameters(AUTOENCODER),
         flow_parameters=contents.parameters(FLOW),
-        scores=tuple(contents.reference_scores),
+        scores=tuple(n for n in contents.reference_scores if n not in PIXEL_STATISTICS),
     )

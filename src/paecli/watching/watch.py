@@ -8,20 +8,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from paecli.model.model import Model
+from paecli.model.requirements import PIXEL_STATISTICS
 from paecli.outliers.conformal import p_values
 from paecli.outliers.drift import DriftDetector
+from paecli.outliers.pixel_statistics import pixel_statistics
 from paecli.outliers.scores import measure_scores
 from paecli.watching.arrivals import Arrival, Arrivals, Stop
 from paecli.watching.journal import Journal
 
-# What is bet on. Scores see what the model does not know; a lamp or a lens that changes a little is
-# seen sooner by the pixels themselves, of whose usual values the model's file says nothing.
+# What is bet on, beside the pixels themselves, which tell a lamp or a lens that changes a little.
 DRIFT_SCORES = ("combined", "log_prob", "cycle_distance")
-PIXEL_STATISTICS = ("brightness", "saturation", "roughness")
-WHITE = 1 - 0.5 / 255  # from here on a pixel is saturated
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -34,14 +32,13 @@ class WatchSettings:
         score: the score behind the p-values.
         fpr: rate of false positives.
         false_alarm: chance that drift is ever reported without any.
-        baseline: first images that drift is measured from; 0: the model's held-out images, of
-            which only scores are known.
+        baseline: how many first images are compared with the model's held-out images, too; 0: all.
         seed: of the draws that break ties.
     """
 
     score: str
     fpr: float = 0.05
-    false_alarm: float = 0.01
+    false_alarm: float = 0.001
     baseline: int = 500
     seed: int = 0
 
@@ -67,12 +64,12 @@ class Watcher:
         self._source = source
         self._emit = emit
         self._reference = model.require_reference_scores(settings.score)
+        known = usual_values(model)
         drift_scores = tuple(n for n in DRIFT_SCORES if n in model.reference_scores)
         self._names = tuple(dict.fromkeys((settings.score, *drift_scores)))
-        self._watched = (*drift_scores, *(PIXEL_STATISTICS if settings.baseline else ()))
-        known = model.reference_scores
+        self._watched = (*drift_scores, *PIXEL_STATISTICS)
         self.drift = DriftDetector(
-            {name: known[name].tolist() if name in known else [] for name in self._watched},
+            {name: known[name].tolist() for name in self._watched},
             false_alarm=settings.false_alarm,
             baseline=settings.baseline,
             seed=settings.seed,
@@ -126,6 +123,7 @@ class Watcher:
                 "evidence": round(self.drift.evidence / math.log(10), 3),
                 "alarm": self.drift.alarm,
                 "score": self.drift.score,
+                "from_start": self.drift.from_start,
             },
             "scores": scores,
         }
@@ -135,22 +133,11 @@ class Watcher:
         self._journal.add(each.path, each.stamp, each.sha256, {**fields, "model": self._source})
 
 
-def pixel_statistics(images: Tensor) -> dict[str, Tensor]:
-    """Measures what lamp, lens and crop change in every image.
-
-    Args:
-        images: `(n, c, h, w)` in [0, 1].
+def usual_values(model: Model) -> dict[str, Tensor]:
+    """Returns what is known of images that the model was not trained on.
 
     Returns:
-        Each `(n,)`: `brightness`, the mean pixel; `saturation`, the share of white pixels;
-        `roughness`, the variance of pixels about the mean of their 3 x 3 surroundings, as a share
-        of the image's variance.
+        For each of the model's scores and of `PIXEL_STATISTICS` its values, `(n,)`. Of the latter,
+        models of 0.2 and before know those of the few images in their files, maybe none.
     """
-    smooth = functional.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
-    flat = images.flatten(1)
-    rough = (images - smooth).flatten(1).square().mean(1)
-    return {
-        "brightness": flat.mean(1),
-        "saturation": (flat >= WHITE).float().mean(1),
-        "roughness": rough / (flat.var(1, correction=0) + 1e-4),
-    }
+    return pixel_statistics(model.held_out_errors.images) | model.reference_scores

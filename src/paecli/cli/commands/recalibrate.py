@@ -22,7 +22,9 @@ def recalibrate(
     folder: Annotated[
         Path,
         typer.Argument(
-            metavar="FOLDER", help="Good images of the new conditions; 500 are well enough."
+            metavar="FOLDER",
+            help="Good images of the new conditions. With 500 the rate of .05 comes back within "
+            ".02, with 2,000 within .01, in 95 of 100 cases.",
         ),
     ],
     out: Annotated[
@@ -82,11 +84,13 @@ def recalibrate(
                 "score": score,
                 "flagged_before": result.flagged_before,
                 "scatter": result.scatter,
+                "rate_interval": list(result.interval),
             }
         )
+    low, high = result.interval
     say(
         f"{result.images:,} images: {result.flagged_before[score]:.1%} were flagged at .05 by "
-        f"{score}; of further ones 5 % will be, give or take {result.scatter:.1%} (one standard "
-        f"deviation; more images narrow it)."
+        f"{score}. Of further ones 5 % will be on average; with these images, from {low:.1%} to "
+        f"{high:.1%} (in 95 of 100 cases; four times as many images halve that)."
     )
     return say(f"{file}: the same weights, new p-values.")

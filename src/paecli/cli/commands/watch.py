@@ -40,14 +40,14 @@ def watch(
             max=0.5,
             help="Chance that drift is ever reported without any, however long this runs.",
         ),
-    ] = 0.01,
+    ] = 0.001,
     baseline: Annotated[
         int,
         typer.Option(
             min=0,
             max=100_000,
-            help="Measure drift from so many first images of the folder; 0: from the model's "
-            "held-out images, from which others may differ a little for ever.",
+            help="Compare so many first images with the model's held-out images, too, as they may "
+            "have changed before they came. 0: all, which finds small, harmless differences, too.",
         ),
     ] = 500,
     jsonl: Annotated[
@@ -86,7 +86,7 @@ def watch(
 
         pae watch incoming/ --jsonl answers.jsonl
 
-        pae watch incoming/ --model runs/parts --baseline 500 | my-program
+        pae watch incoming/ --model runs/parts --false-alarm .0001 | my-program
     """
     from paecli.cli.checks import check_model, require_extra
 
@@ -129,8 +129,9 @@ def _report(answer: dict[str, Any]) -> None:
     """Says when drift is found."""
     drift = answer.get("drift")
     if drift and drift["alarm"] == drift["images"] and drift["alarm"]:
+        than = "those held out in training" if drift["from_start"] else "those before"
         say(
-            f"Drift: the images are no longer drawn as the usual ones (told by {drift['score']}, "
+            f"Drift: the images are drawn otherwise than {than} (told by {drift['score']}, "
             f"after {drift['alarm']:,} images). Look at them; `pae recalibrate` if they are good."
         )
 

@@ -18,7 +18,9 @@ from paecli.system.progress import NullProgress, Progress
 from paecli.training.history import Log
 from paecli.training.images import USUAL_PART
 from paecli.training.patches.feature_maps import (
+    MOST_FITTED,
     FeatureMap,
+    evenly_spaced,
     fit_autoencoder,
     read_feature_maps,
 )
@@ -52,7 +54,7 @@ def train_patch_autoencoder(
 ) -> TrainingReport:
     """Fits stage 1 to the patches of a folder of images and writes it to a run folder.
 
-    Principal components need one pass over the images and no epochs.
+    Principal components need one pass over the images, of many over a hundred, and no epochs.
 
     Args:
         settings: the run; `autoencoder.features` names the features.
@@ -77,7 +79,8 @@ def train_patch_autoencoder(
         )
     photographs = _photographs(own, progress)
     model = _build(own, features)
-    seconds = fit_autoencoder(model, photographs.files, progress=progress)
+    files = evenly_spaced(photographs.files, MOST_FITTED)
+    seconds = fit_autoencoder(model, files, progress=progress)
     metrics = {"explained_variance": model.autoencoder.explained()}
     write_atomically(run_dir / CONFIG_FILE, to_yaml(settings).encode())
     save_patch_pae(result_file, model, _describe(model, settings, photographs, metrics))
@@ -86,7 +89,7 @@ def train_patch_autoencoder(
         stage=AUTOENCODER_STAGE,
         epochs=1,
         seconds=seconds,
-        images_per_second=len(photographs.files) / seconds,
+        images_per_second=len(files) / seconds,
         metrics=metrics,
         history=[],
     )
