@@ -31,9 +31,8 @@ def compare(name: str, found: Any, *, relative: float = 2e-3, absolute: float = 
         file.write_text(json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
     kept = json.loads(file.read_text())
     different = list(_differences(kept, plain, name, relative, absolute))
-    assert not different, "\n".join(
-        [*different[:20], f"(wanted? {KEEP}=1 pytest writes them anew)"]
-    )
+    hint = f"(wanted? {KEEP}=1 pytest ... writes them anew)"
+    assert not different, "\n".join([*different[:20], hint])
 
 
 def described_picture(path: Path) -> dict[str, Any]:

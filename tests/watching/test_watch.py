@@ -24,7 +24,7 @@ from paecli.system.errors import DataError, WriteError
 from paecli.watching import arrivals
 from paecli.watching.arrivals import Arrival, Arrivals
 from paecli.watching.journal import Journal, Stamp, open_journal
-from paecli.watching.watch import Watcher, WatchSettings, pixel_statistics
+from paecli.watching.watch import Watcher, WatchSettings
 
 SHAPE = (1, 28, 28)
 
@@ -394,19 +394,3 @@ def test_an_answer_is_made_of_the_model_s_own_figures(
         assert answer["scores"]["brightness"] == pytest.approx(images[index].mean().item())
         assert answer["drift"]["images"] == index + 1
         assert answer["drift"]["alarm"] is None
-
-
-def test_statistics_of_pixels_on_images_that_are_known() -> None:
-    images = torch.zeros(3, 1, 4, 4)
-    images[0, 0, ::2] = 1  # rows of white and black
-    images[1] = 0.25
-    images[2, 0, 0, 0] = 1 - 0.6 / 255  # not quite white
-    found = pixel_statistics(images)
-    assert found["brightness"].tolist() == pytest.approx([0.5, 0.25, (1 - 0.6 / 255) / 16])
-    assert found["saturation"].tolist() == [0.5, 0, 0]
-    # a row inside has means of 1/3 and 2/3 about it, one at the edge of 1/2
-    rows = images[0, 0, :, 0]
-    means = torch.tensor([rows[:2].mean(), rows[:3].mean(), rows[1:].mean(), rows[2:].mean()])
-    expected = (rows - means).square().mean() / (0.25 + 1e-4)
-    assert found["roughness"][0].item() == pytest.approx(expected.item(), rel=1e-5)
-    assert found["roughness"][1].item() == pytest.approx(0, abs=1e-9)
