@@ -71,7 +71,7 @@ def test_what_cannot_work_is_refused(folder: Path, model_file: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("drift", "said"),
     [
-        ({"alarm": 1200, "images": 1200, "score": "roughness"}, True),
+        ({"alarm": 1200, "images": 1200, "score": "roughness", "from_start": False}, True),
         ({"alarm": 1200, "images": 1201, "score": "roughness"}, False),  # it was said before
         ({"alarm": None, "images": 1200, "score": None}, False),
         ({"alarm": 0, "images": 0, "score": None}, False),
@@ -85,3 +85,4 @@ def test_drift_is_said_once(
     told = " ".join(capsys.readouterr().err.split())
     assert ("told by roughness, after 1,200 images" in told) == said
     assert bool(told) == said
+    assert ("than those before (" in told) == said
