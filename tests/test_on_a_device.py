@@ -20,4 +20,3 @@ def test_a_model_does_on_another_device_what_it_does_here() -> None:
         if done.returncode >= 0:  # it was not a signal that ended it
             break
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
-    assert " passed" in done.stdout
