@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from pytorch_fid.fid_score import calculate_frechet_distance
+from tests.listener import Listener
 from tests.peak_memory import peak_growth
 from torch import Tensor
 from typer.testing import CliRunner
@@ -180,3 +181,13 @@ def test_files_that_hold_no_statistics_are_refused_in_one_line(tmp_path: Path, k
         read_statistics(file, size=6)
     assert "\n" not in str(error.value)
     assert "kept.npz" in str(error.value)
+
+
+def test_both_folders_are_told_of_while_they_are_read(tmp_path: Path) -> None:
+    a, b = write(tmp_path / "a", 1), write(tmp_path / "b", 40)
+    (a / "broken.png").write_bytes(b"no image")
+    listener = Listener()
+    compare_folders(a, b, Moments(), progress=listener)
+    assert listener.work["moments features of a"] == [COUNT + 1, COUNT + 1]
+    assert listener.work["moments features of b"] == [COUNT, COUNT]
+    assert any(line.startswith("1 of 26 images left out; the first: ") for line in listener.lines)

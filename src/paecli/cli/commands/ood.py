@@ -167,8 +167,8 @@ def ood(
     With images: a p-value for each, the share of reference images that are at least as unusual.
     Without: how well the model's scores tell whole data sets from its own.
 
-    With --maps also where: pixels by their p-values, and outlined regions. The share of normal
-    images with any region is at most --fpr.
+    With --maps also where: pixels by their p-values, and outlined regions. The share of
+    in-distribution images with any region is at most --fpr.
 
     Examples:
 
