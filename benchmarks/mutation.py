@@ -1,30 +1,30 @@
 """How many one-line faults the tests notice: changes drawn by a seed over `src/paecli`.
 
-    python benchmarks/mutation.py --seed 1 --count 200
+    python benchmarks/line_map.py lines/
+    python benchmarks/mutation.py --seed 1 --count 200 --lines lines/
 
-A line is drawn, then a change of it: an operator, comparison or number replaced, a condition
-negated, a statement or keyword argument left out, arguments swapped. Wording, annotations and
-docstrings stay. The tests of the module run on each: `tests/a/test_b.py` of `a/b.py`, those that
-import it, then its folder's, up to `--budget` seconds of processor time. The change is put into a
-copy of the sources, so that tests that start `pae` see it, too. torch and the other libraries are
-imported once; every change runs in a child of that process.
+`mutants.py` says what is changed. The tests that execute the changed line run on each, its
+module's own and quick ones first (`--lines`), until one fails, up to `--budget` seconds of
+processor time. Where no test executes it, and without a map, these do: `tests/a/test_b.py` of
+`a/b.py`, those that import it, then its folder's. At the end the tests that failed run on the
+sources as they are; what only tests that fail there have noticed counts as not noticed.
+
+The change is put into a copy of the sources, so that tests that start `pae` see it, too. torch
+and the other libraries are imported once; every change runs in a child of that process.
+`--untested` prints what no test executes.
 """
 
 import argparse
-import ast
 import compileall
-import copy
 import gc
 import importlib
 import json
 import os
-import random
 import shutil
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from py_compile import PycInvalidationMode
@@ -32,169 +32,95 @@ from typing import Any
 
 import pytest
 
+from line_map import executed
+from mutants import SOURCES, Mutant, all_mutants, draw
+
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES, TESTS = ROOT / "src" / "paecli", ROOT / "tests"
+TESTS = ROOT / "tests"
 LIBRARIES = (
     "torch", "torch.func", "torch.utils.data", "safetensors.torch", "scipy.stats", "scipy.ndimage",
     "sklearn.metrics", "sklearn.neural_network", "sklearn.mixture", "matplotlib.figure", "typer",
     "typer.testing", "rich.table", "pydantic", "yaml", "PIL.Image", "FrEIA.framework",
-    "accelerate", "filelock",
+    "accelerate", "filelock", "hypothesis",
 )  # fmt: skip
-READ_SOURCES = {"test_house.py", "test_architecture.py", "test_reference.py"}
+KEPT_ANSWERS = ("test_kept_figures.py", "test_answers.py")  # see most of what changes an answer
+READ_SOURCES = {"test_house.py", "test_architecture.py"}
+REFERENCE = (
+    "tests/cli/test_reference.py::test_reference_is_what_the_commands_say"  # and the commands
+)
 HUNG = 30.0  # seconds of processor time in one test
-DIED = {"code": 1, "failed": "(ended the process)", "spent": False}
+DIED: dict[str, Any] = {"code": 1, "failed": ["(ended the process)"], "spent": False, "passed": 0}
 LONGEST = 900.0  # seconds on the clock, for tests that wait for other processes
-OTHER: dict[type[ast.AST], type[ast.AST]] = {
-    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
-    ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
-    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
-    ast.FloorDiv: ast.Div, ast.Mod: ast.Mult, ast.Pow: ast.Mult, ast.And: ast.Or, ast.Or: ast.And,
-    ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
-}  # fmt: skip
-WORDING = {"help", "description", "title", "rich_help_panel", "metavar", "alt", "note"}
+MOST_FILES = 12  # of tests that are imported for one change
 
 
 @dataclass(frozen=True)
-class Mutant:
-    """One change: the node `old` of a module becomes the text `new`."""
+class Plan:
+    """Test files to run, which of their tests in which order (None: all), and which not."""
 
-    file: Path
-    line: int
-    span: tuple[int, int, int, int]
-    new: str
-    kind: str
-
-    def source(self) -> str:
-        """Returns the changed text of the module."""
-        first, start, last, end = self.span
-        lines = self.file.read_bytes().splitlines(keepends=True)
-        before = b"".join(lines[: first - 1]) + lines[first - 1][:start]
-        after = lines[last - 1][end:] + b"".join(lines[last:])
-        return (before + self.new.encode() + after).decode()
-
-    def describe(self) -> str:
-        """Returns where it is and what the line becomes."""
-        changed = self.source().splitlines()[self.line - 1].strip()
-        name = self.file.relative_to(SOURCES).as_posix()
-        return f"{name}:{self.line} [{self.kind}] {changed}"
+    files: list[str]
+    order: dict[str, int] | None
+    skipped: frozenset[str] = frozenset()
 
 
-def mutants_of(file: Path) -> list[Mutant]:
-    """Returns all changes of a module."""
-    found = []
-    for node in _meant(ast.parse(file.read_text())):
-        for old, new, kind in _changes(node):
-            span = (old.lineno, old.col_offset, old.end_lineno, old.end_col_offset)  # type: ignore[attr-defined]
-            text = new if isinstance(new, str) else f"({ast.unparse(new)})"
-            found.append(Mutant(file, span[0], span, text, kind))
-    return found
+class Chooser:
+    """Chooses tests of changes by the lines that each test executes."""
 
+    def __init__(self, folder: Path | None) -> None:
+        self.lines, self.seconds = executed(folder) if folder else ({}, {})
 
-def _meant(node: ast.AST) -> Iterator[ast.AST]:
-    """Yields the nodes that compute something: no wording, annotations or stubs."""
-    yield node
-    for name, value in ast.iter_fields(node):
-        if name in ("annotation", "returns", "decorator_list", "type_params", "ctx", "names"):
-            continue
-        for child in value if isinstance(value, list) else [value]:
-            if not isinstance(child, ast.AST) or isinstance(child, ast.JoinedStr):
-                continue
-            if isinstance(child, ast.Import | ast.ImportFrom) or _is_stub(child):
-                continue
-            if isinstance(node, ast.Raise) or (
-                isinstance(child, ast.keyword) and child.arg in WORDING
-            ):
-                continue
-            if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
-                continue
-            yield from _meant(child)
+    def tests_at(self, mutant: Mutant) -> set[str]:
+        """Returns the tests that execute a statement; those of its module if imports do."""
+        own = self.lines.get(mutant.name, {})
+        first, last = mutant.statement
+        found = set().union(*(own.get(line, set()) for line in range(first, last + 1)))
+        if "" in found and found <= {"", "between"}:
+            found = set().union(*own.values())
+        return {test for test in found if "::" in test and test in self.seconds}
 
+    def is_measured(self, folder: str) -> bool:
+        """Tells whether the map has the tests of a folder."""
+        return any(test.startswith(f"tests/{folder}/") for test in self.seconds)
 
-def _is_stub(node: ast.AST) -> bool:
-    """Tells a protocol, a type alias or code for type checkers."""
-    if isinstance(node, ast.ClassDef):
-        return any(ast.unparse(base) == "Protocol" for base in node.bases)
-    if isinstance(node, ast.If):
-        return "TYPE_CHECKING" in ast.unparse(node.test)
-    if isinstance(node, ast.Assign):
-        text = ast.unparse(node.value)
-        return text.startswith(
-            ("Annotated[", "Literal[", "Callable[", "TypeVar(", "tuple[", "dict[")
-        )
-    return False
+    def _by_name(self, file: Path, tests: set[str]) -> Plan:
+        """Returns the module's tests by their names, after the first file the kept answers."""
+        files = [path for path in tests_of(file) if Path(path).name not in KEPT_ANSWERS]
+        named = {test.partition("::")[0] for test in tests}
+        kept = [str(TESTS / name) for name in KEPT_ANSWERS if f"tests/{name}" in named]
+        skipped = {
+            test for test in self.seconds if Path(test.partition("::")[0]).name in KEPT_ANSWERS
+        }
+        return Plan([*files[:1], *kept, *files[1:]], None, frozenset(skipped - tests))
 
+    def cost(self, test: str) -> float:
+        """Returns the seconds of a test."""
+        return self.seconds.get(test, 5.0)
 
-def _changes(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST | str, str]]:
-    """Yields what to replace, by what, and what kind of change that is."""
-    new: Any = copy.deepcopy(node)
-    match node:
-        case ast.Compare(ops=[first, *_]) if type(first) in OTHER:
-            new.ops[0] = OTHER[type(first)]()
-            yield node, new, "comparison"
-        case ast.BinOp(op=op) if type(op) in OTHER and not _is_text(node):
-            new.op = OTHER[type(op)]()
-            yield node, new, "operator"
-        case ast.BoolOp(op=op):
-            new.op = OTHER[type(op)]()
-            yield node, new, "and, or"
-        case ast.UnaryOp(op=ast.Not() | ast.USub() | ast.Invert(), operand=operand):
-            yield node, operand, "sign"
-        case ast.Constant(value=bool() as value):
-            yield node, str(not value), "constant"
-        case ast.Constant(value=int() as value):
-            yield node, str(value + 1), "constant"
-        case ast.Constant(value=float() as value):
-            yield node, repr(1.5 * value or 1.0), "constant"
-        case ast.If(test=test) | ast.While(test=test) | ast.IfExp(test=test):
-            yield test, f"(not ({ast.unparse(test)}))", "condition negated"
-        case ast.Expr(value=ast.Call()) | ast.AugAssign() | ast.Raise() | ast.Delete():
-            yield node, "pass", "statement left out"
-        case ast.Call():
-            yield from _changed_arguments(node)
+    def plan(self, mutant: Mutant) -> Plan:
+        """Returns what to run: the module's own tests first, then quick ones."""
+        tests = self.tests_at(mutant)
+        relative = mutant.file.relative_to(SOURCES)
+        if not self.is_measured(relative.parts[0]):
+            return self._by_name(mutant.file, tests)
+        if not tests:
+            return Plan(tests_of(mutant.file), None)
+        if relative.parts[0] == "cli":
+            tests.add(REFERENCE)
+        by_file: dict[str, list[str]] = {}
+        for test in tests:
+            if Path(test.partition("::")[0]).name not in READ_SOURCES:
+                by_file.setdefault(test.partition("::")[0], []).append(test)
 
+        def rank(file: str) -> tuple[bool, bool, bool, float]:
+            path = Path(file)
+            mirrored = path.name == f"test_{relative.stem}.py"
+            near = path.parent == Path("tests") / relative.parent
+            kept = path.name in KEPT_ANSWERS
+            return not (mirrored and near), not kept, not near, min(map(self.cost, by_file[file]))
 
-def _changed_arguments(node: ast.Call) -> Iterator[tuple[ast.AST, ast.AST, str]]:
-    match node.args:
-        case [one, two, *_] if not (
-            isinstance(one, ast.Starred | ast.Constant)
-            or isinstance(two, ast.Starred)
-            or ast.unparse(one) == ast.unparse(two)
-        ):
-            swapped = copy.deepcopy(node)
-            swapped.args[0], swapped.args[1] = two, one
-            yield node, swapped, "arguments swapped"
-    for index, keyword in enumerate(node.keywords):
-        if keyword.arg and keyword.arg not in WORDING:
-            less = copy.deepcopy(node)
-            del less.keywords[index]
-            yield node, less, f"without {keyword.arg}"
-
-
-def _is_text(node: ast.BinOp) -> bool:
-    """Tells words put together."""
-    return any(
-        isinstance(side, ast.JoinedStr)
-        or (isinstance(side, ast.Constant) and isinstance(side.value, str))
-        for side in (node.left, node.right)
-    )
-
-
-def draw(count: int, seed: int, only: str) -> list[Mutant]:
-    """Draws changes of different lines."""
-    files = [
-        file
-        for file in sorted(SOURCES.rglob("*.py"))
-        if only in file.as_posix() and file.name not in ("__init__.py", "__main__.py")
-    ]
-    by_line: dict[tuple[Path, int], list[Mutant]] = {}
-    for file in files:
-        for each in mutants_of(file):
-            by_line.setdefault((file, each.line), []).append(each)
-    chosen = random.Random(seed)
-    lines = chosen.sample(sorted(by_line), min(count, len(by_line)))
-    drawn = [chosen.choice(by_line[line]) for line in lines]
-    print(f"{len(by_line):,} lines can be changed in {len(files)} modules", flush=True)
-    return drawn
+        files = sorted(by_file, key=rank)[:MOST_FILES]
+        order = [test for file in files for test in sorted(by_file[file], key=self.cost)]
+        return Plan(files, {test: place for place, test in enumerate(order)})
 
 
 def tests_of(file: Path) -> list[str]:
@@ -218,10 +144,22 @@ def tests_of(file: Path) -> list[str]:
 class Watch:
     """A pytest plugin: says which test failed, ends hung tests, and keeps to a budget."""
 
-    def __init__(self, budget: float) -> None:
-        """Takes seconds of processor time for all tests together."""
+    def __init__(self, budget: float, plan: Plan) -> None:
+        """Takes seconds of processor time for all tests together, and what to run."""
+        self.plan = plan
         self.end = time.process_time() + budget
-        self.failed, self.spent, self.passed = "", False, 0
+        self.failed: list[str] = []
+        self.spent, self.passed = False, 0
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Leaves the chosen tests, in their order."""
+        items[:] = [item for item in items if item.nodeid not in self.plan.skipped]
+        order = self.plan.order
+        if order is not None:
+            items[:] = sorted(
+                (item for item in items if item.nodeid in order),
+                key=lambda item: order[item.nodeid],
+            )
 
     def pytest_runtest_setup(self) -> None:
         """Ends the run when the budget is spent; limits the test that comes."""
@@ -231,24 +169,33 @@ class Watch:
         signal.setitimer(signal.ITIMER_PROF, HUNG)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        """Remembers the first failure."""
-        self.failed = self.failed or (report.nodeid if report.failed else "")
+        """Remembers failures."""
+        if report.failed:
+            self.failed.append(report.nodeid)
         self.passed += report.when == "call" and report.passed
 
     def pytest_collectreport(self, report: Any) -> None:
         """A module that cannot be imported fails."""
-        self.failed = self.failed or (report.nodeid if report.failed else "")
+        if report.failed:
+            self.failed.append(report.nodeid)
 
 
-def outcome(tests: list[str], tree: Path, budget: float) -> dict[str, Any]:
-    """Runs tests on the sources in `tree`, in a child; returns what came out."""
+def outcome(plan: Plan, tree: Path, budget: float, *, stop: bool = True) -> dict[str, Any]:
+    """Runs tests on the sources in `tree`, in a child; returns what came out.
+
+    Args:
+        plan: the tests.
+        tree: holds the package.
+        budget: seconds of processor time.
+        stop: at the first failure.
+    """
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:  # never returns: unwinding would remove the copied sources
         try:
-            told = _run(tests, tree, budget)
+            told = _run(plan, tree, budget, stop)
         except BaseException as error:
-            told = {"error": f"{error!r:.500}"}
+            told = DIED | {"failed": [f"{error!r:.500}"]}
         os.write(writing, json.dumps(told).encode())
         os._exit(0)
     os.close(writing)
@@ -258,16 +205,14 @@ def outcome(tests: list[str], tree: Path, budget: float) -> dict[str, Any]:
             os.killpg(child, signal.SIGKILL)
             os.waitpid(child, 0)
             os.close(reading)
-            return {"code": 1, "failed": "(took too long)", "spent": False, "passed": 0}
+            return DIED | {"failed": ["(took too long)"]}
         time.sleep(0.05)
     with os.fdopen(reading, "rb") as pipe:
         text = pipe.read()
-    return (
-        json.loads(text) if text else {"code": 1, "failed": "(ended the process)", "spent": False}
-    )
+    return json.loads(text) if text else DIED
 
 
-def _run(tests: list[str], tree: Path, budget: float) -> dict[str, Any]:
+def _run(plan: Plan, tree: Path, budget: float, stop: bool) -> dict[str, Any]:
     """Runs tests in this process, which has imported nothing of the package."""
     os.setsid()
     sink = os.open(os.devnull, os.O_WRONLY)
@@ -277,8 +222,9 @@ def _run(tests: list[str], tree: Path, budget: float) -> dict[str, Any]:
     sys.path.insert(0, str(tree))
     os.environ["PYTHONPATH"] = str(tree)
     os.chdir(ROOT)
-    watch = Watch(budget)
-    code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests], plugins=[watch])
+    watch = Watch(budget, plan)
+    words = ["-q", "-p", "no:cacheprovider", *(["-x"] if stop else []), *plan.files]
+    code = pytest.main(words, plugins=[watch])
     return {
         "code": int(code),
         "failed": watch.failed,
@@ -300,6 +246,25 @@ def copy_sources(tree: Path) -> None:
     )
 
 
+def fail_anyway(tests: set[str], tree: Path) -> set[str]:
+    """Returns the tests that fail on the sources as they are."""
+    files = sorted({test.partition("::")[0] for test in tests})
+    plan = Plan(files, {test: place for place, test in enumerate(sorted(tests))})
+    return set(outcome(plan, tree, LONGEST, stop=False)["failed"]) & tests if tests else set()
+
+
+def print_untested(chooser: Chooser, only: str) -> None:
+    """Prints the lines that can be changed and that no test executes, a file a row."""
+    untested: dict[str, list[int]] = {}
+    by_line = all_mutants(only)
+    for (_, line), mutants in by_line.items():
+        if not chooser.tests_at(mutants[0]):
+            untested.setdefault(mutants[0].name, []).append(line)
+    for name, lines in untested.items():
+        print(f"{name}: {', '.join(map(str, lines))}")
+    print(f"{sum(map(len, untested.values())):,} of {len(by_line):,} lines")
+
+
 def main() -> None:
     """Prints every change with its fate, and the share that survived."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
@@ -307,37 +272,47 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--start", type=int, default=0, help="leave out so many of them")
     parser.add_argument("--only", default="", help="of files with this in their path")
+    parser.add_argument("--lines", type=Path, help="a folder that line_map.py made")
     parser.add_argument("--budget", type=float, default=60.0, help="processor seconds a change")
     parser.add_argument("--list", action="store_true", help="print the changes and run nothing")
+    parser.add_argument("--untested", action="store_true", help="print lines that no test executes")
     options = parser.parse_args()
+    chooser = Chooser(options.lines)
+    if options.untested:
+        print_untested(chooser, options.only)
+        return
     drawn = draw(options.count, options.seed, options.only)[options.start :]
     if options.list:
-        print(*(each.describe() for each in drawn), sep="\n")
+        for each in drawn:
+            print(f"{each.describe()} <- {len(chooser.tests_at(each))} tests")
         return
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     sys.dont_write_bytecode = True
     for library in LIBRARIES:
         importlib.import_module(library)
     gc.freeze()
-    survivors = []
+    fates: list[tuple[Mutant, str]] = []
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder)
         copy_sources(tree)
         for number, mutant in enumerate(drawn, 1):
-            place = tree / "paecli" / mutant.file.relative_to(SOURCES)
+            place = tree / "paecli" / mutant.name
             place.write_text(mutant.source())
-            found = outcome(tests_of(mutant.file), tree, options.budget)
+            found = outcome(chooser.plan(mutant), tree, options.budget)
             shutil.copyfile(mutant.file, place)
             survived = found["code"] in (0, 5)
-            if survived:
-                survivors.append(mutant.describe())
+            fates.append((mutant, "" if survived else (found["failed"] or ["?"])[0]))
             fate = "SURVIVED" if survived else "noticed"
             fate += " (budget)" if survived and found["spent"] else ""
             print(
                 f"{number}/{len(drawn)} {fate} {found.get('seconds', '')} s "
-                f"{mutant.describe()} <- {found['failed']}",
+                f"{mutant.describe()} <- {found['passed']} passed, {fates[-1][1]}",
                 flush=True,
             )
+        wrong = fail_anyway({test for _, test in fates if "::" in test}, tree)
+    for test in wrong:
+        print(f"fails without a change: {test}")
+    survivors = [mutant.describe() for mutant, test in fates if not test or test in wrong]
     share = len(survivors) / max(len(drawn), 1)
     print(f"\n{len(survivors)} of {len(drawn)} survived ({share:.1%}), seed {options.seed}:")
     print(*survivors, sep="\n")

@@ -40,6 +40,7 @@ def register() -> torch.device:
         convolutions.impl("convolution_overrideable", _convolution, "PrivateUse1")
         convolutions.impl("convolution_backward_overrideable", _convolution_back, "PrivateUse1")
         _library.extend((library, convolutions))
+        Tensor.__repr__ = _printed  # type: ignore[method-assign, assignment]
     return torch.device(NAME, 0)
 
 
@@ -53,6 +54,14 @@ def _seen_as(value: Any, device_type: int) -> Any:
     at = _pointer(capsule, b"dltensor") + DEVICE_AT
     ctypes.c_int32.from_address(at).value = device_type
     return dlpack.from_dlpack(capsule)
+
+
+_plain_repr = Tensor.__repr__
+
+
+def _printed(self: Tensor, **options: Any) -> str:
+    """Prints a copy: on the device the interpreter would crash, and pytest prints arguments."""
+    return _plain_repr(self.detach().cpu() if _is_fake(self) else self, **options)
 
 
 def _is_fake(value: Any) -> bool:
@@ -86,12 +95,16 @@ def _run(operation: Any, arguments: Any, options: Any) -> Any:
         source, target = plain_arguments[:2]
         target.copy_(source)
         return arguments[1]
-    if isinstance(options.get("out"), Tensor) and not options["out"].numel():
-        # memory that was borrowed cannot grow: `torch.eye` and the like begin with nothing
-        grown = torch.empty(0, dtype=options["out"].dtype)
-        operation(*plain_arguments, **plain_options | {"out": grown})
-        options["out"].data = _seen_as(grown, EXTENSION)
-        return options["out"]
+    if empty := [
+        key for key, each in options.items() if isinstance(each, Tensor) and not each.numel()
+    ]:
+        # memory that was borrowed cannot grow: `torch.eye`, `kthvalue` and the like begin with none
+        grown = {key: torch.empty(0, dtype=options[key].dtype) for key in empty}
+        operation(*plain_arguments, **plain_options | grown)
+        for key in empty:
+            options[key].data = _seen_as(grown[key], EXTENSION)
+        given_back = [options[key] for key in empty]
+        return given_back[0] if len(given_back) == 1 else tuple(given_back)
     results = operation(*plain_arguments, **plain_options)
     return _returned(operation, arguments, options, results)
 
@@ -117,6 +130,8 @@ def _on_cpu(value: Any) -> Any:
 def _returned(operation: Any, arguments: Any, options: Any, results: Any) -> Any:
     """Returns results on the device; those of in-place operations are the arguments themselves."""
     schema = operation._schema
+    if not schema.returns:
+        return None
     named = dict(zip((each.name for each in schema.arguments), arguments, strict=False)) | options
     changed = [
         named[each.name]

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from paecli.model.voices import RESERVE, SINGLE, STATEMENTS, Voices, _on_normal_scale
+from paecli.model.voices import RESERVE, SINGLE, STATEMENTS, Voices, _on_gaussian_scale
 
 
 def gaussian_voices(count: int = 20_000) -> tuple[Voices, Tensor]:
@@ -20,7 +20,7 @@ def test_normal_values_stay_as_they_are_and_the_order_holds_beyond_the_ends() ->
     voices = Voices()
     voices.fit(values[:, 0], values.repeat(1, len(STATEMENTS)))
     grid = torch.linspace(-6, 6, 200)[:, None]
-    mapped = _on_normal_scale(grid, voices.tables[:1])
+    mapped = _on_gaussian_scale(grid, voices.tables[:1])
     assert (mapped.diff(dim=0) > 0).all()
     assert (mapped - grid)[grid.abs() < 2.5].abs().max() < 0.06
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from paecli.data import write_image
 from paecli.data.images.files import read_image
 from paecli.system.errors import DataError, WriteError
 from paecli.watching import arrivals
-from paecli.watching.arrivals import Arrivals
+from paecli.watching.arrivals import Arrival, Arrivals
 from paecli.watching.journal import Journal, Stamp, open_journal
 from paecli.watching.watch import Watcher, WatchSettings
 
@@ -240,7 +240,10 @@ def test_a_torn_line_is_cut_off(
     assert again[-1]["score"] == pytest.approx(before["score"], rel=1e-4)  # scored alone now
 
 
-@pytest.mark.parametrize("content", [b"notes\n", b'{"a": 1}\n', b"words", b"[]\n"])
+@pytest.mark.parametrize(
+    "content",
+    [b"notes\n", b'{"a": 1}\n', b"words", b"[]\n", b'{"a": 1}', b'{"path": "mine"}'],
+)
 def test_files_of_others_are_left_alone(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "other.jsonl"
     file.write_bytes(content)
@@ -337,3 +340,60 @@ def test_killed_at_random_moments_nothing_is_lost_or_twice(
         assert run_until(203, signal.SIGTERM) == 0
     paths = [each["path"] for each in answers_in(file)]
     assert len(paths) == len(set(paths)) == 203
+
+
+class Rounds:
+    """Stands for `Arrivals`: what comes in each round, and how many files are not whole yet."""
+
+    def __init__(self, *rounds: tuple[list[Arrival], int]) -> None:
+        self.coming, self.waiting = list(rounds), 0
+
+    def __call__(self, *_arguments: object) -> "Rounds":
+        return self
+
+    def rounds(self, _stop: object) -> Iterator[list[Arrival]]:
+        while self.coming:
+            arrived, self.waiting = self.coming.pop(0)
+            yield arrived
+
+
+@pytest.mark.parametrize(("once", "answered", "left"), [(True, 2, 1), (False, 3, 0)])
+def test_once_ends_when_nothing_came_and_nothing_is_waited_for(
+    once: bool,
+    answered: int,
+    left: int,
+    tmp_path: Path,
+    watcher_of: Callable[[Journal], Watcher],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def one(name: str) -> list[Arrival]:
+        return [Arrival(tmp_path / name, Stamp(0, 0, 0), name, None, "broken")]
+
+    rounds = Rounds((one("a"), 0), ([], 1), (one("b"), 0), ([], 0), (one("c"), 0))
+    monkeypatch.setattr("paecli.watching.watch.Arrivals", rounds)
+    with open_journal(tmp_path / "j.jsonl", model="m") as journal:
+        assert watcher_of(journal).run(tmp_path, Never(), once=once) == answered
+    assert len(rounds.coming) == left
+
+
+def test_an_answer_is_made_of_the_model_s_own_figures(
+    folder: Path, tmp_path: Path, trained_pae: PAE
+) -> None:
+    given: list[dict[str, Any]] = []
+    with open_journal(tmp_path / "j.jsonl", model="m") as journal:
+        settings = WatchSettings("log_prob", fpr=0.2, baseline=0)
+        watcher = Watcher(trained_pae, journal, settings, source="m", emit=given.append)
+        watcher.run(folder, Never(), once=True)
+    images = torch.stack([
+        read_image(folder / f"{index}.png", image_shape=SHAPE).pixels for index in range(3)
+    ])  # fmt: skip
+    scores, p_values = trained_pae.score(images), trained_pae.p_value(images)
+    for index, answer in enumerate(given):
+        assert (
+            answer["score"] == answer["scores"]["log_prob"] == pytest.approx(scores[index].item())
+        )
+        assert answer["p_value"] == p_values[index].item()
+        assert answer["outlier"] == (answer["p_value"] <= 0.2)
+        assert answer["scores"]["brightness"] == pytest.approx(images[index].mean().item())
+        assert answer["drift"]["images"] == index + 1
+        assert answer["drift"]["alarm"] is None

@@ -72,7 +72,7 @@ def reconstruction_quality(
 
 
 def mean_with_interval(values: Tensor) -> tuple[float, Interval]:
-    """Returns the mean of `(n,)` values and its 95 % normal interval."""
+    """Returns the mean of `(n,)` values and its 95 % interval, as of a Gaussian."""
     mean = values.mean().item()
     half_width = 1.96 * values.std().item() / len(values) ** 0.5 if len(values) > 1 else 0.0
     return mean, (mean - half_width, mean + half_width)

@@ -1,6 +1,6 @@
 """Several statements about an image on one scale, so that the loudest counts: the score `combined`.
 
-Each statement is brought to the scale of a normal variable by its quantiles over held-out images.
+Each statement is brought to the scale of a standard Gaussian by its quantiles over held-out images.
 A sum of squares then tells combinations that no reference image has, also of values that are each
 too ordinary (half the contrast: small errors, high density, few lights). The largest voice is the
 score. How large the largest of several may be is left to held-out images to which none of this was
@@ -39,8 +39,8 @@ EDGE = 3  # steps of a table that tell how it goes on beyond its ends
 SMALLEST_STEP = 1e-6
 
 
-def _normal_levels() -> tuple[Tensor, Tensor]:
-    """Returns `(LEVELS,)` shares, denser in the tails, and the normal quantiles of them."""
+def _gaussian_levels() -> tuple[Tensor, Tensor]:
+    """Returns `(LEVELS,)` shares, denser in the tails, and the quantiles of N(0, 1) at them."""
     tail = torch.tensor(TAIL)
     shares = torch.cat((tail, torch.linspace(0.04, 0.96, LEVELS - 8), 1 - tail.flip(0)))
     return shares, torch.special.ndtri(shares)
@@ -53,7 +53,7 @@ class Voices(SizedByFile):
         tables: `(2 + statements, LEVELS)` quantiles over held-out images: of the comparison with
             the neighbours, of the statements, of their combination; no rows before `fit`.
         precision: `(statements, statements)` inverse covariance of the statements on the scale of
-            normal variables.
+            standard Gaussians.
     """
 
     tables: Tensor
@@ -78,10 +78,10 @@ class Voices(SizedByFile):
             neighbours: `(n,)` how held-out images compare with their neighbours, n at least 1.
             statements: `(n, statements)` about the same images.
         """
-        shares = _normal_levels()[0].to(statements)
+        shares = _gaussian_levels()[0].to(statements)
         columns = torch.cat((neighbours[:, None], statements), dim=1)
         tables = columns.quantile(shares, dim=0).T
-        values = _on_normal_scale(statements, tables[1:])
+        values = _on_gaussian_scale(statements, tables[1:])
         count, width = statements.shape
         # few images: towards independence, so that there is an inverse
         covariance = values.T @ values / count + width / count * torch.eye(width).to(values)
@@ -96,12 +96,12 @@ class Voices(SizedByFile):
             neighbours: `(b,)`.
             statements: `(b, statements)`.
         """
-        values = _on_normal_scale(statements, self.tables[1:-1])
+        values = _on_gaussian_scale(statements, self.tables[1:-1])
         names = list(STATEMENTS)
         single = [values[:, names.index(name)] for name in SINGLE[1:]]
-        scaled = _on_normal_scale(neighbours[:, None], self.tables[:1])[:, 0]
+        scaled = _on_gaussian_scale(neighbours[:, None], self.tables[:1])[:, 0]
         combination = self._combination(values)[:, None]
-        last = _on_normal_scale(combination, self.tables[-1:])[:, 0]
+        last = _on_gaussian_scale(combination, self.tables[-1:])[:, 0]
         return torch.stack((scaled, *single, last), dim=1) - scaled.new_tensor(RESERVE)
 
     def name_loudest(self, neighbours: Tensor, statements: Tensor) -> list[str]:
@@ -115,7 +115,7 @@ class Voices(SizedByFile):
             statements: `(b, statements)`.
         """
         loudest = self.speak(neighbours, statements).argmax(1).tolist()
-        values = _on_normal_scale(statements, self.tables[1:-1])
+        values = _on_gaussian_scale(statements, self.tables[1:-1])
         leading = ((values @ self.precision) * values).argmax(1).tolist()
         names = []
         for voice, column, row in zip(loudest, leading, values, strict=True):
@@ -131,8 +131,8 @@ class Voices(SizedByFile):
         return ((values @ self.precision) * values).sum(1).clamp_min(SMALLEST_STEP).log()
 
 
-def _on_normal_scale(values: Tensor, tables: Tensor) -> Tensor:
-    """Maps values by tables of their quantiles to those of a normal variable.
+def _on_gaussian_scale(values: Tensor, tables: Tensor) -> Tensor:
+    """Maps values by tables of their quantiles to those of N(0, 1).
 
     Between levels it is linear, and goes on beyond the ends as steeply as near to them, so that
     values that no held-out image reached still differ.
@@ -144,19 +144,19 @@ def _on_normal_scale(values: Tensor, tables: Tensor) -> Tensor:
     Returns:
         `(b, v)`.
     """
-    normal = _normal_levels()[1].to(tables)
+    gaussian = _gaussian_levels()[1].to(tables)
     # equal quantiles, as of few images, would divide by nothing
     steps = torch.arange(LEVELS).to(tables) * SMALLEST_STEP
     tables = tables + steps * (1 + tables.abs().amax(1, keepdim=True))
     columns = values.T.contiguous()
     above = torch.searchsorted(tables.contiguous(), columns).clamp(1, LEVELS - 1)
     low, high = tables.gather(1, above - 1), tables.gather(1, above)
-    inside = normal[above - 1] + (columns - low) / (high - low) * (
-        normal[above] - normal[above - 1]
+    inside = gaussian[above - 1] + (columns - low) / (high - low) * (
+        gaussian[above] - gaussian[above - 1]
     )
     first, last = tables[:, :1], tables[:, -1:]
-    rise = normal[EDGE] - normal[0]  # the same at both ends
-    below = normal[0] + (columns - first) * rise / (tables[:, EDGE, None] - first)
-    beyond = normal[-1] + (columns - last) * rise / (last - tables[:, -1 - EDGE, None])
+    rise = gaussian[EDGE] - gaussian[0]  # the same at both ends
+    below = gaussian[0] + (columns - first) * rise / (tables[:, EDGE, None] - first)
+    beyond = gaussian[-1] + (columns - last) * rise / (last - tables[:, -1 - EDGE, None])
     outside = torch.where(columns > last, beyond, below)
     return torch.where((columns > last) | (columns < first), outside, inside).T

@@ -26,6 +26,7 @@ LEAST, MOST = 1.0, 4.0  # -log10 of the p-values at the ends of the scale: .1 an
 COVER = 0.65  # how much the strongest colour hides of the image
 COLUMNS = ("path", "left", "top", "right", "bottom", "area", "p_value")  # of the table of regions
 OUTLINE = (0, 255, 255)  # cyan, which neither grey images nor the scale have
+QUICK = 1  # zlib level: three times as fast as usual, for files a tenth larger
 
 
 class MapFolder:
@@ -69,7 +70,7 @@ def heat_map(found: ImageMap) -> bytes:
     mixed = (pixels * (1 - cover) + colours * cover).round().astype(np.uint8)
     mixed[_outline(found.inside)] = OUTLINE
     buffer = BytesIO()
-    Image.fromarray(mixed).save(buffer, "png", pnginfo=own_mark())
+    Image.fromarray(mixed).save(buffer, "png", pnginfo=own_mark(), compress_level=QUICK)
     return buffer.getvalue()
 
 

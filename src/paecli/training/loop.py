@@ -19,12 +19,11 @@ from paecli.system.threads import fitting, keep_threads, threads_in_use
 from paecli.training.averaging import WeightAverage
 from paecli.training.course import Course, first_course, is_flat
 from paecli.training.muon import has_fast_bfloat16
-from paecli.training.optimisers import build_optimisers, learning_rate_at, restore_moments
+from paecli.training.optimisers import build_optimisers, learning_rate_at
 from paecli.training.settings import OptimiserSettings
 from paecli.training.state import TrainingState
 
 PARTS = 1000  # of the bar, where the number of steps may change
-MODULE, AVERAGE, BEST, OPTIMISER = "module.", "average.", "best.", "optimiser."
 
 
 class TrainingInterruptedError(TrainingError):
@@ -142,7 +141,7 @@ class TrainingLoop:
                 self._epoch(task)
                 if after_epoch:
                     after_epoch(self.state.history)
-        self.stage.module.load_state_dict(self.state.part(BEST))
+        self.stage.module.load_state_dict(state.best_weights())
         return self._result()
 
     def restore(self, state: TrainingState) -> None:
@@ -163,20 +162,9 @@ class TrainingLoop:
         self.state = state
         if state.threads is not None:
             keep_threads(state.threads)
-        if state.best_metric is not None:
-            self.stage.module.load_state_dict(state.part(BEST))  # only to see that it can be
-        self.stage.module.load_state_dict(state.part(MODULE))
-        for name, value in state.part(AVERAGE).items():
-            self.average.weights[name].copy_(value)  # in the module's memory order
-        self.average.steps = state.averaged_steps
         if state.course is not None:
             self.course = Course(**state.course)
-        for number, optimiser in enumerate(self.optimisers):
-            moments: dict[int, dict[str, Tensor]] = {}
-            for name, value in state.part(f"{OPTIMISER}{number}.").items():
-                index, key = name.split(".")
-                moments.setdefault(int(index), {})[key] = value
-            restore_moments(optimiser, moments)
+        state.give_back(self.stage.module, self.average, self.optimisers)
 
     def _epoch(self, task: Task) -> None:
         state = self.state
@@ -257,8 +245,7 @@ class TrainingLoop:
         state.loss_sum = 0.0
         if state.best_metric is None or metric < state.best_metric:
             state.best_metric = metric
-            best = self.stage.module.state_dict()
-            state.tensors |= {BEST + name: value.clone() for name, value in best.items()}
+            state.keep_best(self.stage.module)
         self.stage.module.load_state_dict(live)
         task.advance(0, **{f"held-out_{self.stage.metric_name}": f"{metric:.5f}"})
         self._end_if_flat()
@@ -310,18 +297,9 @@ class TrainingLoop:
         if not self.accelerator.is_main_process:
             return
         state = self.state
-        tensors = {BEST + name: value for name, value in state.part(BEST).items()}
-        tensors |= {MODULE + name: value for name, value in self.stage.module.state_dict().items()}
-        if self.settings.averaging:
-            tensors |= {AVERAGE + name: value for name, value in self.average.weights.items()}
-        for number, optimiser in enumerate(self.optimisers):
-            for index, moments in optimiser.state_dict()["state"].items():
-                prefix = f"{OPTIMISER}{number}.{index}."
-                tensors |= {prefix + key: value for key, value in moments.items()}
-        state.averaged_steps = self.average.steps
+        state.gather(self.stage.module, self.average, self.optimisers)
         state.threads = threads_in_use(self.work)
         state.course = self.course.as_fields()
-        state.tensors = tensors
         state.save(self.state_file)
 
     def _autocast(self) -> torch.autocast:

@@ -1,16 +1,22 @@
 """What a training run needs to go on after an interruption, as one safetensors file."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from paecli.store.checkpoint import save_tensors
 from paecli.system.errors import TrainingError
+from paecli.training.averaging import WeightAverage
+from paecli.training.optimisers import restore_moments
 from paecli.training.run_folder import DAMAGES, STATE_KEY, read_state_fields
+
+MODULE, AVERAGE, BEST, OPTIMISER = "module.", "average.", "best.", "optimiser."  # prefixes of names
 
 
 @dataclass
@@ -52,6 +58,51 @@ class TrainingState:
             return cls(**fields.model_dump(), tensors=tensors)
         except (*DAMAGES, SafetensorError) as error:
             raise TrainingError(f"{path} is damaged; start again with --overwrite") from error
+
+    def keep_best(self, module: nn.Module) -> None:
+        """Remembers a module's weights as the best so far."""
+        self.tensors |= {BEST + name: value.clone() for name, value in module.state_dict().items()}
+
+    def best_weights(self) -> dict[str, Tensor]:
+        """Returns the weights that were best on held-out data."""
+        return self.part(BEST)
+
+    def gather(
+        self, module: nn.Module, average: WeightAverage, optimisers: Sequence[Optimizer]
+    ) -> None:
+        """Takes in weights, their average and the optimisers' moments as they are now."""
+        tensors = {BEST + name: value for name, value in self.best_weights().items()}
+        tensors |= {MODULE + name: value for name, value in module.state_dict().items()}
+        if average.decay:
+            tensors |= {AVERAGE + name: value for name, value in average.weights.items()}
+        for number, optimiser in enumerate(optimisers):
+            for index, moments in optimiser.state_dict()["state"].items():
+                prefix = f"{OPTIMISER}{number}.{index}."
+                tensors |= {prefix + key: value for key, value in moments.items()}
+        self.averaged_steps = average.steps
+        self.tensors = tensors
+
+    def give_back(
+        self, module: nn.Module, average: WeightAverage, optimisers: Sequence[Optimizer]
+    ) -> None:
+        """Gives back what `gather` took.
+
+        Raises:
+            RuntimeError, ValueError, LookupError, TypeError: they have other tensors.
+            TrainingError: the moments belong to other parameters.
+        """
+        if self.best_metric is not None:
+            module.load_state_dict(self.best_weights())  # only to see that it can be
+        module.load_state_dict(self.part(MODULE))
+        for name, value in self.part(AVERAGE).items():
+            average.weights[name].copy_(value)  # in the module's memory order
+        average.steps = self.averaged_steps
+        for number, optimiser in enumerate(optimisers):
+            moments: dict[int, dict[str, Tensor]] = {}
+            for name, value in self.part(f"{OPTIMISER}{number}.").items():
+                index, key = name.split(".")
+                moments.setdefault(int(index), {})[key] = value
+            restore_moments(optimiser, moments)
 
     def part(self, prefix: str) -> dict[str, Tensor]:
         """Returns the tensors whose names start with `prefix`, without it."""

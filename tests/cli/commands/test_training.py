@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from paecli.cli.app import main
 from paecli.cli.commands.train_ae import parse_augment
 from paecli.cli.training_options import difference
+from paecli.data import write_image
 from paecli.data.sets import locations
+from paecli.model.autoencoder import Autoencoder
 from paecli.store.checkpoint import read_header
 from paecli.system.errors import UsageError
+from paecli.training.loop import TrainingLoop
 from paecli.training.run_folder import state_file
 
 QUICK = """
@@ -152,3 +156,39 @@ def test_difference_names_the_first_changed_setting() -> None:
     started = {"a": {"b": 1, "c": 2}, "d": 3}
     assert difference(started, {"a": {"b": None, "c": 2}}) is None
     assert difference(started, {"a": {"c": 5}, "d": 3}) == "a.c (started with 2, now 5)"
+
+
+def test_a_full_accelerator_ends_in_one_line_and_the_run_goes_on(
+    folder: Path, pae: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = TrainingLoop._step
+
+    def full(self: TrainingLoop, index: torch.Tensor) -> float:
+        if self.state.epoch:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.\nGPU 0 has")
+        return step(self, index)
+
+    options = ("--config", "quick.yaml", "--limit", "64", "--out", "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingLoop, "_step", full)
+        ended = pae("train-ae", "mnist-mini", *options)
+    assert ended.code == 1
+    assert ended.err.splitlines()[-1].startswith("Error: the accelerator's memory is full; ")
+    assert "Traceback" not in ended.err
+    resumed = pae("train-ae", "mnist-mini", "--resume", *options)
+    assert resumed.code == 0, resumed.err
+
+
+def test_a_full_accelerator_is_one_line_while_images_are_restored(
+    pae: Callable[..., Outcome], model_file: Path, blobs: torch.Tensor, folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def full(*_arguments: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.\nGPU 0 has")
+
+    write_image(folder / "a.png", blobs[500])
+    monkeypatch.setattr(Autoencoder, "decode", full)
+    for words in (("inpaint", "a.png", "--mask", "left"), ("ood", "a.png", "--score", "log_prob")):
+        ended = pae(*words, "--model", str(model_file))
+        assert ended.code == 1
+        assert ended.err.splitlines()[-1].startswith("Error: the accelerator's memory is full; ")

@@ -33,12 +33,16 @@ class SameConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps `(b, c, h, w)`; the odd pixel of padding goes to the right and the bottom."""
-        (height, width), kernel, stride = x.shape[-2:], self.kernel_size[0], self.stride[0]
+        kernel, stride = self.kernel_size[0], self.stride[0]
         if stride == 1:
             return F.conv2d(x, self.weight, self.bias, 1, kernel // 2, 1, self.groups)
-        down, right = (_padding(size, kernel, stride) for size in (height, width))
-        x = F.pad(x, (right // 2, right - right // 2, down // 2, down - down // 2))
-        return F.conv2d(x, self.weight, self.bias, stride, 0, 1, self.groups)
+        before = [_padding(size, kernel, stride) // 2 for size in x.shape[-2:]]
+        # padded by a stride more on either side, and the first row and column left out again:
+        # that starts in the same place, and spares the copy that uneven padding takes
+        padding = [left + stride for left in before]
+        wider = F.conv2d(x, self.weight, self.bias, stride, padding, 1, self.groups)
+        height, width = (-(-size // stride) for size in x.shape[-2:])
+        return wider[..., 1 : 1 + height, 1 : 1 + width]
 
 
 def _padding(size: int, kernel: int, stride: int) -> int:
@@ -59,8 +63,8 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps `(b, inputs, h, w)` to `(b, outputs, h / stride, w / stride)`."""
-        hidden = x if self.expand is None else F.relu6(self.expand(x))
-        projected: Tensor = self.project(F.relu6(self.depthwise(hidden)))
+        hidden = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        projected: Tensor = self.project(F.relu6(self.depthwise(hidden), inplace=True))
         return x + projected if self.residual else projected
 
 

@@ -146,8 +146,8 @@ class References:
         images = self.images if damage.operator is None else damage.operator(self.images)
         deviation = damage.noise_variance[:1].sqrt()
         generator = torch.Generator().manual_seed(NOISE_SEED)
-        normal = torch.randn(images.shape, generator=generator).to(images)
-        data = images + deviation * normal
+        gaussian = torch.randn(images.shape, generator=generator).to(images)
+        data = images + deviation * gaussian
         if _is_clipped(damage):
             data = data.clamp(0, 1)
         noise = deviation if isinstance(damage.noise, Tensor) else damage.noise

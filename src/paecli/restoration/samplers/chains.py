@@ -64,8 +64,9 @@ def start_chains(
     standard = torch.randn(shape, generator=generator).to(mixture.means)
     candidates = mixture.place(standard, component)
     weights = log_ratios(target, mixture, candidates).softmax(1)
-    # a little of each, so that there are always enough
-    chosen = torch.multinomial(weights + 1e-9, chains, generator=generator)
+    # a little of each, so that there are always enough; drawn where the generator is
+    chosen = torch.multinomial((weights + 1e-9).cpu(), chains, generator=generator)
+    chosen = chosen.to(weights.device)
     u = torch.take_along_dim(candidates, chosen.unsqueeze(-1), dim=1).to(target.data)
     log_prob, gradient = target.log_prob_and_gradient(u)
     step = torch.full((len(u), 1), LONGEST_STEP / 2).to(target.data)
@@ -148,7 +149,9 @@ def _jump(target: Target, mixture: Mixture, chains: Chains, generator: torch.Gen
     if mixture.means.shape[1] == 1:
         return chains
     n, c, _ = chains.u.shape
-    component = torch.multinomial(mixture.weights, c, replacement=True, generator=generator)
+    weights = mixture.weights.cpu()  # where the generator is
+    component = torch.multinomial(weights, c, replacement=True, generator=generator)
+    component = component.to(chains.component)
     standard = mixture.standardise_in(chains.u, chains.component)
     u = mixture.place(standard, component).to(chains.u)
     log_prob, gradient = target.log_prob_and_gradient(u)

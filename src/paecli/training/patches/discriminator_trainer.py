@@ -9,11 +9,11 @@ from torch.nn import functional as F
 from paecli.model.patches.discriminator import Discriminator
 from paecli.training.patches.feature_maps import FeatureMap, PaintedMap
 
-MOST_GOOD = 80_000  # patches of good images, and as many of the others, that are learnt from
+MOST_GOOD = 20_000  # patches of good images, and as many of the others, that are learnt from
 MOST_DEFECTIVE = 120  # patches of an image
 DEFECTIVE = 0.08  # share of a patch from which on it counts as defective; below, it is left out
-HARDEST = 100  # good patches of an image that look most defective
-EPOCHS, MORE_EPOCHS = 5, 2
+HARDEST = 200  # good patches of an image that look most defective
+EPOCHS, MORE_EPOCHS = 3, 3
 BATCH, SMALLEST_BATCH = 1024, 32
 FEWEST_BATCHES = 20  # an epoch, so that few patches are learnt from in smaller batches
 LEARNING_RATE, WEIGHT_DECAY = 2e-3, 0.01

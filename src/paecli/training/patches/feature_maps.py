@@ -18,7 +18,8 @@ from paecli.model.patches.model import PatchPAE
 from paecli.system.progress import Progress
 from paecli.training.patches.painting import Image, Painted, paint_defects
 
-MOST_PATCHES = 80_000  # that a flow is trained on; there is one for each fold, and more add little
+MOST_PATCHES = 20_000  # that a flow is trained on; there is one for each fold, and more add little
+MOST_FITTED = 100  # images whose patches principal components are fitted to
 MOST_BYTES = 2**29  # of feature maps that are kept in memory
 LARGEST_PAINTED = 2  # areas of the working image; what is larger is shrunk before it is painted
 NEIGHBOURS = 20  # images read before, one of which lends textures
@@ -82,7 +83,7 @@ def read_feature_maps(
         One map an image, in their order; half a gigabyte at most.
     """
     size = 4 * read_feature_map(model, files[0]).features.numel() * (1 if paint is None else 2)
-    files = files[:: -(-len(files) // max(MOST_BYTES // size, 2))]
+    files = evenly_spaced(files, max(MOST_BYTES // size, 2))
     painter = None if paint is None else _Painter(model, paint)
     maps = []
     with progress.task("reading features", len(files)) as task:
@@ -94,6 +95,11 @@ def read_feature_maps(
             )
             task.advance()
     return maps
+
+
+def evenly_spaced(files: Sequence[Path], most: int) -> Sequence[Path]:
+    """Returns at most so many of the files, evenly spaced."""
+    return files[:: -(-len(files) // most)]
 
 
 class _Painter:
@@ -186,7 +192,7 @@ def fit_components(autoencoder: PatchAutoencoder, maps: Iterable[FeatureMap]) ->
 def patch_latents(
     autoencoder: PatchAutoencoder, maps: Sequence[FeatureMap], *, seed: int
 ) -> Tensor:
-    """Returns latents of the patches of images, `(n, latent_size)`, at most 80,000 of them.
+    """Returns latents of the patches of images, `(n, latent_size)`, at most 20,000 of them.
 
     Args:
         autoencoder: fitted.

@@ -1,0 +1,92 @@
+"""Answers kept in `answers/`: what fixed inputs give, compared value by value.
+
+`PAE_KEEP_ANSWERS=1 pytest tests/test_answers.py` writes them anew: after a change of what is
+printed, look at the difference, and say in the change why it is wanted.
+"""
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+FOLDER = Path(__file__).parent / "answers"
+KEEP = "PAE_KEEP_ANSWERS"
+NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
+TIMES = {"seconds", "images_per_second"}  # keys of what a clock gave
+DIGITS = 6
+
+
+def compare(name: str, found: Any, *, relative: float = 2e-3, absolute: float = 2e-5) -> None:
+    """Fails where an answer is not the kept one; other processors round other last digits."""
+    plain = _rounded(json.loads(json.dumps(found)))
+    file = FOLDER / f"{name}.json"
+    if os.environ.get(KEEP):
+        FOLDER.mkdir(exist_ok=True)
+        file.write_text(json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
+    kept = json.loads(file.read_text())
+    different = list(_differences(kept, plain, name, relative, absolute))
+    hint = f"(wanted? {KEEP}=1 pytest ... writes them anew)"
+    assert not different, "\n".join([*different[:20], hint])
+
+
+def described_picture(path: Path) -> dict[str, Any]:
+    """Tells a picture of images pixel for pixel, of a plot no more than the size: fonts differ."""
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB"), dtype=np.float64)
+    rows, columns = (np.linspace(-1, 1, size) for size in pixels.shape[:2])
+    return {
+        "size": list(pixels.shape),
+        "mean": pixels.mean((0, 1)).tolist(),
+        "spread": float(pixels.std()),
+        "up and down": float((pixels.mean((1, 2)) * rows).mean()),
+        "left and right": float((pixels.mean((0, 2)) * columns).mean()),
+    }
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items() if key not in TIMES}
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+
+
+def _differences(
+    kept: Any, found: Any, where: str, relative: float, absolute: float
+) -> Iterator[str]:
+    if isinstance(kept, dict) and isinstance(found, dict):
+        if list(kept) != list(found):
+            yield f"{where}: keys {list(kept)} became {list(found)}"
+        for key in kept.keys() & found.keys():
+            yield from _differences(kept[key], found[key], f"{where}.{key}", relative, absolute)
+    elif isinstance(kept, list) and isinstance(found, list):
+        if len(kept) != len(found):
+            yield f"{where}: {len(kept)} became {len(found)}: {found!r:.300}"
+        for index, (one, other) in enumerate(zip(kept, found, strict=False)):
+            yield from _differences(one, other, f"{where}[{index}]", relative, absolute)
+    elif isinstance(kept, str) and isinstance(found, str):
+        if not _same_text(kept, found, relative):
+            yield f"{where}: {kept!r} became {found!r}"
+    elif isinstance(kept, float) and isinstance(found, float | int):
+        if not math.isclose(kept, found, rel_tol=relative, abs_tol=absolute):
+            yield f"{where}: {kept} became {found}"
+    elif kept != found or type(kept) is not type(found):
+        yield f"{where}: {kept!r} became {found!r}"
+
+
+def _same_text(kept: str, found: str, relative: float) -> bool:
+    """Tells whether words are the same, and numbers but for their last digit."""
+    if NUMBER.sub("#", kept).split() != NUMBER.sub("#", found).split():
+        return False
+    for one, other in zip(NUMBER.findall(kept), NUMBER.findall(found), strict=True):
+        last = 10.0 ** -len(one.partition(".")[2].partition("e")[0]) if "." in one else 0.0
+        values = (float(text.replace(",", "")) for text in (one, other))
+        if not math.isclose(*values, rel_tol=relative, abs_tol=1.01 * last):
+            return False
+    return True
