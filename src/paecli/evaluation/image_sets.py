@@ -116,7 +116,7 @@ def read_statistics(file: Path, *, size: int | None) -> GaussianStatistics:
     except PaeError:
         raise
     except Exception as error:  # readers of archives and arrays fail in many ways on hostile files
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise DataError(
             f"{file} does not hold pytorch-fid's statistics ({reason:.200}); give a folder of "
             "images, or what `python -m pytorch_fid --save-stats` wrote"
