@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,9 @@ from paecli.restoration.samplers.importance import SMALLEST_TAIL, pareto_smooth
 from paecli.store.header import DEEPEST, LARGEST_SIDE, LONGEST_NAME, Header, _is_deeper
 from paecli.system.limits import LARGEST, LARGEST_BLOCKS
 from paecli.training.optimisers import MUON_SMALLEST_SIDE, build_optimisers
-from paecli.training.settings import OptimiserSettings
+from paecli.training.settings import OptimiserSettings, RunSettings
+
+from .kept_answers import compare
 
 
 def header(**fields: object) -> Header:
@@ -134,3 +137,24 @@ def test_a_picture_twice_as_wide_as_high_still_shrinks(width: int, shape: str) -
     png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + width.to_bytes(4, "big") + (100).to_bytes(4, "big")
     page.add_picture(png, "alt")
     assert f'<img class="{shape}" alt="alt" width="{width}" height="100"' in page.render()
+
+
+BOUNDS = ("default", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "enum", "const")
+
+
+def test_settings_have_the_bounds_and_defaults_that_they_had() -> None:
+    """Those that the presets rest on, and that files of settings were written by."""
+    schema = RunSettings.model_json_schema()
+    parts = {"RunSettings": schema} | schema["$defs"]
+    compare("settings", {
+        part: {name: _bounds(field) for name, field in fields["properties"].items()}
+        for part, fields in parts.items() if "properties" in fields
+    })  # fmt: skip
+
+
+def _bounds(field: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        found
+        for each in (field, *field.get("anyOf", []))
+        if (found := {key: each[key] for key in BOUNDS if key in each})
+    ]
