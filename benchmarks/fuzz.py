@@ -303,7 +303,8 @@ def turn(target: str, folder: Path, seconds: int) -> dict[str, object]:
     result = subprocess.run(
         [*command, "--keep", str(folder)], capture_output=True, text=True, errors="replace"
     )
-    (folder / target / "last.log").write_text(result.stderr)
+    # atheris tells of an input that takes too long on standard output, and ends by SIGALRM
+    (folder / target / "last.log").write_text(result.stdout + result.stderr)
     count = re.findall(r"number_of_executed_units: (\d+)|^#(\d+)", result.stderr, re.MULTILINE)
     memory = re.findall(r"peak_rss_mb: +(\d+)|rss: (\d+)Mb", result.stderr)
     return {

@@ -43,7 +43,7 @@ from paecli.watching.watch import DRIFT_SCORES, WatchSettings, usual_values
 
 MODELS = {"fmnist-32": "fmnist", "fmnist-64": "fmnist", "mnist-8": "mnist"}
 RATE = 0.05
-AFTER, LONG = 300, 10_000
+AFTER = 300
 NAMES = (*DRIFT_SCORES, *PIXEL_STATISTICS)
 DEFAULTS = WatchSettings("combined")
 
@@ -58,6 +58,7 @@ def main() -> int:
     parser.add_argument("--limit", type=int, default=5_000, help="images that are scored")
     parser.add_argument("--streams", type=int, default=100)
     parser.add_argument("--before", type=int, default=500, help="images before the change")
+    parser.add_argument("--length", type=int, default=10_000, help="images of a quiet stream")
     parser.add_argument("--cache", type=Path, help="folder to keep scores in")
     parser.add_argument("--count", type=int, default=200, help="files of kills and latency")
     parser.add_argument("--kills", type=int, default=20)
@@ -165,22 +166,23 @@ def alarm_in(rows: Values, detector: DriftDetector) -> DriftDetector:
 
 
 def quiet(options: argparse.Namespace) -> int:
-    """Streams of 10,000 images without a change: how many alarm."""
+    """Streams without a change: how many alarm."""
     failed = 0
     for model in options.model:
         reference, usual = reference_of(model), measure(model, None, options)
         count = len(usual[NAMES[0]])
         told, ends = Counter(), []
         for stream in range(options.streams):
-            chosen = np.random.default_rng(1000 + stream).integers(count, size=LONG)
+            chosen = np.random.default_rng(1000 + stream).integers(count, size=options.length)
             detector = detector_of(reference, stream)
             alarm_in({name: usual[name][chosen] for name in NAMES}, detector)
             ends.append(detector.evidence / np.log(10))
             if detector.alarm is not None:
                 told[detector.alarm, detector.score, detector.from_start] += 1
         print(
-            f"{model}: {told.total()} of {options.streams} streams of {LONG:,} from {count:,} "
-            f"images alarm {dict(told) or ''}; the largest evidence at the end, 0 being the alarm: "
+            f"{model}: {told.total()} of {options.streams} streams of {options.length:,} from "
+            f"{count:,} images alarm {dict(told) or ''}; the largest evidence at the end, 0 being "
+            f"the alarm: "
             f"{', '.join(f'{each:.1f}' for each in sorted(ends)[:-4:-1])}",
             flush=True,
         )

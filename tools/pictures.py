@@ -1,8 +1,7 @@
 """Makes the pictures of the documents anew: `python tools/pictures.py [NAME ...]`, all by default.
 
-Each is made by the commands that the page beside it shows. `architecture.svg` is drawn by
-`tools/architecture.py`, pictures of pages by the tools named for them, `bimodal-posterior.png` by
-`benchmarks/bimodal_posterior.py`: it takes a model and the test set of MNIST.
+Each is made by the commands that the page beside it shows, or by another script that this one runs.
+Needs Chromium for the page of `pae serve`, and the test set of MNIST for `bimodal-posterior.png`.
 """
 
 import shutil
@@ -21,13 +20,21 @@ from matplotlib.figure import Figure
 from paecli import load
 from paecli.data import load_dataset
 
-IMAGES = Path(__file__).parents[1] / "docs" / "images"
+ROOT = Path(__file__).parents[1]
+IMAGES = ROOT / "docs" / "images"
 # what is copied, and the commands that make it; all run in one folder
 MADE_BY_COMMANDS = {
     "restored.png": ("restored/overview.png", "inpaint pictures/img.png --mask box"),
     "unusual.png": ("unusual.png", "ood pictures/incoming --picture unusual.png"),
     "samples.png": ("samples/grid.png", "sample -n 16"),
     "overview.png": ("tour/overview.png", "demo --model fmnist-32 --out tour"),
+}
+# what a script makes, and how it is called
+MADE_BY_SCRIPTS = {
+    ("architecture.svg",): "tools/architecture.py",
+    ("serve-restore.png", "serve-find.png", "serve-explore-phone.png"): "tools/page_screenshots.py",
+    ("bimodal-posterior.png",): "benchmarks/bimodal_posterior.py mnist-8 "
+    "docs/images/bimodal-posterior.png",
 }
 STAGES = "stages.svg"
 SHOWN = 5  # test image in the picture of the stages
@@ -79,17 +86,20 @@ def _arrow(figure: Figure, left: Axes, right: Axes, text: str) -> None:
 
 def main(names: list[str]) -> None:
     """Makes the pictures of these names."""
-    wanted = names or [*MADE_BY_COMMANDS, STAGES]
+    scripts = {name: line for group, line in MADE_BY_SCRIPTS.items() for name in group}
+    wanted = names or [*MADE_BY_COMMANDS, STAGES, *scripts]
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
         run(folder, "samples pictures")
         for name in wanted:
             if name == STAGES:
                 draw_stages(IMAGES / STAGES)
-                continue
-            made, line = MADE_BY_COMMANDS[name]
-            run(folder, line)
-            shutil.copyfile(folder / made, IMAGES / name)
+            elif name in MADE_BY_COMMANDS:
+                made, line = MADE_BY_COMMANDS[name]
+                run(folder, line)
+                shutil.copyfile(folder / made, IMAGES / name)
+    for line in dict.fromkeys(scripts[name] for name in wanted if name in scripts):
+        subprocess.run([sys.executable, *line.split()], cwd=ROOT, check=True)
 
 
 if __name__ == "__main__":

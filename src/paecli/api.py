@@ -126,7 +126,7 @@ class PAE(Model):
         """Restores one damaged image with its uncertainty.
 
         Args:
-            image: `(c, h, w)` float; what is under the mask is never looked at.
+            image: `(c, h, w)`, uint8 or float in [0, 1]; what is under the mask is never looked at.
             mask: `(h, w)` or `(c, h, w)`, 1 or True where OBSERVED; all of it by default.
             noise: standard deviation of the Gaussian noise on observed pixels: a number, or one
                 a pixel, `(h, w)` or `(c, h, w)`. Where it is 0 pixels are exact.

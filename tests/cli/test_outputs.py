@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from paecli.cli.app import app
 from paecli.cli.outputs import OutputFolder
 from paecli.data import write_image
-from paecli.system.errors import PaeError, WriteError
+from paecli.system.errors import PaeError, UsageError, WriteError
 
 REPLACED = "holds results of an earlier command; they are replaced"
 QUICK = ["--method", "laplace", "--starts", "4", "--samples", "4"]
@@ -72,6 +72,43 @@ def test_what_pae_did_not_write_is_kept(
     assert isinstance(result.exception, PaeError)
     assert "does not look like a result of pae; choose another folder" in str(result.exception)
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")} == before
+
+
+@pytest.mark.parametrize("option", ["--csv", "--jsonl", "--picture"])
+@pytest.mark.parametrize("way", ["image", "link", "hard link", "model", "list"])
+def test_no_output_replaces_what_is_read(
+    inputs: Path, model_file: Path, tmp_path: Path, option: str, way: str
+) -> None:
+    table, model = tmp_path / "list.csv", tmp_path / "model.safetensors"
+    table.write_text("in/a.png\nin/b.png\n")
+    model.write_bytes(model_file.read_bytes())
+    chosen = {"image": inputs / "a.png", "model": model, "list": table}.get(way, tmp_path / "x.png")
+    if way == "link":
+        chosen.symlink_to(inputs / "a.png")
+    if way == "hard link":
+        chosen.hardlink_to(inputs / "a.png")
+    before = chosen.read_bytes()
+    images = ["--list", str(table)] if way == "list" else [str(inputs)]
+    arguments = ["ood", "--model", str(model), "--score", "log_prob", *images, option, str(chosen)]
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, UsageError), result.output
+    assert "is read by this command; give another file to write" in str(result.exception)
+    assert chosen.read_bytes() == before
+
+
+def test_two_outputs_do_not_go_into_one_file(inputs: Path, model_file: Path) -> None:
+    twice = ["--csv", str(inputs / "t"), "--jsonl", str(inputs.parent / "in" / ".." / "in" / "t")]
+    arguments = ["ood", "--model", str(model_file), "--score", "log_prob", str(inputs), *twice]
+    result = CliRunner().invoke(app, arguments)
+    assert "is named for two outputs" in str(result.exception)
+
+
+def test_an_export_does_not_replace_its_model(model_file: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model.safetensors"
+    model.write_bytes(model_file.read_bytes())
+    result = CliRunner().invoke(app, ["export", str(model), str(model), "--score", "log_prob"])
+    assert "is read by this command" in str(result.exception)
+    assert model.read_bytes() == model_file.read_bytes()
 
 
 def test_a_shorter_series_leaves_nothing_of_a_longer_one(model_file: Path, tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ MISTAKES = {
     "eval empty": (1, "empty holds no trained model"),
     "eval --dataset nosuchset": (1, "'nosuchset' is neither a folder"),
     "eval moved.safetensors": (1, "'/gone' is neither a folder"),
+    "eval moved.safetensors --seed 1": (1, "tell with --data-dir where it is"),
     "eval --inception-weights words.png": (2, "need --fid or --kid"),
     "eval --fid --inception-weights nowhere.pth": (1, "cannot read nowhere.pth"),
     "eval --fid --inception-weights /dev/zero": (1, "/dev/zero is not a regular file"),
@@ -126,6 +127,31 @@ MISTAKES = {
     "info --model=": (2, "--model is empty"),
     "train-ae fmnist-mini --out=": (2, "--out is empty"),
     "sample k --registry nowhere": (1, "nowhere is no registry"),
+    "sample --registry nowhere": (2, "--registry would do nothing here: no model is named"),
+    "info stage1 --registry nowhere": (2, "would do nothing here: stage1 is on this machine"),
+    "eval --registry nowhere": (2, "--registry would do nothing here"),
+    "ood image.png --registry nowhere": (2, "--registry would do nothing here"),
+    "ood --against mnist --registry nowhere": (2, "--registry would do nothing here"),
+    "inpaint image.png --mask box --registry nowhere": (2, "--registry would do nothing here"),
+    "denoise image.png --noise 0.1 --registry nowhere": (2, "--registry would do nothing here"),
+    "interpolate image.png image.png --registry nowhere": (2, "--registry would do nothing here"),
+    "sample fmnist-32 --registry emptyregistry": (1, "has no model 'fmnist-32'; without"),
+    "inpaint image.png --mask box --starts 9": (2, "--starts would do nothing here: --method auto"),
+    "denoise image.png --noise 0.1 --method smc --starts 9": (2, "--starts would do nothing"),
+    "inpaint image.png --mask box --data-dir empty": (2, "--data-dir would do nothing here"),
+    "denoise image.png --noise 0.1 --data-dir empty": (2, "--data-dir would do nothing here"),
+    "eval --fid --features classifier --inception-weights w": (2, "would do nothing here"),
+    "fid kept.npz kept.npz --seed 3": (2, "--seed would do nothing here"),
+    "fid two two --features photo --inception-weights words.png": (2, "would do nothing here"),
+    "train-flow stage1 --list list.csv --data-dir empty": (2, "--data-dir would do nothing here"),
+    "train-flow stage1 --from-scratch": (2, "--from-scratch would do nothing here"),
+    "train-ae two --features pixels --log csv": (2, "--log would do nothing here"),
+    "train-ae two --features pixels --device cpu": (2, "--device would do nothing here"),
+    "train-ae two --features pixels --seed 3": (2, "--seed has no meaning with --features"),
+    "train-ae two --features pixels --precision fp32": (2, "--precision has no meaning"),
+    "train-ae two --config patches.yaml --epochs 3": (2, "--epochs has no meaning"),
+    "download mnist --revision 2": (2, "--revision would do nothing here"),
+    "download mnist --registry nowhere": (2, "--registry would do nothing here"),
     "sample nomodel": (1, "'nomodel' is no file"),
     "sample foreign.safetensors": (1, "not one of pae's"),
     "sample cut.safetensors": (1, "cut.safetensors"),
@@ -229,6 +255,12 @@ def workplace(
     for name in ("words.png", "words.safetensors"):
         (folder / name).write_text("just words, and many of them")
     (folder / "kept.npz").write_bytes(b"no archive")
+    for name in ("1.png", "2.png"):
+        write_image(folder / "two" / name, torch.rand(1, 28, 28))
+    (folder / "list.csv").write_text("two/1.png\ntwo/2.png\n")
+    (folder / "patches.yaml").write_text("autoencoder: {features: pixels}")
+    (folder / "emptyregistry").mkdir()
+    (folder / "emptyregistry" / "index.yaml").write_text("schema_version: 1\nentries: []\n")
     (folder / "bad.yaml").write_text("autoencoder: {nosuchkey: 1}")
     (folder / "badregistry" / "index.yaml").write_text("nonsense: 1")
     (folder / "broken" / "autoencoder-state.safetensors").write_text("just words")

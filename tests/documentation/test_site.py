@@ -1,8 +1,10 @@
 """The site builds, leads to every page, asks no other host, and its notebooks run."""
 
+import importlib.util
 import re
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import nbformat
@@ -67,6 +69,18 @@ def test_every_page_is_there_with_its_pictures(site: Path) -> None:
         html = (site / name).read_text()
         for source in re.findall(r'<img [^>]*src="([^"]+)"', html):
             assert ((site / name).parent / source).resolve().is_file(), (page, source)
+
+
+def test_one_script_makes_every_picture_anew() -> None:
+    spec = importlib.util.spec_from_file_location("pictures", ROOT / "tools" / "pictures.py")
+    assert spec is not None
+    assert spec.loader is not None
+    pictures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pictures)
+    made = {*pictures.MADE_BY_COMMANDS, pictures.STAGES, *chain(*pictures.MADE_BY_SCRIPTS)}
+    assert made == {file.name for file in (DOCS / "images").iterdir()}
+    for line in pictures.MADE_BY_SCRIPTS.values():
+        assert (ROOT / line.split()[0]).is_file(), line
 
 
 def test_no_page_asks_another_host_for_anything(site: Path) -> None:

@@ -1,6 +1,7 @@
 """`pae fid` against pytorch-fid's own formula, and what its two sides may be."""
 
 import io
+import json
 import zipfile
 from pathlib import Path
 
@@ -10,8 +11,11 @@ import torch
 from PIL import Image
 from pytorch_fid.fid_score import calculate_frechet_distance
 from tests.listener import Listener
+from tests.peak_memory import peak_growth
 from torch import Tensor
+from typer.testing import CliRunner
 
+from paecli.cli.app import app
 from paecli.evaluation.compare_folders import compare_folders
 from paecli.evaluation.image_sets import read_statistics
 from paecli.system.errors import DataError
@@ -89,6 +93,20 @@ def test_statistics_stand_for_the_folder(tmp_path: Path, sides: str) -> None:
     assert found.frechet_ci is None
 
 
+@pytest.mark.parametrize("size", [6, 192])
+def test_two_files_of_statistics_need_no_network(tmp_path: Path, size: int) -> None:
+    files = [tmp_path / "a.npz", tmp_path / "b.npz"]
+    for shift, file in enumerate(files):
+        np.savez(file, mu=np.full(size, float(shift)), sigma=np.eye(size) * (1 + 3 * shift))
+    found = CliRunner().invoke(app, ["fid", *map(str, files), "--json"])
+    assert found.exit_code == 0, found.output
+    # |shift|^2 + tr A + tr B - 2 tr (A B)^(1/2) = n + n + 4 n - 4 n
+    assert json.loads(found.stdout)["frechet"] == pytest.approx(2 * size)
+    np.savez(files[1], mu=np.zeros(7), sigma=np.eye(7))
+    with pytest.raises(DataError, match="they do not compare"):
+        compare_folders(*files, None)
+
+
 def test_a_set_is_at_no_distance_from_itself(tmp_path: Path) -> None:
     folder = write(tmp_path / "a", 1)
     assert compare_folders(folder, folder, Moments()).frechet == pytest.approx(0, abs=1e-9)
@@ -133,11 +151,26 @@ HOSTILE = {
     "of another network": _npz(mu=_npy(np.zeros(7)), sigma=_npy(np.eye(7))),
     "a flat covariance": _npz(mu=_npy(np.zeros(6)), sigma=_npy(np.zeros(36))),
     "not symmetric": _npz(mu=_npy(np.zeros(6)), sigma=_npy(np.triu(np.ones((6, 6))))),
+    "a negative variance": _npz(mu=_npy(np.zeros(6)), sigma=_npy(-GOOD)),
+    "correlations above 1": _npz(mu=_npy(np.zeros(6)), sigma=_npy(np.ones((6, 6)) + 1 - GOOD)),
     "NaN": _npz(mu=_npy(np.full(6, np.nan)), sigma=_npy(GOOD)),
+    "huge": _npz(mu=_npy(np.zeros(6)), sigma=_npy(GOOD * 1e308)),
     "objects": _npz(mu=_npy(np.array([object] * 6)), sigma=_npy(GOOD)),
     "words inside": _npz(mu=b"no array", sigma=_npy(GOOD)),
     "cut": _npz(mu=_npy(np.zeros(6)), sigma=_npy(GOOD)[:-8]),
 }
+
+
+def test_no_more_is_unpacked_than_statistics_may_have(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "kept.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("mu.npy", _npy(np.zeros(6)) + bytes(64 << 20))
+        archive.writestr("sigma.npy", _npy(GOOD) + bytes(64 << 20))
+
+    def read() -> None:
+        read_statistics(tmp_path / "kept.npz", size=6)
+
+    read()  # what is imported at the first time is not counted
+    assert peak_growth(read) < 16e6
 
 
 @pytest.mark.parametrize("kind", HOSTILE)

@@ -4,11 +4,18 @@ from pathlib import Path
 import pytest
 import torch
 from tests.listener import Listener
+from tests.peak_memory import peak_growth
 from torch import Tensor
 
 from paecli.api import PAE
-from paecli.data import content_keys, load_dataset
-from paecli.evaluation.evaluate import SampleQualityOptions, evaluate
+from paecli.data import content_keys, load_dataset, write_image
+from paecli.evaluation.evaluate import (
+    SampleQualityOptions,
+    _decode_to_8_bit,
+    _with_reconstructions,
+    evaluate,
+)
+from paecli.evaluation.reconstruction import reconstruction_quality
 from paecli.model.model import BATCH, Model
 from paecli.store.checkpoint import load_pae, save_pae
 from paecli.system.errors import DataError, UsageError
@@ -51,6 +58,17 @@ def trained_on(dataset: str, model_file: Path, folder: Path, *, keys: bool = Fal
     return path
 
 
+def test_a_large_set_is_never_floats_at_once(trained_pae: PAE) -> None:
+    images = torch.randint(0, 256, (20_000, 1, 28, 28), dtype=torch.uint8)  # 63 MB as floats
+
+    def measure() -> None:
+        z = trained_pae.encode(images)
+        reconstruction_quality(_with_reconstructions(trained_pae, images, z))
+        _decode_to_8_bit(trained_pae, z)  # 16 MB
+
+    assert peak_growth(measure) < 45e6
+
+
 def test_the_bundled_sample_stands_in_and_is_named(model: Path) -> None:
     listener = Listener()
     report = evaluate(model, progress=listener).as_dict()
@@ -79,6 +97,31 @@ def test_the_report_is_plain_json_with_the_contract_s_keys(
     assert report["seen_images"] == 0
     assert "fid" not in report
     assert len(report["reconstruction"]["per_class"]) == 10
+
+
+def test_copies_of_the_models_own_training_images_are_found(
+    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paecli.evaluation.evaluate.COMPARED", 300)
+    pae, header = load_pae(model_file)
+    drawn = pae.sample(300, generator=torch.Generator().manual_seed(0))
+    for number, image in enumerate(drawn):
+        write_image(tmp_path / "own" / f"{number:03}.png", image)
+    data = load_dataset(str(tmp_path / "own"))
+    pae.trained_on.remember(content_keys(data.train.images))
+    settings = {"dataset": str(tmp_path / "own"), "split_by": "content"}
+    changes = {
+        "data": {"content_hash": data.content_hash},
+        "config": {"autoencoder": {"data": settings}},
+    }
+    save_pae(tmp_path / "model.safetensors", pae, header.model_copy(update=changes))
+    found = evaluate(tmp_path / "model.safetensors", seed=0).memorisation
+    assert found is not None
+    assert found.training_images == len(data.train)
+    assert found.copying_z < -5
+    assert found.very_close > 0.8
+    # another set than the model's own says nothing about copies, unless its images are there
+    assert evaluate(tmp_path / "model.safetensors", dataset="mnist-mini").memorisation is None
 
 
 def test_it_repeats_itself(model: Path) -> None:

@@ -97,7 +97,7 @@ def test_a_small_difference_from_the_model_is_no_drift_but_where_it_is_asked_for
 ) -> None:
     generator = np.random.default_rng(3)
     detector = DriftDetector({"a": generator.normal(size=1000).tolist()}, baseline=baseline)
-    for value in 0.25 + generator.normal(size=1200):
+    for value in 0.3 + generator.normal(size=1200):
         detector.add({"a": value})
     assert detector.count == 1200
     assert (detector.alarm is not None) == found

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
+from tests.listener import Listener
 from torch import Tensor
 
 from paecli.api import PAE
@@ -41,6 +43,14 @@ def test_the_odd_image_is_flagged_and_shown_first(fitted: PAE, folder: Path) -> 
     assert report.flagged < len(report.images)
     assert tuple(report.ranked[:6]) == report.unusual
     assert report.unusual_pixels.shape == report.unusual_reconstructions.shape == (6, 1, 28, 28)
+
+
+def test_an_animation_is_said_to_count_by_its_first_image(fitted: PAE, folder: Path) -> None:
+    with Image.open(folder / "odd.png") as noise, Image.open(folder / "normal-1.png") as still:
+        still.save(folder / "moving.gif", save_all=True, append_images=[noise.copy()])
+    heard = Listener()
+    flag_images(fitted, [folder], score="log_prob", progress=heard)
+    assert any("moving.gif holds several pictures" in line for line in heard.lines)
 
 
 def test_values_are_those_of_the_model(fitted: PAE, folder: Path) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from paecli.restoration.damage import check_damage
 from paecli.restoration.modes import hessian, laplace_precision
 from paecli.restoration.pixel_model import GaussianPixels
 from paecli.restoration.restore import Damage, build_target, restore_images
@@ -163,3 +164,10 @@ def check_pasted(case: LinearCase) -> None:
         assert torch.equal(each.std == 0, exact[index])
         if case.damage.operator is None:
             assert torch.equal(each.mean == case.damage.data[index], exact[index])
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+def test_bytes_stand_for_zero_to_one(noise: float) -> None:
+    images = torch.randint(256, (2, 1, 4, 4), dtype=torch.uint8)
+    damage = check_damage(images, None, noise=noise, image_shape=(1, 4, 4))
+    torch.testing.assert_close(damage.data, images.float() / 255)

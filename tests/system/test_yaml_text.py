@@ -20,6 +20,17 @@ def test_keys_are_given_once(text: str) -> None:
         parse_yaml(text)
 
 
+@pytest.mark.parametrize("number", ["010", "-010", "0_7", "1:30", "190:20:30", "1:30.5", "+1:30"])
+def test_numbers_of_another_base_are_refused(number: str) -> None:
+    with pytest.raises(yaml.YAMLError, match="would be read as another number"):
+        parse_yaml(f"a: {number}")
+
+
+def test_plain_numbers_are_read() -> None:
+    text = "a: [0, 10, -3, 1_000, 0x10, 0.5, -0.25, .5, 1.0e-3, 1e-3, '010']"
+    assert parse_yaml(text) == {"a": [0, 10, -3, 1000, 16, 0.5, -0.25, 0.5, 1e-3, "1e-3", "010"]}
+
+
 def test_the_same_key_in_two_sections_is_fine() -> None:
     assert parse_yaml("a: {x: 1}\nb: {x: 2}\nc: [{x: 1}, {x: 1}]") == {
         "a": {"x": 1}, "b": {"x": 2}, "c": [{"x": 1}, {"x": 1}],

@@ -83,8 +83,11 @@ def test_a_batch_of_one_pixel_is_refused_where_it_is_normalised(train: Train, ne
         train(torch.rand(14, 1, 1, 1), batch_size=1, network=network, network_options={})
 
 
-def test_a_batch_of_one_trains_where_nothing_is_normalised_over_it(train: Train) -> None:
-    run_dir = train(torch.rand(14, 1, 4, 4), batch_size=1)
+@pytest.mark.parametrize("linear", [False, True])
+def test_a_batch_of_one_trains_where_nothing_is_normalised_over_it(
+    train: Train, linear: bool
+) -> None:
+    run_dir = train(torch.rand(14, 1, 4, 4), batch_size=1, linear=linear)
     assert load(run_dir).sample(1, generator=torch.Generator()).isfinite().all()
 
 

@@ -121,6 +121,33 @@ def test_wrong_settings_are_named(settings: dict[str, object], problem: str) -> 
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "autoencoder: {optimiser: {epochs: yes}}",
+        "autoencoder: {latent_size: true}",
+        "autoencoder: {augment: {horizontal_flip: on}}",
+        "autoencoder: {data: {limit: true}}",
+        "flow: {latent_noise: off}",
+        "flow: {flow_options: {components: true}}",
+        "flow: {seed: no}",
+    ],
+)
+def test_yes_and_no_are_no_numbers(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match="are no numbers"):
+        resolve(preset=None, file=write(tmp_path, text), flags={})
+
+
+def test_yes_and_no_stay_where_they_are_meant(tmp_path: Path) -> None:
+    text = (
+        "autoencoder: {linear: no, network_options: {spectral_norm: yes}}\nflow: {warm_start: off}"
+    )
+    read = resolve(preset=None, file=write(tmp_path, text), flags={})
+    assert read.autoencoder.network_options == {"spectral_norm": True}
+    assert not read.autoencoder.linear
+    assert not read.flow.warm_start
+
+
+@pytest.mark.parametrize(
     ("text", "problem"),
     [
         ("a: &a [1, 1]\nb: &b [*a, *a]\nc: [*b, *b]", "aliases are not allowed"),

@@ -240,7 +240,10 @@ def test_a_torn_line_is_cut_off(
     assert again[-1]["score"] == pytest.approx(before["score"], rel=1e-4)  # scored alone now
 
 
-@pytest.mark.parametrize("content", [b"notes\n", b'{"a": 1}\n', b"words", b"[]\n"])
+@pytest.mark.parametrize(
+    "content",
+    [b"notes\n", b'{"a": 1}\n', b"words", b"[]\n", b'{"a": 1}', b'{"path": "mine"}'],
+)
 def test_files_of_others_are_left_alone(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "other.jsonl"
     file.write_bytes(content)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from paecli.data.dataset_names import holds_images
 from paecli.data.images.listing import find_images
 from paecli.data.images.lists import ENDINGS, Row, is_list, missing_files, read_list
 from paecli.data.images.opening import open_image, oriented_size
@@ -31,19 +32,23 @@ EXTRAS = {
 ANY_SIZE = 2**31  # pixels a side
 
 
-def check_model(name: str | None, *, flow: bool = True, patches: bool = False) -> ModelContents:
+def check_model(
+    name: str | None, *, registry: str | None = None, flow: bool = True, patches: bool = False
+) -> ModelContents:
     """Finds the model that MODEL names, and reads what its file contains.
 
     Args:
         name: what the user typed.
+        registry: what the user typed after `--registry`.
         flow: whether the command needs stage 2.
         patches: whether it takes models of patches.
 
     Raises:
         CheckpointError: there is no such model, its header is damaged, or a stage is missing.
         RegistryError: no model of that name, or it cannot be had.
+        UsageError: a registry, but no name to look for in it.
     """
-    contents = read_contents(find_model(name))
+    contents = read_contents(find_model(name, registry=registry))
     if not patches:
         require_whole_images(contents.path, contents.header)
     if flow:
@@ -126,8 +131,14 @@ def check_training_set(
         DataError: neither a folder nor a data set.
     """
     name = instead or header.training_set
-    if name and data_dir is None:
-        require_dataset(name)
+    if data_dir is not None or not name:
+        return
+    if instead is None and Path(name).is_absolute() and not holds_images(Path(name)):
+        raise DataError(
+            f"{name!r} is neither a folder of images nor a data set by now, and the model was "
+            "trained on it; tell with --data-dir where it is"
+        )
+    require_dataset(name)
 
 
 def check_tiles(image: Path, image_shape: tuple[int, int, int]) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paecli.cli.console import say
-from paecli.data.images.truth_masks import match_masks, read_truth
+from paecli.cli.console import RichProgress, say
+from paecli.data.images.truth_masks import match_masks, read_truth, unmatched
 from paecli.outliers.localisation import Localisation, localise
 from paecli.outliers.map_images import ImageMap
 from paecli.report.heat_maps import MapFolder
@@ -27,6 +27,8 @@ class MapSink:
         """
         self.folder = MapFolder(folder, images) if folder else None
         self.masks = match_masks(images, truth) if truth else None
+        if truth and self.masks and (left := unmatched(self.masks, truth)):
+            say(f"{len(left):,} masks of {truth} belong to no image, such as {left[0].name}.")
         self._scores: list[NDArray[np.float32]] = []
         self._truth: list[NDArray[np.bool_]] = []
 
@@ -40,7 +42,7 @@ class MapSink:
     def _compare(self, found: ImageMap, mask: Path | None) -> None:
         height, width = found.scores.shape
         try:
-            truth = read_truth(mask, size=(height, width))
+            truth = read_truth(mask, size=(height, width), progress=RichProgress())
         except ImageError as error:  # one mask is no reason to lose the others
             say(f"Not compared with its mask: {error}")
             return

@@ -4,10 +4,14 @@ What took a training, and what pae did not write, is never replaced without bein
 pages and tables are made again in moments: those of an earlier command are replaced, in words.
 """
 
-from collections.abc import Iterable
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from paecli.cli.console import say
+from paecli.system.errors import UsageError
 from paecli.system.outputs import earlier_results, is_own_result
 
 
@@ -50,7 +54,34 @@ class OutputFolder:
         self._earlier -= cleared
 
 
-def for_report(folder: Path | None) -> None:
-    """Looks at the folder of a report, if one is asked for; see `OutputFolder`."""
+def refuse_to_replace(outputs: Sequence[Path | None], inputs: Iterable[Path]) -> None:
+    """Refuses to write a file over one that is read, or two into one.
+
+    Args:
+        outputs: what the user named, None where nothing was.
+        inputs: what is read.
+
+    Raises:
+        UsageError: names the file.
+    """
+    chosen = [output for output in outputs if output is not None]
+    places = Counter(os.path.realpath(output) for output in chosen)
+    for output in chosen:
+        if places[os.path.realpath(output)] > 1:
+            raise UsageError(f"{output} is named for two outputs; give each a file of its own")
+    there = {_identity(output): output for output in chosen if output.is_file()}
+    for path in inputs if there else ():
+        with suppress(FileNotFoundError):
+            if output := there.get(_identity(path)):
+                raise UsageError(f"{output} is read by this command; give another file to write")
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_dev, state.st_ino
+
+
+def for_report(folder: Path | None, pictures: Sequence[str] = ()) -> None:
+    """Looks at the folder of a report with these pictures, if one is asked for."""
     if folder is not None:
-        OutputFolder(folder, ["report.html"]).announce()
+        OutputFolder(folder, ["report.html", *pictures]).announce()

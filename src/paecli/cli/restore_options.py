@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from paecli.cli.console import RichProgress, print_json, print_table, say
+from paecli.cli.options import refuse_useless
 from paecli.model.requirements import require_damage, require_operator
 from paecli.system.errors import UsageError
 
@@ -20,7 +21,13 @@ ImageArgument = Annotated[
     Path,
     typer.Argument(metavar="IMAGE", help="An image file, or a folder to restore as one batch."),
 ]
-Starts = Annotated[int, typer.Option(min=1, help="Starting points of the search for readings.")]
+Starts = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Starting points of the search for readings; auto and smc search from their draws.",
+    ),
+]
 Samples = Annotated[int, typer.Option(min=1, max=256, help="Restored images to draw.")]
 MethodOption = Annotated[
     Method,
@@ -92,10 +99,23 @@ Truth = Annotated[
 ]
 
 
+def refuse_idle(context: typer.Context, *, method: Method, confidence: float | None) -> None:
+    """Refuses options of another method, or of a guarantee that nobody asked for.
+
+    Raises:
+        UsageError: one was typed.
+    """
+    if method in ("auto", "smc"):
+        refuse_useless(context, ("starts",), f"--method {method} searches from its own draws")
+    if confidence is None:
+        refuse_useless(context, ("data_dir",), "only --confidence compares with the model's data")
+
+
 def run(
     image: Path,
     model: str | None,
     *,
+    registry: str | None,
     out: Path,
     truth: Path | None,
     as_json: bool,
@@ -114,6 +134,7 @@ def run(
     Args:
         image: a file or a folder.
         model: what the user typed.
+        registry: what the user typed after `--registry`.
         out: folder for the pictures.
         truth: the undamaged image, or folder of them.
         as_json: whether to print JSON.
@@ -144,7 +165,7 @@ def run(
             "--tiles keeps images as they are; it goes with none of --resize, --blur, "
             "--downsample and --confidence"
         )
-    contents = check_model(model)
+    contents = check_model(model, registry=registry)
     shape = require_operator(contents.image_shape, blur=blur, downsample=downsample)
     level = check_noise(noise, image)
     require_damage(level != 0 or mask is not None or blur > 0 or downsample > 1)

@@ -3,11 +3,22 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol, TypeVar
 
-from paecli.data.dataset import ImageDataset
 from paecli.data.dataset_names import holds_images
 from paecli.data.sets.locations import DATA_VARIABLE
 from paecli.system.errors import DataError
+
+
+class Loaded(Protocol):
+    """What is loaded from a folder."""
+
+    @property
+    def content_hash(self) -> str:
+        """A hash of its images."""
+
+
+Images = TypeVar("Images", bound=Loaded)
 
 
 def load_moved(
@@ -15,8 +26,8 @@ def load_moved(
     data_dir: Path | None,
     *,
     content_hash: str,
-    load: Callable[[str], ImageDataset],
-) -> ImageDataset:
+    load: Callable[[str], Images],
+) -> Images:
     """Loads a folder from where it is now.
 
     It is looked for in `data_dir` under its own name, where it was, and as `data_dir` itself. The
@@ -38,7 +49,7 @@ def load_moved(
     candidates = [before] if data_dir is None else [data_dir / before.name, before]
     if data_dir is not None and str(data_dir) != os.environ.get(DATA_VARIABLE):
         candidates.append(data_dir)
-    changed: list[ImageDataset] = []
+    changed: list[Images] = []
     problems: list[DataError] = []
     for candidate in (
         candidate for candidate in dict.fromkeys(candidates) if holds_images(candidate)

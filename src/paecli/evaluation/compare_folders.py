@@ -24,6 +24,8 @@ from paecli.evaluation.sample_quality import FEWEST_IMAGES, RESAMPLES, RESAMPLES
 from paecli.system.errors import DataError
 from paecli.system.progress import NullProgress, Progress
 
+KEPT_OF = "inception"  # what pytorch-fid's statistics are of
+KEPT_DESCRIPTION = "the features that both files were made of"
 LEAST = 2  # images that have a covariance
 
 
@@ -53,7 +55,7 @@ class FolderDistance:
 def compare_folders(
     a: Path,
     b: Path,
-    network: FeatureNetwork,
+    network: FeatureNetwork | None,
     *,
     kernel: bool = False,
     seed: int = 0,
@@ -64,7 +66,7 @@ def compare_folders(
     Args:
         a: a folder of images, or an `.npz` file of statistics as pytorch-fid keeps them.
         b: the other one.
-        network: what computes the features.
+        network: what computes the features; None if both sides are statistics.
         kernel: whether to compute the kernel distance too, of two folders.
         seed: of bootstrap and subsets.
         progress: told of the features.
@@ -73,6 +75,9 @@ def compare_folders(
         DataError: no images, fewer than two, or a file that holds no statistics.
     """
     sides = [_Side.read(path, network, progress) for path in (a, b)]
+    sizes = [len(side.statistics.mean) for side in sides]
+    if sizes[0] != sizes[1]:
+        raise DataError(f"{a} has {sizes[0]} features and {b} {sizes[1]}; they do not compare")
     pair = [side.features for side in sides if side.features is not None]
     generator = torch.Generator().manual_seed(seed)
     distance = frechet_distance(sides[0].statistics, sides[1].statistics)
@@ -80,14 +85,14 @@ def compare_folders(
     spread = _interval(distance, pair, generator, progress) if measured else None
     other = _kernel(pair, generator) if kernel and measured else None
     return FolderDistance(
-        features=network.name,
+        features=network.name if network else KEPT_OF,
         frechet=distance,
         frechet_ci=spread,
         kernel=other.value if other else None,
         kernel_ci=other.ci if other else None,
         images=(sides[0].count, sides[1].count),
         protocol=f"squared Frechet distance, {sides[0].label} against {sides[1].label}, "
-        f"rounded to 8 bit; {network.description}",
+        f"rounded to 8 bit; {network.description if network else KEPT_DESCRIPTION}",
     )
 
 
@@ -99,11 +104,12 @@ class _Side:
     count: int | None
 
     @classmethod
-    def read(cls, path: Path, network: FeatureNetwork, progress: Progress) -> "_Side":
+    def read(cls, path: Path, network: FeatureNetwork | None, progress: Progress) -> "_Side":
         if is_statistics(path):
-            return cls(
-                f"statistics of {path}", read_statistics(path, size=network.size), None, None
-            )
+            size = network.size if network else None
+            return cls(f"statistics of {path}", read_statistics(path, size=size), None, None)
+        if network is None:
+            raise DataError(f"{path} holds no statistics; name a network for its images")
         found: ImageSetFeatures = read_features(path, network, progress=progress)
         count = len(found.features)
         if count < LEAST:

@@ -25,7 +25,10 @@ STATISTICS = ".npz"  # ending of pytorch-fid's statistics
 CHANNELS = 3
 CHUNK_BYTES = 64 << 20  # of decoded images that are in memory together
 CHUNK = 500  # images, at most
-LARGEST_STATISTICS = 1 << 30  # bytes of one array
+HEADER = 1 << 16  # bytes of an array's description, at most
+LARGEST_NUMBER = 16  # bytes
+MOST_FEATURES = 8192  # inception has 2048
+LARGEST_VALUE = 1e30  # of a mean or covariance; features are about 1
 TOLERANCE = 1e-6  # of a covariance's symmetry, relative to its largest value
 
 
@@ -94,54 +97,79 @@ def _chunks(files: Sequence[Path]) -> Iterator[tuple[Tensor, list[str]]]:
         yield (torch.stack(images) if images else torch.empty(0)), failures
 
 
-def read_statistics(file: Path, *, size: int) -> GaussianStatistics:
+def read_statistics(file: Path, *, size: int | None) -> GaussianStatistics:
     """Reads `mu` and `sigma` as `python -m pytorch_fid --save-stats` writes them.
 
     Nothing in the file is executed, and no more is read than it may hold.
 
     Args:
         file: an `.npz` file.
-        size: how many features the network has.
+        size: how many features the network has; None for any.
 
     Raises:
         DataError: not such a file, of another network, or impossible values.
     """
     try:
         with zipfile.ZipFile(file) as archive:
-            mean, covariance = (_read_array(archive, name) for name in ("mu", "sigma"))
+            mean = _read_array(archive, "mu", (size,))
+            covariance = _read_array(archive, "sigma", (len(mean), len(mean)))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(
             f"{file} does not hold pytorch-fid's statistics ({reason:.200}); give a folder of "
             "images, or what `python -m pytorch_fid --save-stats` wrote"
         ) from error
-    if mean.shape != (size,) or covariance.shape != (size, size):
-        raise DataError(
-            f"{file} has statistics of {mean.size} features, the network has {size}; "
-            "compare through the network that they were made with"
-        )
-    wrong = np.abs(covariance - covariance.T).max() > TOLERANCE * max(np.abs(covariance).max(), 1)
-    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()) or wrong:
+    if not _is_moderate(mean) or not _is_covariance(covariance):
         raise DataError(f"{file} has impossible statistics; make them again")
     return statistics_of_moments(torch.from_numpy(mean), torch.from_numpy(covariance))
 
 
-def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[np.float64]:
-    """Reads an array of numbers whose header agrees with its length.
+def _is_moderate(values: NDArray[np.float64]) -> bool:
+    """Tells whether values are numbers that can be squared and added up."""
+    return bool((np.abs(values) <= LARGEST_VALUE).all())  # not for NaN
+
+
+def _is_covariance(values: NDArray[np.float64]) -> bool:
+    """Tells whether a matrix is symmetric, and no two features vary together more than alone."""
+    if not _is_moderate(values):
+        return False
+    error = TOLERANCE * max(np.abs(values).max(), 1)
+    variances = values.diagonal()
+    if np.abs(values - values.T).max() > error or variances.min() < -error:
+        return False
+    deviations = np.sqrt(variances.clip(0))
+    return bool((np.abs(values) <= np.outer(deviations, deviations) + error).all())
+
+
+def _read_array(
+    archive: zipfile.ZipFile, name: str, wanted: tuple[int | None, ...]
+) -> NDArray[np.float64]:
+    """Reads an array of numbers, and no more of the archive than one of that shape has.
+
+    None in the shape stands for any number up to `MOST_FEATURES`.
 
     Raises:
+        DataError: it is of another network.
         KeyError: the archive has no such array.
-        ValueError: it is none, or too large.
+        ValueError: it is none.
     """
+    most = math.prod(MOST_FEATURES if side is None else side for side in wanted)
     with archive.open(f"{name}.npy") as member:
-        content = member.read(LARGEST_STATISTICS + 1)
-    stream = io.BytesIO(content)
+        # what is packed may unpack into far more
+        stream = io.BytesIO(member.read(HEADER + most * LARGEST_NUMBER))
     version = np.lib.format.read_magic(stream)
     read = {(1, 0): np.lib.format.read_array_header_1_0}.get(
         version, np.lib.format.read_array_header_2_0
     )
     shape, _, kind = read(stream)
-    if kind.kind != "f" or math.prod(shape) * kind.itemsize > len(content):
+    if kind.kind != "f":
         raise ValueError(f"{name} is no array of numbers")
+    fits = len(shape) == len(wanted) and math.prod(shape) <= most
+    if not fits or any(side not in (None, own) for side, own in zip(wanted, shape, strict=True)):
+        expected = " x ".join("N" if side is None else str(side) for side in wanted)
+        raise DataError(
+            f"{archive.filename} has statistics ({name}) of shape {shape}, not {expected}; "
+            "compare through the network that they were made with"
+        )
     stream.seek(0)
     return np.asarray(np.lib.format.read_array(stream, allow_pickle=False), dtype=np.float64)

@@ -29,6 +29,9 @@ Array = npt.NDArray[np.float64]
 POWERS = (0.1, 0.3, 0.5, 0.7, 0.85)  # e of the bets e p^(e - 1): on few, or on many small p-values
 SLOPES = (-1.0, -0.5, 0.5, 1.0)  # e of the bets 1 + 2 e (p - 1/2)
 SMALLEST = 1e-12
+# Share of the false-alarm probability that the comparison with known images has. Theirs is the only
+# one whose set stays the same over all streams: an odd set would raise its alarms in many of them.
+SHARE_OF_KNOWN = 0.1
 
 
 def bets(p: Array) -> Array:
@@ -116,9 +119,10 @@ class ExchangeablePValues:
 class _Comparison:
     """Streams of p-values, one for each score, and bets against them."""
 
-    def __init__(self, reference: Mapping[str, Sequence[float]]) -> None:
+    def __init__(self, reference: Mapping[str, Sequence[float]], false_alarm: float) -> None:
         """Takes for each score what the first image is compared with; may be empty."""
         self.names = list(reference)
+        self._threshold = log(max(len(reference), 1) / false_alarm)  # Bonferroni
         self._p_values = [ExchangeablePValues(values) for values in reference.values()]
         self._martingales = Martingales(len(reference))
 
@@ -129,17 +133,18 @@ class _Comparison:
         self._martingales.add(np.array(p))
 
     @property
-    def log_wealth(self) -> Array:
-        """Natural logarithms of the wealths, one for each score."""
-        return self._martingales.log_wealth
+    def evidence(self) -> Array:
+        """For each score the logarithm of its wealth over that which raises the alarm."""
+        return self._martingales.log_wealth - self._threshold
 
 
 class DriftDetector:
     """Watches several scores of a stream and raises one alarm.
 
     Each score has a martingale of its own in both comparisons, and the alarm is raised when one
-    reaches the number of all over the false-alarm probability (Bonferroni). Their average would
-    need p-values that are independent of the other scores' pasts, which they need not be.
+    reaches the number of scores over the comparison's share of the false-alarm probability
+    (Bonferroni). Their average would need p-values that are independent of the other scores' pasts,
+    which they need not be.
 
     Attributes:
         count: images seen.
@@ -165,10 +170,10 @@ class DriftDetector:
             baseline: how many images of the stream are compared with `reference`; 0 is all.
             seed: of the draws that break ties.
         """
-        self._known = _Comparison({name: r for name, r in reference.items() if len(r)})
-        self._earlier = _Comparison({name: [] for name in reference})
-        number = len(self._known.names) + len(self._earlier.names)
-        self._threshold = log(number / false_alarm)
+        known = {name: values for name, values in reference.items() if len(values)}
+        share = SHARE_OF_KNOWN if known else 0.0
+        self._known = _Comparison(known, max(share * false_alarm, SMALLEST))
+        self._earlier = _Comparison({name: [] for name in reference}, (1 - share) * false_alarm)
         self._baseline = baseline
         self._generator = np.random.default_rng(seed)
         self.count = 0
@@ -179,7 +184,7 @@ class DriftDetector:
     @property
     def evidence(self) -> float:
         """Logarithm of the largest wealth over that which raises the alarm; 0 raises it."""
-        return max(float(each.log_wealth.max()) for each in self._active) - self._threshold
+        return max(float(each.evidence.max()) for each in self._active)
 
     @property
     def _active(self) -> list[_Comparison]:
@@ -193,8 +198,8 @@ class DriftDetector:
             each.add(scores, self._generator.random(len(each.names)).tolist())
         if self.alarm is not None or self.evidence < 0:
             return False
-        highest = max(self._active, key=lambda each: float(each.log_wealth.max()))
+        highest = max(self._active, key=lambda each: float(each.evidence.max()))
         self.alarm = self.count
-        self.score = highest.names[int(highest.log_wealth.argmax())]
+        self.score = highest.names[int(highest.evidence.argmax())]
         self.from_start = highest is self._known
         return True

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from paecli.data.images.files import read_image
 from paecli.data.images.listing import find_all
+from paecli.data.images.opening import several_note
 from paecli.model.model import Model
 from paecli.model.requirements import require_rate
 from paecli.outliers.conformal import benjamini_hochberg, p_values
@@ -221,14 +222,17 @@ def _score_files(
     unreadable: list[tuple[Path, str]] = []
     parts: dict[str, list[Tensor]] = {name: [] for name in names}
     spoke: list[str | None] = []
+    several: list[Path] = []
     highest: list[tuple[float, Path, Tensor]] = []
     with progress.task("scoring images", len(paths)) as task:
         for begin in range(0, len(paths), CHUNK):
             pixels: list[Tensor] = []
             for path in paths[begin : begin + CHUNK]:
                 try:
-                    pixels.append(read_image(path, image_shape=model.image_shape).pixels)
+                    image = read_image(path, image_shape=model.image_shape)
+                    pixels.append(image.pixels)
                     readable.append(path)
+                    several += [path] * image.several
                 except ImageError as error:
                     unreadable.append((path, str(error)))
                 task.advance()
@@ -240,6 +244,8 @@ def _score_files(
                 latest = parts[names[0]][-1].tolist()
                 highest += zip(latest, readable[-len(pixels) :], pixels, strict=True)
                 highest = sorted(highest, key=lambda each: -each[0])[:SHOWN]
+    if note := several_note(several):
+        progress.say(note)
     if not readable:
         others = f" ({len(unreadable) - 1} others failed too)" if len(unreadable) > 1 else ""
         raise ImageError(f"{unreadable[0][1]}{others}")

@@ -1,10 +1,14 @@
 """Where heat maps go, and what lies beside them; told without torch."""
 
-from collections import Counter
+import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
-TABLE, SCALE = "regions.csv", "scale.png"
+from paecli.system.outputs import distinct_names
+
+TABLE, SCALE, ENDING = "regions.csv", "scale.png", "-map.png"
+LONGEST_NAME = 255  # bytes, on nearly every disk
 
 
 def map_files(images: Sequence[Path]) -> list[Path]:
@@ -19,13 +23,21 @@ def map_names(paths: Sequence[Path]) -> dict[Path, Path]:
     """
     above = _common_folder(paths)
     relative = {path: path.absolute().relative_to(above) for path in paths}
-    shared = Counter(name.with_suffix("") for name in relative.values())
+    chosen = distinct_names(list(relative.values()))
     return {
-        path: name.with_name(
-            f"{name.name if shared[name.with_suffix('')] > 1 else name.stem}-map.png"
-        )
+        path: chosen[name].with_name(_shortened(chosen[name].name) + ENDING)
         for path, name in relative.items()
     }
+
+
+def _shortened(name: str) -> str:
+    """Cuts a name that would be too long for a file with the ending; what is cut stays distinct."""
+    encoded = os.fsencode(name)
+    room = LONGEST_NAME - len(ENDING)
+    if len(encoded) <= room:
+        return name
+    mark = f"~{hashlib.sha256(encoded).hexdigest()[:8]}"
+    return encoded[: room - len(mark)].decode(errors="ignore") + mark
 
 
 def _common_folder(paths: Sequence[Path]) -> Path:

@@ -67,9 +67,12 @@ def check_damage(
 ) -> Damage:
     """Checks damaged images and spreads the mask over images and channels.
 
+    Images are float, or uint8, which stands for [0, 1] as everywhere.
+
     Raises:
         UsageError: as `paecli.restoration.restore.restore_with`.
     """
+    images = images.float() / 255 if images.dtype == torch.uint8 else images
     operator = build_operator(image_shape, blur=blur, downsample=downsample)
     shape = require_operator(image_shape, blur=blur, downsample=downsample)
     if images.ndim != 4 or tuple(images.shape[1:]) != shape:

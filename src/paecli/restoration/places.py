@@ -1,8 +1,9 @@
 """Where the pictures of restored images go; told without torch."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from paecli.system.outputs import distinct_names
 
 PICTURES = ("map", "mean", "std", "samples", "overview")
 INTERVALS = ("lower", "upper")  # with a guarantee
@@ -40,8 +41,5 @@ def folders_for(paths: Sequence[Path], source: Path, out: Path) -> Mapping[Path,
     if not source.is_dir():
         return {paths[0]: out}
     below = {path: path.relative_to(source) for path in paths}
-    shared = Counter(relative.with_suffix("") for relative in below.values())
-    return {
-        path: out / (bare if shared[bare := relative.with_suffix("")] == 1 else relative)
-        for path, relative in below.items()
-    }
+    chosen = distinct_names(list(below.values()))
+    return {path: out / chosen[relative] for path, relative in below.items()}

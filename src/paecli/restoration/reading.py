@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from paecli.data.images.files import ImageFile, read_image
-from paecli.data.images.opening import has_colour, open_image, oriented_size
+from paecli.data.images.opening import has_colour, open_image, oriented_size, several_note
 from paecli.data.images.partners import ARRAY_ENDING, Partners
 from paecli.data.images.tiling import tile_corners
 from paecli.model.requirements import require_operator
@@ -199,6 +199,8 @@ class Reader:
             )
         for note in mask.notes:
             self._say_once(note)
+        if image.several:
+            self._progress.say(several_note([image.path]))
 
     def _say_once(self, note: str) -> None:
         if note not in self._said:

@@ -13,8 +13,6 @@ from paecli.system.yaml_text import read_bounded_text
 HASH = re.compile("[0-9a-f]{64}")  # the name of a folder in the cache
 NAME = re.compile("[a-z0-9][a-z0-9._-]{0,63}")  # of an entry, as the index takes it
 LONGEST_ADDRESS = 4096  # bytes
-# Version 0.1 left no marks; these are the kinds of files that its registries hold.
-KINDS_BEFORE_MARKS = (".safetensors", ".pth")
 
 
 def cached_file(file: IndexFile) -> Path:
@@ -31,8 +29,13 @@ def keep_in_cache(part: Path, target: Path) -> None:
     """Moves a verified file to its place in the cache, and marks it as written by pae.
 
     Raises:
-        RegistryError: the cache cannot be written.
+        RegistryError: the cache cannot be written, or a file is there that pae did not write.
     """
+    if target.is_file() and not _is_ours(target):
+        raise RegistryError(
+            f"{target} is in the place of a download, and pae has no record of writing it; "
+            f"move it away, or set {CACHE_VARIABLE}"
+        )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _mark(target).touch()  # first: what is removed again has a mark in every case
@@ -45,8 +48,15 @@ def keep_in_cache(part: Path, target: Path) -> None:
 
 def cached_files() -> list[Path]:
     """Lists the finished downloads; other files in the cache's folder are not pae's."""
-    found = (cache_folder() / "files").glob("*/*")
-    return sorted(path for path in found if _is_ours(path))
+    return [path for path in _possible_files() if _is_ours(path)]
+
+
+def unknown_files() -> list[Path]:
+    """Lists what is in the place of downloads and neither has a mark nor is what it should be.
+
+    Somebody put it there, or version 0.1, which left no marks, and it is damaged.
+    """
+    return [path for path in _possible_files() if not _is_ours(path)]
 
 
 def damaged_files() -> list[Path]:
@@ -97,16 +107,25 @@ def _mark(path: Path) -> Path:
     return path.with_name(f".{path.name}.pae")
 
 
-def _is_ours(path: Path) -> bool:
-    """Tells whether pae wrote a file: it has our mark, or looks as version 0.1 left it."""
+def _possible_files() -> list[Path]:
+    """Lists the files that lie where downloads do."""
+    found = (cache_folder() / "files").glob("*/*")
+    return sorted(path for path in found if _is_possible(path))
+
+
+def _is_possible(path: Path) -> bool:
     folder = path.parent
     if path.name.startswith(".") or path.is_symlink() or folder.is_symlink():
         return False
-    if not path.is_file() or not HASH.fullmatch(folder.name):
-        return False
-    if _mark(path).is_file():
-        return True
-    return path.suffix in KINDS_BEFORE_MARKS and list(folder.iterdir()) == [path]
+    return path.is_file() and HASH.fullmatch(folder.name) is not None
+
+
+def _is_ours(path: Path) -> bool:
+    """Tells whether pae wrote a file: it has our mark, or is what the folder's name says.
+
+    Version 0.1 left no marks.
+    """
+    return _mark(path).is_file() or _is_whole(path)
 
 
 def _is_whole(path: Path) -> bool:

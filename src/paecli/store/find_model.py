@@ -4,25 +4,43 @@ import logging
 from pathlib import Path
 
 from paecli.store.contents import read_header
-from paecli.store.registry import fetch_model
-from paecli.system.errors import CheckpointError
+from paecli.store.registry import fetch, fetch_model
+from paecli.store.sources import BUNDLED
+from paecli.system.errors import CheckpointError, RegistryError, UsageError
 from paecli.system.outputs import AUTOENCODER_FILE, MODEL_FILE
 
 logger = logging.getLogger(__name__)
 
 
-def find_model(model: str | Path | None) -> Path:
+def find_model(model: str | Path | None, *, registry: str | None = None) -> Path:
     """Finds the file that MODEL names: a `.safetensors` file, a run folder or a registry name.
 
     Args:
         model: what the user typed; None means the bundled default model.
+        registry: address of the registry that has to have the name.
 
     Raises:
         CheckpointError: nothing there, or a run without a trained stage.
+        RegistryError: no such name there.
+        UsageError: a registry, but no name to look for in it.
     """
-    path = _find(model)
+    path = _find(model) if registry is None else _find_in(registry, model)
     logger.debug("the model is %s", path)
     return path
+
+
+def _find_in(registry: str, model: str | Path | None) -> Path:
+    if model is None or Path(model).exists():
+        what = "no model is named" if model is None else f"{model} is on this machine"
+        raise UsageError(
+            f"--registry would do nothing here: {what}, and a registry has models by their names"
+        )
+    fetched = fetch(str(model), kind="model", registry=registry)
+    if fetched.origin == BUNDLED and registry != BUNDLED:
+        raise RegistryError(
+            f"{registry} has no model {str(model)!r:.200}; without --registry it is the bundled one"
+        )
+    return fetched.files[0]
 
 
 def _find(model: str | Path | None) -> Path:

@@ -1,7 +1,8 @@
 """How this tool knows what it wrote itself, so that no command takes it for the user's images."""
 
 import os
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from PIL.PngImagePlugin import PngInfo
@@ -54,6 +55,19 @@ def earlier_results(files: Iterable[Path]) -> list[Path]:
                 f"{file} is there and does not look like a result of pae; choose another folder"
             )
     return there
+
+
+def distinct_names(names: Sequence[Path]) -> dict[Path, Path]:
+    """Drops the suffix of each name that is nobody else's without it.
+
+    Args:
+        names: relative paths of files, all different.
+    """
+    bare, whole = Counter(name.with_suffix("") for name in names), set(names)
+    return {
+        name: name if bare[short := name.with_suffix("")] > 1 or short in whole else short
+        for name in names
+    }
 
 
 def is_run_folder(files: frozenset[str]) -> bool:

@@ -1,5 +1,6 @@
 """Reading YAML that somebody else may have written: bounded, without aliases or tags."""
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,15 @@ from typing import Any
 import yaml
 
 MAX_CONFIG_BYTES = 1_000_000
+# octal and sexagesimal: 010 would be 8 and 1:30 would be 90, which nobody means any more
+OTHER_BASE = re.compile(r"[-+]?(0[0-7_]+|[0-9_]+(:[0-9]+)+(\.[0-9_]*)?)")
 
 
 class _PlainLoader(yaml.SafeLoader):
     """Safe YAML that means what it shows.
 
-    Without aliases, so that no file can expand into more than it says, and with every key once.
+    Without aliases, so that no file can expand into more than it says, with every key once, and
+    with decimal numbers only.
     """
 
     def compose_node(self, parent: Any, index: Any) -> Any:
@@ -29,6 +33,21 @@ class _PlainLoader(yaml.SafeLoader):
         if twice:
             raise yaml.YAMLError(f"the key {twice[0]!r:.100} is given more than once")
         return mapping
+
+    def construct_number(self, node: yaml.ScalarNode) -> int | float:
+        if OTHER_BASE.fullmatch(node.value):
+            raise yaml.YAMLError(
+                f"{node.value:.100} would be read as another number; write it without a 0 in front "
+                "and without colons, or in quotes"
+            )
+        read = self.construct_yaml_int if node.tag == INTEGER else self.construct_yaml_float
+        number: int | float = read(node)
+        return number
+
+
+INTEGER, FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+for tag in (INTEGER, FLOAT):
+    _PlainLoader.add_constructor(tag, _PlainLoader.construct_number)
 
 
 def parse_yaml(text: str) -> object:

@@ -61,8 +61,10 @@ def build_autoencoder(
 
 def _trains_on_one_image(arguments: dict[str, object]) -> bool:
     """Tells whether batch normalisation has more than one value a channel with one image."""
+    # principal components normalise nothing, and know no device without numbers
+    others = {name: value for name, value in arguments.items() if name != "linear"}
     with torch.device("meta"):  # shapes only
-        autoencoder = Autoencoder(**arguments)  # type: ignore[arg-type]
+        autoencoder = Autoencoder(**others)  # type: ignore[arg-type]
         try:
             autoencoder(torch.zeros(1, *autoencoder.image_shape))
         except ValueError:

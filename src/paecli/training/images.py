@@ -130,5 +130,5 @@ def describe_split(data: ImageDataset, kept: ImageSplit, held_out: ImageSplit) -
     return (
         f"{data.name}: {len(kept):,} images to train on, {len(held_out):,} held out, "
         f"{len(data.test):,} test; {kind}, {width} x {height} pixels{classes}; "
-        f"p-values from {finest:.2g} up"
+        f"p-values from {finest:.2g} up, the smallest rate of flags"
     )

@@ -67,10 +67,35 @@ def _within_limits(options: dict[str, float]) -> dict[str, float]:
     return options
 
 
+def _holds_bool(value: object) -> bool:
+    inner = value.values() if isinstance(value, Mapping) else ()
+    return isinstance(value, bool) or any(map(_holds_bool, inner))
+
+
 class _Section(BaseModel):
     """A group of settings; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_bool_for_a_number(cls, values: Any) -> Any:
+        """Refuses what pydantic would take for 0 or 1.
+
+        Raises:
+            ConfigError: names the key.
+        """
+        for name, value in values.items() if isinstance(values, Mapping) else ():
+            field = cls.model_fields.get(name)
+            if field is None or not _holds_bool(value):
+                continue
+            wanted = str(field.annotation)
+            if "bool" not in wanted and "Settings" not in wanted:
+                raise ConfigError(
+                    f"{name}: yes, no, on, off, true and false are no numbers; give a number, or "
+                    "put a word in quotes"
+                )
+        return values
 
 
 class DataSettings(_Section):

@@ -21,6 +21,9 @@ except ImportError:  # not on Windows, where nobody is kept out
     fcntl = None  # type: ignore[assignment]
 
 
+BEGINNING = b'{"path": "'  # of each answer
+
+
 @dataclass(frozen=True)
 class Stamp:
     """Which state of which file this is; a renamed file keeps it, a changed one does not.
@@ -79,10 +82,10 @@ class Journal:
         """Gives the lines, and cuts off what a killed process left of one."""
         end = 0
         with self.path.open("rb") as file:
-            for line in file:
+            for number, line in enumerate(file, start=1):
                 if not line.endswith(b"\n"):
-                    if end == 0 and not line.startswith(b"{"):
-                        raise self._foreign(1)
+                    if not _is_half_answer(line):
+                        raise self._foreign(number)
                     os.ftruncate(self._handle, end)
                     return
                 end += len(line)
@@ -150,6 +153,18 @@ class Journal:
                 "nothing is lost"
             ) from error
         self._remember(str(path), stamp, sha256)
+
+
+def _is_half_answer(line: bytes) -> bool:
+    """Tells whether a last line without an end can be the beginning of an answer."""
+    length = min(len(line), len(BEGINNING))
+    if line[:length] != BEGINNING[:length]:
+        return False
+    try:
+        whole = json.loads(line)
+    except (ValueError, RecursionError):
+        return True
+    return "sha256" in whole  # only the end of the line is missing
 
 
 @contextmanager

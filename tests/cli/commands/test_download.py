@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -8,6 +9,8 @@ from typer.testing import CliRunner
 
 from paecli.cli import console
 from paecli.cli.app import app
+from paecli.store.cache import cached_file, keep_in_cache
+from paecli.store.index import IndexFile
 from paecli.store.publishing.publish import publish
 from paecli.system.errors import RegistryError
 
@@ -44,15 +47,53 @@ def test_the_list_is_a_table_and_json(registry: Path) -> None:
     assert [entry["name"] for entry in listed["entries"]] == ["blobs"]
 
 
+def fetched_into_cache(tmp_path: Path, content: bytes) -> Path:
+    """A finished download, as `obtain` leaves it."""
+    part = tmp_path / "part"
+    part.write_bytes(content)
+    file = IndexFile(path="model.safetensors", size=3, sha256=hashlib.sha256(b"rat").hexdigest())
+    keep_in_cache(part, cached_file(file))
+    return cached_file(file)
+
+
 def test_verify_finds_and_removes_damage(registry: Path, tmp_path: Path) -> None:
-    damaged = tmp_path / "cache" / "files" / ("0" * 64) / "model.safetensors"
     assert runner.invoke(app, ["download", "--verify"]).exit_code == 0
-    damaged.parent.mkdir(parents=True)
-    damaged.write_bytes(b"rot")
+    damaged = fetched_into_cache(tmp_path, b"rot")
     result = runner.invoke(app, ["download", "--verify", "--json"])
     assert json.loads(result.stdout) == {"checked": 1, "damaged": [str(damaged)]}
     assert isinstance(result.exception, RegistryError)
     assert not damaged.exists()
+
+
+def test_verify_leaves_a_users_file_in_the_place_of_a_download(
+    registry: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "cache" / "files" / ("0" * 64) / "model.safetensors"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("somebody's")
+    result = runner.invoke(app, ["download", "--verify"])
+    assert result.exit_code == 0, result.output
+    assert "pae has no record of writing it" in " ".join(result.stderr.split())
+    assert mine.read_text() == "somebody's"
+
+
+def test_a_download_does_not_replace_a_users_file(registry: Path, tmp_path: Path) -> None:
+    mine = fetched_into_cache(tmp_path, b"rat")
+    for path in mine.parent.iterdir():
+        path.unlink()
+    mine.write_text("somebody's")
+    with pytest.raises(RegistryError, match="no record of writing it"):
+        fetched_into_cache(tmp_path, b"rat")
+    assert mine.read_text() == "somebody's"
+
+
+def test_verify_takes_a_whole_file_of_version_0_1_for_a_download(
+    registry: Path, tmp_path: Path
+) -> None:
+    old = fetched_into_cache(tmp_path, b"rat")
+    (old.parent / f".{old.name}.pae").unlink()
+    result = runner.invoke(app, ["download", "--verify", "--json"])
+    assert json.loads(result.stdout) == {"checked": 1, "damaged": []}
 
 
 def test_verify_leaves_what_pae_did_not_write(registry: Path, tmp_path: Path) -> None:

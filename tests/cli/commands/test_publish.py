@@ -1,4 +1,5 @@
 import json
+import os
 import re
 from pathlib import Path
 
@@ -138,6 +139,35 @@ def test_a_publication_that_fails_leaves_nothing(
     with pytest.raises(WriteError):
         publish(model_file, folder, "--name", "blobs")
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # what forks ends at once
+@pytest.mark.parametrize("when", ["card", "index", "removal"])
+def test_a_killed_publication_is_cleared_by_the_next(
+    model_file: Path, folder: Path, when: str
+) -> None:
+    publish(model_file, folder, "--name", "blobs")
+    child = os.fork()
+    if not child:
+        write, killed = workflow.write_atomically, {"card": ".md", "index": ".yaml"}.get(when)
+
+        def until_killed(path: Path, content: bytes) -> None:
+            if path.suffix == killed:
+                os._exit(9)
+            write(path, content)
+
+        workflow.write_atomically = until_killed
+        workflow._remove_unlisted = lambda *_: os._exit(9)
+        publish(model_file, folder, "--name", "blobs", "--replace")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    left = {path.name for path in folder.iterdir()}
+    assert "blobs-r2.safetensors" in left
+    publish(model_file, folder, "--name", "others")
+    stays = "blobs-r2" if when == "removal" else "blobs-r1"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        f"{stays}.md", f"{stays}.safetensors", "index.yaml",
+        "others-r1.md", "others-r1.safetensors",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("ending", [".safetensors", ".md"])

@@ -7,8 +7,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.listener import Listener
 
 from paecli.data import find_images, read_image, read_images, write_image
+from paecli.data.images.decoded import Recipe, decode_files
 from paecli.system.errors import DataError, ImageError, WriteError
 
 SHAPE = (1, 6, 4)
@@ -42,6 +44,44 @@ def test_reports_bad_files_and_reads_the_others(tmp_path: Path, write_images: Wr
     assert [image.path for image in images] == good
     assert [path for path, _ in failures] == [bad]
     assert "not an image" in failures[0][1]
+
+
+SEVERAL = {
+    # name: whether more pictures follow the first
+    "moving.gif": True,
+    "moving.webp": True,
+    "moving.png": True,
+    "pages.tif": True,
+    "still.gif": False,
+    "still.tif": False,
+    "still.png": False,
+    "phone.mpo": False,  # a preview is no other picture
+}
+
+
+def write_frames(path: Path) -> Path:
+    frames = [Image.new("L", (4, 6), grey) for grey in (0, 128, 255)]
+    more = {"save_all": True, "append_images": frames[1:]} if "still" not in path.name else {}
+    frames[0].save(path, **more)
+    return path
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_files_of_several_pictures_are_known(tmp_path: Path, name: str) -> None:
+    path = write_frames(tmp_path / name)
+    read = read_image(path, image_shape=SHAPE)
+    assert read.several == SEVERAL[name]
+    assert read.pixels.max() < 0.05  # the first one
+
+
+def test_files_of_several_pictures_are_said(tmp_path: Path) -> None:
+    paths = [write_frames(tmp_path / name) for name in SEVERAL]
+    heard, decoding = Listener(), Listener()
+    read_images(paths, image_shape=SHAPE, progress=heard)
+    decode_files(paths, Recipe(channels=1, size=SHAPE[1:]), decoding)
+    (line,), (other,) = heard.lines, decoding.lines
+    assert "4 files hold several pictures (frames or pages), such as" in line
+    assert "3 files hold several pictures" in other  # of a whole folder no PNG is opened twice
 
 
 def test_only_bad_files_are_an_error(tmp_path: Path) -> None:

@@ -16,11 +16,13 @@ from paecli.cli.restore_options import (
     Starts,
     Tiles,
     Truth,
+    refuse_idle,
     run,
 )
 
 
 def denoise(
+    context: typer.Context,
     image: ImageArgument,
     noise: Annotated[
         str,
@@ -49,9 +51,11 @@ def denoise(
 
         pae denoise photos/ --noise 0.1 --model runs/fmnist --json
     """
+    refuse_idle(context, method=method, confidence=confidence)
     run(
         image,
         model,
+        registry=registry,
         out=out,
         truth=truth,
         as_json=json,

@@ -62,16 +62,22 @@ def download(
     if list_:
         refuse_useless(context, ("revision", "verify"), "--list shows what the registry has")
         return _list(name, registry, offline, json)
-    return _fetch(name, registry, revision, offline, json)
+    return _fetch(context, name, registry, revision, offline, json)
 
 
 def _fetch(
-    name: str | None, registry: str | None, revision: int | None, offline: bool, json: bool
+    context: typer.Context,
+    name: str | None,
+    registry: str | None,
+    revision: int | None,
+    offline: bool,
+    json: bool,
 ) -> None:
     from paecli.data.sets.named_sets import NAMED_SETS
     from paecli.store.registry import DEFAULT_MODEL, fetch
 
     if name in NAMED_SETS:
+        refuse_useless(context, ("registry", "revision"), f"{name} is fetched from its makers")
         return _fetch_dataset(name, offline, json)
     progress = RichProgress()
     fetched = fetch(
@@ -81,6 +87,8 @@ def _fetch(
         offline=offline,
         progress=progress,
     )
+    if registry not in (None, BUNDLED) and fetched.origin == BUNDLED:
+        say(f"{registry} has no {fetched.entry.name}: this is the bundled one.")
     if json:
         fields: dict[str, object] = {"name": fetched.entry.name, "kind": fetched.entry.kind}
         fields |= {"revision": fetched.entry.revision, "origin": fetched.origin, "verified": True}
@@ -148,11 +156,13 @@ def _row(entry: Entry) -> list[str]:
 
 
 def _verify(json: bool) -> None:
-    from paecli.store.cache import cached_files, damaged_files, remove_damaged
+    from paecli.store.cache import cached_files, damaged_files, remove_damaged, unknown_files
     from paecli.system.folders import cache_folder
 
     count, damaged = len(cached_files()), damaged_files()
     remove_damaged(damaged)
+    for path in unknown_files():
+        say(f"{path} stays: pae has no record of writing it, and it is not what belongs there.")
     if json:
         print_json({"checked": count, "damaged": [str(path) for path in damaged]})
     if damaged:

@@ -38,6 +38,17 @@ class Features(StrEnum):
     photo = "photo"
 
 
+def refuse_other_weights(context: typer.Context, features: Features) -> None:
+    """Refuses `--inception-weights` beside another network.
+
+    Raises:
+        UsageError: it was typed.
+    """
+    if features not in (Features.auto, Features.inception):
+        reason = f"--features {features.value} has its own"
+        refuse_useless(context, ("inception_weights",), reason)
+
+
 def evaluate(
     context: typer.Context,
     argument: Model = None,
@@ -99,11 +110,12 @@ def evaluate(
     if not (fid or kid):
         unused = ("features", "inception_weights", "samples")
         refuse_useless(context, unused, "they need --fid or --kid")
+    refuse_other_weights(context, features)
     from paecli.cli.checks import check_list, check_model, check_readable, check_training_set
     from paecli.cli.outputs import for_report
 
     model = one_model(argument, model)
-    contents = check_model(model, flow=fid or kid)
+    contents = check_model(model, registry=registry, flow=fid or kid)
     if fid or kid:
         require_features(features.value, contents.image_shape)
         check_readable(inception_weights)

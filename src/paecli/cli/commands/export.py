@@ -60,6 +60,7 @@ def export(
         pae export runs/parts parts.onnx --score weighted_error --pixels float32
     """
     from paecli.cli.checks import check_model, require_extra
+    from paecli.cli.outputs import refuse_to_replace
 
     for name in score or []:
         if name not in FAST_SCORES:
@@ -69,6 +70,7 @@ def export(
     if out.is_dir():
         raise UsageError(f"{out} is a folder; give the name of a file, such as {out}/model.onnx")
     contents = check_model(model)
+    refuse_to_replace([out], [contents.path])
     for name in score or [DEFAULT_SCORE]:
         if score or not set(FAST_SCORES) & contents.reference_scores.keys():
             require_reference_scores(name, contents.reference_scores)

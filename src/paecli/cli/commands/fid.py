@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paecli.cli.commands.eval import Features
+from paecli.cli.commands.eval import Features, refuse_other_weights
 from paecli.cli.console import RichProgress, print_json, print_table, say
-from paecli.cli.options import Json, Seed, Threads
+from paecli.cli.options import Json, Seed, Threads, refuse_useless
 from paecli.system.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ Set = Annotated[
 
 
 def fid(
+    context: typer.Context,
     a: Set,
     b: Set,
     features: Annotated[
@@ -69,18 +70,26 @@ def fid(
         raise UsageError(
             "--features classifier is for grey 28 x 28 images; choose inception or photo"
         )
+    refuse_other_weights(context, features)
     kept = [path for path in (a, b) if path.suffix.lower() == STATISTICS and path.is_file()]
     if kept:
         features = _of_statistics(features, kid, kept[0])
-    from paecli.evaluation.compare_folders import compare_folders
-    from paecli.evaluation.features.opening import open_feature_network
+        refuse_useless(context, ("seed",), "nothing is drawn where only statistics are known")
+    if len(kept) == 2:  # nothing is computed of images
+        refuse_useless(context, ("inception_weights",), "both sets are statistics")
+        from paecli.evaluation.compare_folders import compare_folders
 
-    network = open_feature_network(
-        features.value,
-        image_shape=ANY_COLOUR,
-        inception_weights=inception_weights,
-        progress=RichProgress(),
-    )
+        network = None
+    else:
+        from paecli.evaluation.compare_folders import compare_folders
+        from paecli.evaluation.features.opening import open_feature_network
+
+        network = open_feature_network(
+            features.value,
+            image_shape=ANY_COLOUR,
+            inception_weights=inception_weights,
+            progress=RichProgress(),
+        )
     found = compare_folders(a, b, network, kernel=kid, seed=seed, progress=RichProgress())
     _print(found)
     if json:

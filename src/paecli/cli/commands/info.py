@@ -37,7 +37,7 @@ def info(
     from paecli.store.describe import describe_model
     from paecli.store.find_model import find_model
 
-    description = describe_model(find_model(one_model(argument, model)))
+    description = describe_model(find_model(one_model(argument, model), registry=registry))
     fields = _fields(description)
     if json:
         return print_json(fields)

@@ -18,11 +18,13 @@ from paecli.cli.restore_options import (
     Starts,
     Tiles,
     Truth,
+    refuse_idle,
     run,
 )
 
 
 def inpaint(
+    context: typer.Context,
     image: ImageArgument,
     mask: Annotated[
         str | None,
@@ -77,9 +79,11 @@ def inpaint(
 
         pae inpaint scan.png --mask scratches.png --model runs/scans --tiles
     """
+    refuse_idle(context, method=method, confidence=confidence)
     run(
         image,
         model,
+        registry=registry,
         out=out,
         truth=truth,
         as_json=json,

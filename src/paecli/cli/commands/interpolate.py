@@ -55,7 +55,7 @@ def interpolate(
     from paecli.cli.checks import check_image, check_model
     from paecli.cli.outputs import OutputFolder
 
-    file = check_model(model).path
+    file = check_model(model, registry=registry).path
     names = [name for name in (a, b) if parse_position(name) is None]
     if len(names) == 2:
         refuse_useless(context, ("data_dir",), "both images are files")

@@ -21,11 +21,12 @@ from paecli.cli.options import (
     output_file,
     refuse_useless,
 )
-from paecli.cli.outputs import OutputFolder, for_report
+from paecli.cli.outputs import OutputFolder, for_report, refuse_to_replace
 from paecli.data.images.lists import missing_files
 from paecli.data.sets.locations import require_comparison
 from paecli.model.requirements import (
     DEFAULT_SCORE,
+    FAST_SCORES,
     PATCH_SCORE,
     require_rate,
     require_reference_scores,
@@ -195,7 +196,7 @@ def ood(
         refuse_useless(context, ("limit", "data_dir", "seed"), "they are for --against")
         _one_score_only(score)
         chosen = score[0] if score else None
-        contents = check_model(name, patches=True)
+        contents = check_model(name, registry=registry, patches=True)
         if tiles and (maps or truth_masks or contents.header.patches is not None):
             raise UsageError(
                 "--tiles goes with neither --maps nor --truth-masks, nor with models of patches, "
@@ -208,9 +209,11 @@ def ood(
             refuse_useless(context, ("fpr",), "--fdr takes its place")
             require_rate(fdr, count)
         found = check_images([Path(image) for image in images], leave_out=maps)
+        read = [*found, contents.path, *([file_list] if file_list else [])]
+        refuse_to_replace((csv_file, json_lines, picture), read)
         if maps is not None:
             OutputFolder(maps, map_files(found)).announce()
-        for_report(report)
+        for_report(report, ["unusual.png"])
         from paecli.cli.outlier_images import flag
 
         flagged, unreadable = flag(
@@ -242,8 +245,9 @@ def ood(
             "--fdr need images; give image files or folders"
         )
     refuse_useless(context, ("fpr",), "it needs image files or folders")
-    file = _check_comparison(name, against or [], score or [], data_dir)
-    for_report(report)
+    file = _check_comparison(name, registry, against or [], score or [], data_dir)
+    kinds, measured = ("roc", "histogram"), score or FAST_SCORES
+    for_report(report, [f"{kind}-{each}.png" for kind in kinds for each in measured])
     from paecli.cli.outlier_sets import compare
 
     compare(
@@ -321,10 +325,14 @@ def _flagging_rate(
 
 
 def _check_comparison(
-    name: str | None, against: Sequence[str], scores: Sequence[str], data_dir: Path | None
+    name: str | None,
+    registry: str | None,
+    against: Sequence[str],
+    scores: Sequence[str],
+    data_dir: Path | None,
 ) -> Path:
     """Refuses what cannot work, before torch is imported; returns the model's file."""
-    contents = check_model(name)
+    contents = check_model(name, registry=registry)
     check_training_set(contents.header, data_dir=data_dir)
     require_scores(scores)
     for each in against:

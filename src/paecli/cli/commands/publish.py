@@ -6,10 +6,11 @@ from typing import Annotated
 import typer
 
 from paecli.cli.console import RichProgress, print_json, say
-from paecli.cli.options import Json
+from paecli.cli.options import Json, refuse_useless
 
 
 def publish(
+    context: typer.Context,
     model: Annotated[
         str,
         typer.Argument(
@@ -50,9 +51,10 @@ def publish(
     from paecli.store.publishing.publication_plan import plan_publication
 
     path = find_model(model)
-    plan_publication(
-        read_header(path), folder=to, name=name, licence=licence, description=description
-    )
+    header = read_header(path)
+    if header.patches:
+        refuse_useless(context, ("half",), "models of patches are small and stay as they are")
+    plan_publication(header, folder=to, name=name, licence=licence, description=description)
     from paecli.store.publishing import publish as workflow
 
     published = workflow.publish(

@@ -50,7 +50,7 @@ def sample(
     from paecli.cli.outputs import OutputFolder
 
     require_temperature(temperature)
-    file = check_model(one_model(argument, model)).path
+    file = check_model(one_model(argument, model), registry=registry).path
     earlier = OutputFolder(out, ["grid.png"], series="sample-*.png" if files else "")
     from paecli.data import write_image
     from paecli.report.grid import image_grid

@@ -8,7 +8,7 @@ import typer
 
 from paecli.cli import training_options as options
 from paecli.cli.console import RichProgress
-from paecli.cli.options import DataDir, FileList, Json, Threads
+from paecli.cli.options import DataDir, FileList, Json, Threads, refuse_useless
 from paecli.data.images.lists import is_list
 from paecli.data.sets.locations import require_dataset
 from paecli.system.errors import UsageError
@@ -25,6 +25,7 @@ def _list_presets(wanted: bool) -> None:
 
 
 def train_ae(
+    context: typer.Context,
     dataset: Annotated[
         str | None,
         typer.Argument(
@@ -171,7 +172,6 @@ def train_ae(
         }
     }
     if features not in (None, "none"):
-        refuse_options_of_images(flags["autoencoder"], channels=channels)
         preset = preset or PATCHES
     if resume:
         require_dataset(dataset)
@@ -184,6 +184,8 @@ def train_ae(
     require_dataset(settings.autoencoder.data.dataset)
     refuse_other_run(run_dir, AUTOENCODER_STAGE, resume=resume, overwrite=overwrite)
     if settings.autoencoder.features != "none":
+        refuse_options_of_images(flags["autoencoder"], channels=channels)
+        refuse_useless(context, ("device", "log"), "principal components need one pass")
         from paecli.training.patches.jobs import train_patch_autoencoder
 
         report = train_patch_autoencoder(
@@ -240,10 +242,11 @@ def refuse_options_of_images(flags: Mapping[str, Any], *, channels: int | None) 
         "loss": flags["objective"]["loss"],
         "augment": flags["augment"],
         "channels": channels,
+        "seed": flags["seed"],
         **flags["optimiser"],
     }
     for name, value in given.items():
-        if value:
+        if value not in (None, {}):
             option = "--" + ("optimiser" if name == "method" else name.replace("_", "-"))
             raise UsageError(f"{option} has no meaning with --features; drop it")
 

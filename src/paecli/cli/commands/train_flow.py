@@ -1,7 +1,7 @@
 """`pae train-flow`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +9,9 @@ from paecli.cli import training_options as options
 from paecli.cli.console import RichProgress, print_json, say
 from paecli.cli.options import DataDir, FileList, Json, Threads, refuse_useless
 from paecli.system.errors import UsageError
+
+if TYPE_CHECKING:
+    from paecli.store.header import Header
 
 TRAINING_OPTIONS = (
     "preset", "config", "flow", "blocks", "latent_noise", "from_scratch", "epochs", "minutes",
@@ -85,6 +88,7 @@ def train_flow(
     if file_list:
         from paecli.cli.checks import check_list
 
+        refuse_useless(context, ("data_dir",), "--list says where the images are")
         check_list(file_list)
         data_dir = file_list  # where the images of the training are by now
     patches = _holds_patches(model)
@@ -105,6 +109,8 @@ def train_flow(
     from paecli.training.settings import requested
 
     header = read_header(require_trained_autoencoder(model))
+    if _loss_of(header) != "flow-vae":
+        refuse_useless(context, ("from_scratch",), "no flow was trained along with stage 1")
     flags = {
         "flow": flow,
         "blocks": blocks,
@@ -136,6 +142,7 @@ def train_flow(
         report = train_patch_flow(
             settings,
             run_dir=model,
+            data_dir=data_dir,
             resume=resume,
             overwrite=overwrite,
             device=device,
@@ -161,6 +168,11 @@ def train_flow(
     options.show_training_report(report, next_command=f"pae eval {model}", as_json=json)
 
 
+def _loss_of(header: "Header") -> object:
+    """Returns the loss that stage 1 was trained by, None where the file does not say."""
+    return ((header.config.get("autoencoder") or {}).get("objective") or {}).get("loss")
+
+
 def _holds_patches(run_dir: Path) -> bool:
     """Tells whether a run folder holds a model of patches; no if it holds none."""
     from paecli.store.contents import read_header
@@ -179,7 +191,7 @@ def _measure(run_dir: Path, data_dir: Path | None, *, patches: bool, as_json: bo
     if patches:
         from paecli.training.patches.jobs import measure_patches_again
 
-        path = measure_patches_again(run_dir, progress=RichProgress())
+        path = measure_patches_again(run_dir, data_dir=data_dir, progress=RichProgress())
     else:
         check_training_set(header, data_dir=data_dir)
         from paecli.train import measure_again

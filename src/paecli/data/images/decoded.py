@@ -16,7 +16,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from paecli.data.images.opening import has_colour, open_image, oriented_size
+from paecli.data.images.opening import (
+    has_colour,
+    holds_several,
+    open_image,
+    oriented_size,
+    several_note,
+)
 from paecli.data.images.pixels import centre_crop, decode, to_bytes
 from paecli.data.memory import comfortable_bytes, require_space
 from paecli.data.sets.locations import dataset_cache
@@ -32,6 +38,7 @@ CACHE_FROM = 64 << 20
 CACHE_FILES_FROM = 4 << 20
 WORTH_THREADS = 64  # files; fewer are decoded sooner than threads are started
 TOGETHER = 256  # files whose pixels wait for each other; bounds the memory
+MAY_HOLD_SEVERAL = (".gif", ".tif", ".tiff", ".webp")
 RECIPE_VERSION = 2  # raise it when the rules in pixels.py change
 
 
@@ -123,7 +130,17 @@ def _fill(
         raise DataError(f"none of {len(files)} images can be used; the first: {failures[0]}")
     if failures:
         progress.say(f"{len(failures)} of {len(files)} images left out; the first: {failures[0]}")
+    if note := several_note([files[index] for index in kept if _holds_several(files[index])]):
+        progress.say(note)
     return kept
+
+
+def _holds_several(file: Path) -> bool:
+    """Tells whether a file holds several pictures; opens no kind that hardly ever does."""
+    if file.suffix.lower() not in MAY_HOLD_SEVERAL:
+        return False
+    with open_image(file) as image:
+        return holds_several(image)
 
 
 def _decoded(files: Sequence[Path], recipe: Recipe) -> Iterator[np.ndarray | ImageError]:

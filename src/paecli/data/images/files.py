@@ -9,7 +9,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from paecli.data.images.opening import ImageSource, open_image, oriented_size
+from paecli.data.images.opening import (
+    ImageSource,
+    holds_several,
+    open_image,
+    oriented_size,
+    several_note,
+)
 from paecli.data.images.pixels import decode, to_bytes
 from paecli.system.errors import ImageError
 from paecli.system.files import write_atomically
@@ -26,12 +32,14 @@ class ImageFile:
         pixels: `(c, h, w)` float32 in [0, 1], of the model's shape.
         original_size: `(height, width)` of the file, after its EXIF orientation.
         resized: whether that differs from the model's size.
+        several: whether the file holds more pictures, of which this is the first.
     """
 
     path: Path
     pixels: Tensor
     original_size: tuple[int, int]
     resized: bool
+    several: bool = False
 
 
 def read_image(path: ImageSource, *, image_shape: tuple[int, int, int]) -> ImageFile:
@@ -47,9 +55,10 @@ def read_image(path: ImageSource, *, image_shape: tuple[int, int, int]) -> Image
     channels, *size = image_shape
     wanted = (size[0], size[1])
     with open_image(path) as image:
-        original_size = oriented_size(image)
+        original_size, several = oriented_size(image), holds_several(image)
         pixels = decode(image, path, channels=channels, size=wanted)
-    return ImageFile(Path(str(path)), pixels.contiguous(), original_size, original_size != wanted)
+    resized = original_size != wanted
+    return ImageFile(Path(str(path)), pixels.contiguous(), original_size, resized, several)
 
 
 def read_images(
@@ -80,6 +89,8 @@ def read_images(
             except ImageError as error:
                 failures.append((path, str(error)))
             task.advance()
+    if note := several_note([image.path for image in images if image.several]):
+        progress.say(note)
     if failures and not images:
         first = failures[0][1]
         others = len(failures) - 1

@@ -1,8 +1,8 @@
 """Opens image files; whatever is wrong with one comes out as one line. Decodes no pixels."""
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from typing import IO, Literal, Protocol
 
@@ -17,6 +17,8 @@ TURNED = range(5, 9)  # EXIF orientations that swap width and height
 TIFF_WIDTH, TIFF_HEIGHT = 256, 257  # tags
 PHOTOMETRIC, BITS, PLANAR, SAMPLE_FORMAT = 262, 258, 284, 339  # TIFF tags
 WHITE_IS_ZERO, SEPARATE_PLANES, SIGNED = 0, 2, 2
+# photographs with a preview or depth map, and the whole of an image before its layers
+ONE_PICTURE = ("MPO", "PSD")
 LAYOUT = "layout in the file"  # key in Pillow's notes of an image
 
 
@@ -114,6 +116,27 @@ def oriented_size(image: Image.Image) -> tuple[int, int]:
 def has_colour(image: Image.Image) -> bool:
     """Tells whether an image has colours, by its format and not its pixels."""
     return ImageMode.getmode(image.mode).basemode != "L"
+
+
+def holds_several(image: Image.Image) -> bool:
+    """Tells whether a file, just opened, holds frames or pages beside the one that is read."""
+    if image.format in ONE_PICTURE:
+        return False
+    with suppress(Exception):  # the rest of the file may be damaged
+        return bool(getattr(image, "is_animated", False))
+    return False
+
+
+def several_note(paths: Sequence[ImageSource]) -> str:
+    """Says which files hold several pictures; empty if none does."""
+    if not paths:
+        return ""
+    if len(paths) == 1:
+        return f"{paths[0]} holds several pictures (frames or pages): the first one counts"
+    return (
+        f"{len(paths):,} files hold several pictures (frames or pages), such as {paths[0]}: the "
+        "first of each counts"
+    )
 
 
 def layout_of(image: Image.Image) -> str:

@@ -1,5 +1,6 @@
 """Files that belong to images by their names: masks, noise maps and undamaged images in folders."""
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +8,11 @@ from paecli.data.images.listing import image_endings
 
 ARRAY_ENDING = ".npy"  # of noise maps that are no pictures
 NAMED = 5  # images without a partner that are named
+
+
+def as_read(name: str) -> str:
+    """Returns a name by which those that read the same are equal."""
+    return unicodedata.normalize("NFC", name)
 
 
 class Partners:
@@ -27,7 +33,8 @@ class Partners:
         """Returns the partner of an image, None if there is none.
 
         It has the same path below its folder as the image has below its own; the ending may be
-        another one if just one file is called so.
+        another one if just one file is called so. Names that read the same are the same, whichever
+        way a system writes its accents.
         """
         if not self.given.is_dir():
             return self.given
@@ -40,7 +47,9 @@ class Partners:
         others = [
             file
             for file in same.parent.iterdir()
-            if file.stem == same.stem and file.suffix.lower() in self.endings and file.is_file()
+            if as_read(file.stem) == as_read(same.stem)
+            and file.suffix.lower() in self.endings
+            and file.is_file()
         ]
         return others[0] if len(others) == 1 else None
 

@@ -1,6 +1,6 @@
 """True masks of defects: a folder of pictures, white where an image is defective."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -8,8 +8,11 @@ from torch import Tensor
 
 from paecli.data.images.listing import images_below
 from paecli.data.images.opening import open_image
-from paecli.data.images.pixels import decode
+from paecli.data.images.painted import HALF, level_of_white
+from paecli.data.images.partners import as_read
+from paecli.data.images.pixels import decode_layers, set_channels
 from paecli.system.errors import DataError, ImageError
+from paecli.system.progress import NullProgress, Progress
 
 ENDINGS = ("", "_mask", "_gt", "-mask")  # of a mask's name after that of its image
 
@@ -32,10 +35,12 @@ def match_masks(images: Sequence[Path], folder: Path) -> dict[Path, Path]:
         raise DataError(f"{folder} is not a folder of masks; give one, white where defective")
     masks: dict[str, list[Path]] = {}
     for mask in images_below(folder):
-        masks.setdefault(mask.stem, []).append(mask)
+        masks.setdefault(as_read(mask.stem), []).append(mask)
     found = {}
     for image in images:
-        candidates = [mask for ending in ENDINGS for mask in masks.get(image.stem + ending, [])]
+        candidates = [
+            mask for ending in ENDINGS for mask in masks.get(as_read(image.stem) + ending, [])
+        ]
         best = _nearest(image, candidates, folder)
         if best is not None:
             found[image] = best
@@ -60,8 +65,22 @@ def _nearest(image: Path, candidates: Sequence[Path], folder: Path) -> Path | No
     return best[0]
 
 
-def read_truth(path: Path | None, *, size: tuple[int, int]) -> Tensor:
+def unmatched(masks: Mapping[Path, Path], folder: Path) -> list[Path]:
+    """Returns the masks of a folder that belong to none of the images they were matched with."""
+    return sorted(set(images_below(folder)) - set(masks.values()))
+
+
+def read_truth(
+    path: Path | None, *, size: tuple[int, int], progress: Progress = NullProgress()
+) -> Tensor:
     """Reads a mask of an image of `size` `(h, w)`: `(h, w)` bool; without a mask all is good.
+
+    White is defective, see `level_of_white`; what is transparent is not painted, so good.
+
+    Args:
+        path: of the mask, or None.
+        size: of the image.
+        progress: told what a doubtful mask was taken for.
 
     Raises:
         ImageError: it cannot be read, or has another size than the image.
@@ -69,10 +88,15 @@ def read_truth(path: Path | None, *, size: tuple[int, int]) -> Tensor:
     if path is None:
         return torch.zeros(size, dtype=torch.bool)
     with open_image(path) as opened:
-        mask = decode(opened, path, channels=1)[0] > 0.5
-    if tuple(mask.shape) != size:
+        colours, opacity = decode_layers(opened, path)
+    bright = set_channels(colours, 1)[0]
+    if tuple(bright.shape) != size:
         raise ImageError(
-            f"the mask {path} has {mask.shape[1]}x{mask.shape[0]} pixels, its image "
+            f"the mask {path} has {bright.shape[1]}x{bright.shape[0]} pixels, its image "
             f"{size[1]}x{size[0]}; save it at the image's size"
         )
-    return mask
+    painted = torch.ones_like(bright, dtype=torch.bool) if opacity is None else opacity[0] >= HALF
+    level, notes = level_of_white(path, bright[painted])
+    for note in notes:
+        progress.say(note)
+    return (bright >= level) & painted

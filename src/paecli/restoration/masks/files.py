@@ -8,16 +8,21 @@ from torch import Tensor
 from torch.nn import functional
 
 from paecli.data.images.files import ImageFile
-from paecli.data.images.opening import ImageSource, open_image, oriented_size
+from paecli.data.images.opening import (
+    ImageSource,
+    holds_several,
+    open_image,
+    oriented_size,
+    several_note,
+)
+from paecli.data.images.painted import HALF, level_of_white, share_of_greys
 from paecli.data.images.pixels import decode_layers, reduction, resize, set_channels
 from paecli.restoration.masks.drawing import draw_mask
 from paecli.system.errors import ImageError
 
 NOTHING = "none"  # mask of `pae denoise`
-HALF = 0.5
 MOST = 0.95  # a file that hides more than this share is likely the wrong way round
-GREY = (0.1, 0.9)  # what is neither black nor white
-FEW_GREYS, MANY_GREYS = 0.05, 0.3  # shares of a mask's pixels
+FEW_GREYS = 0.05  # share of a mask's pixels
 ALIKE = 10 / 255  # by which a copy of an image may differ from it
 ALIKE_SHARE = 0.95
 RESIDUE = 1e-6  # rounding of the resizing filter
@@ -96,6 +101,7 @@ def read_mask_file(path: ImageSource, image: ImageFile, *, invert: bool = False)
                 f"the mask {path} is {own[1]} x {own[0]} pixels, {image.path} is "
                 f"{image.original_size[1]} x {image.original_size[0]}; give a mask of that size"
             )
+        several = [several_note([path])] if holds_several(opened) else []
         colours, opacity = decode_layers(opened, path)
     painted = torch.ones(own, dtype=torch.bool) if opacity is None else opacity[0] >= HALF
     bright = set_channels(colours, 1)[0]
@@ -103,35 +109,13 @@ def read_mask_file(path: ImageSource, image: ImageFile, *, invert: bool = False)
         drawn = ~painted if invert else painted
         notes = [f"{path} is the image itself: what is transparent in it is missing"]
     else:
-        level, notes = _level_of_white(path, bright[painted])
+        level, notes = level_of_white(path, bright[painted])
         white = bright >= level
         drawn = (white if invert else ~white) | ~painted
         if opacity is not None and not painted.all():
             notes.append(f"what is transparent in the mask {path} is not painted: not missing")
     observed = cover(drawn, size)
-    return Mask(observed, (*notes, *_extreme(observed, drawn, most=MOST)))
-
-
-def _level_of_white(path: ImageSource, bright: Tensor) -> tuple[float, list[str]]:
-    """Returns the brightness from which a pixel is white, and what to say about it."""
-    if not bright.numel():
-        return HALF, []
-    low, high = bright.min().item(), bright.max().item()
-    two_values = bool(((bright == low) | (bright == high)).all())
-    if two_values and low < high and not low < HALF <= high:
-        note = (
-            f"the mask {path} has two values only, {low * 255:.3g} and {high * 255:.3g} of 255: "
-            "the brighter one is taken for white"
-        )
-        return (low + high) / 2, [note]
-    share = _share_of_greys(bright)
-    if two_values or share < MANY_GREYS:
-        return HALF, []
-    return HALF, [f"{share:.0%} of the mask {path} is neither black nor white: is it a mask?"]
-
-
-def _share_of_greys(bright: Tensor) -> float:
-    return ((bright > GREY[0]) & (bright < GREY[1])).float().mean().item()
+    return Mask(observed, (*several, *notes, *_extreme(observed, drawn, most=MOST)))
 
 
 def _is_the_image(
@@ -142,7 +126,7 @@ def _is_the_image(
         return False
     if isinstance(path, Path) and path.samefile(image.path):
         return True
-    if not painted.any() or _share_of_greys(bright[painted]) < FEW_GREYS:
+    if not painted.any() or share_of_greys(bright[painted]) < FEW_GREYS:
         return False
     channels, *size = image.pixels.shape
     copy = resize(set_channels(colours, channels), (size[0], size[1]))

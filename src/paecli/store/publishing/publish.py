@@ -2,27 +2,38 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from paecli.model.model import Model
 from paecli.store.checkpoint import load_pae, read_header, save_pae
-from paecli.store.header import HEADER_KEY, LENGTH_BYTES
-from paecli.store.index import INDEX_FILE, MAX_INDEX_BYTES, Entry, Index, IndexFile, index_to_yaml
+from paecli.store.header import HEADER_KEY, LENGTH_BYTES, Header
+from paecli.store.index import (
+    INDEX_FILE,
+    MAX_INDEX_BYTES,
+    Entry,
+    Index,
+    IndexFile,
+    index_to_yaml,
+    parse_index,
+)
 from paecli.store.patch_checkpoint import load_patch_pae
 from paecli.store.publishing.model_card import card_title, write_card
 from paecli.store.publishing.publication_plan import plan_publication, published_files
 from paecli.store.registry import read_folder_index
 from paecli.system.errors import RegistryError
-from paecli.system.files import hash_file, is_intact, write_atomically
+from paecli.system.files import is_intact, write_atomically
 from paecli.system.locks import only_process
 from paecli.system.progress import NullProgress, Progress
+from paecli.system.yaml_text import read_bounded_text
 
 ALIGNMENT = 8  # bytes; where the tensors of a safetensors file begin
 LONGEST_TITLE = 200  # bytes of a card's first line, and more
+NOTE = ".publishing"  # entries that are being added or removed
 
 
 @dataclass(frozen=True)
@@ -80,23 +91,36 @@ def publish(
     header = header.model_copy(update={"config": _without_folder(header.config)})
     key = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()
     with only_process(key, f"publishing to {folder}", progress):
+        _clear_unfinished(folder)
         plan = plan_publication(
             header, folder=folder, name=name, licence=licence, description=description
         )
         target, card = published_files(folder, plan.entry.name, plan.entry.revision)
-        with _removed_on_failure(target, card):
-            if half and isinstance(model, Model):
-                save_pae(target, model, header, half=True)
-            else:
-                write_atomically(target, _publishable(model_file))
-            stored = IndexFile(
-                path=target.name, size=target.stat().st_size, sha256=hash_file(target)
-            )
-            entry = plan.entry.model_copy(update={"files": (stored,)})
-            write_atomically(card, write_card(entry, header).encode())
-            old = _write_index(folder, plan.index, entry, replace=replace)
-        _remove_old(folder, old, entry)
+        if half and isinstance(model, Model):
+            content = _halved(model, header)
+        else:
+            content = _publishable(model_file)
+        stored = IndexFile(path=target.name, size=len(content), sha256=_hash(content))
+        entry = plan.entry.model_copy(update={"files": (stored,)})
+        old = [other for other in plan.index.entries if replace and other.name == entry.name]
+        with _noted(folder, (entry, *old)):
+            with _removed_on_failure(target, card):
+                write_atomically(target, content)
+                write_atomically(card, write_card(entry, header).encode())
+                _write_index(folder, plan.index, entry, old)
+            _remove_unlisted(folder, old)
     return Publication(entry, target, card, folder / INDEX_FILE)
+
+
+@contextmanager
+def _noted(folder: Path, entries: tuple[Entry, ...]) -> Iterator[None]:
+    """Keeps a note of what is added and removed: after a kill the next call makes an end of it."""
+    note = folder / NOTE
+    write_atomically(note, index_to_yaml(Index(entries=entries)).encode())
+    try:
+        yield
+    finally:
+        note.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -108,6 +132,29 @@ def _removed_on_failure(*files: Path) -> Iterator[None]:
         for file in files:
             file.unlink(missing_ok=True)
         raise
+
+
+def _clear_unfinished(folder: Path) -> None:
+    """Removes what a call that was killed has written or had yet to remove."""
+    note = folder / NOTE
+    try:
+        noted = parse_index(read_bounded_text(note, MAX_INDEX_BYTES), where=str(note))
+    except (OSError, ValueError, RegistryError):
+        return  # none, or not ours
+    _remove_unlisted(folder, noted.entries)
+    note.unlink(missing_ok=True)
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _halved(model: Model, header: Header) -> bytes:
+    """Returns the file of a model whose autoencoder is stored as float16."""
+    with TemporaryDirectory(prefix="pae-") as name:
+        file = Path(name) / "half.safetensors"
+        save_pae(file, model, header, half=True)
+        return file.read_bytes()
 
 
 def _publishable(model_file: Path) -> bytes:
@@ -135,13 +182,12 @@ def _without_folder(config: dict[str, Any]) -> dict[str, Any]:
     return config | {"autoencoder": stage | {"data": data}}
 
 
-def _write_index(folder: Path, index: Index, entry: Entry, *, replace: bool) -> Index:
-    """Writes the index with the new entry; returns what is no longer in it.
+def _write_index(folder: Path, index: Index, entry: Entry, old: Sequence[Entry]) -> None:
+    """Writes the index with the new entry and without old ones.
 
     Raises:
         RegistryError: it would be larger than what is read.
     """
-    old = [other for other in index.entries if replace and other.name == entry.name]
     kept = [other for other in index.entries if other not in old]
     text = index_to_yaml(Index(entries=(*kept, entry))).encode()
     if len(text) > MAX_INDEX_BYTES:
@@ -150,17 +196,20 @@ def _write_index(folder: Path, index: Index, entry: Entry, *, replace: bool) -> 
             "reads; publish into another folder, or add --replace"
         )
     write_atomically(folder / INDEX_FILE, text)
-    return Index(entries=tuple(old))
 
 
-def _remove_old(folder: Path, old: Index, new: Entry) -> None:
-    used = {file.path for entry in read_folder_index(folder).entries for file in entry.files}
-    for entry in old.entries:
-        _remove(folder, entry, used | {file.path for file in new.files})
+def _remove_unlisted(folder: Path, entries: Iterable[Entry]) -> None:
+    """Removes the files of those entries that are not in the index."""
+    there = (folder / INDEX_FILE).exists()
+    listed = read_folder_index(folder).entries if there else ()
+    used = {file.path for entry in listed for file in entry.files}
+    for entry in entries:
+        if entry not in listed:
+            _remove(folder, entry, used)
 
 
 def _remove(folder: Path, entry: Entry, still_used: set[str]) -> None:
-    """Removes an earlier revision: the files that are as they were published, and its card."""
+    """Removes a revision: the files that are as they were published, and its card."""
     for file in entry.files:
         path = folder / file.path
         ours = not path.is_symlink() and is_intact(path, size=file.size, sha256=file.sha256)

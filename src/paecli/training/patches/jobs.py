@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from paecli.data.images.photographs import Photographs, list_photographs
+from paecli.data.moved_folders import load_moved
 from paecli.model.patches.autoencoder import PatchAutoencoder
 from paecli.model.patches.features import PatchFeatures
 from paecli.model.patches.model import PatchPAE
@@ -37,6 +38,7 @@ from paecli.training.run import (
     begin,
     library_versions,
     on_main_process,
+    only_training,
     open_accelerator,
 )
 from paecli.training.run_folder import AUTOENCODER_STAGE, FLOW_STAGE, state_file
@@ -69,21 +71,23 @@ def train_patch_autoencoder(
         TrainingError: the folder holds another run.
     """
     result_file = run_dir / AUTOENCODER_FILE
-    begin(run_dir, AUTOENCODER_STAGE, resume=False, overwrite=overwrite)
-    own = settings.autoencoder
-    features = open_patch_features(own.features)
-    if own.features == "pixels":
-        progress.say(
-            "--features photo finds more kinds of defects than pixels (painted on photographs of "
-            f"tiles: AUROC .87 instead of .76); {HOW_TO_INSTALL}"
-        )
-    photographs = _photographs(own, progress)
-    model = _build(own, features)
-    files = evenly_spaced(photographs.files, MOST_FITTED)
-    seconds = fit_autoencoder(model, files, progress=progress)
-    metrics = {"explained_variance": model.autoencoder.explained()}
-    write_atomically(run_dir / CONFIG_FILE, to_yaml(settings).encode())
-    save_patch_pae(result_file, model, _describe(model, settings, photographs, metrics))
+    with only_training(run_dir, open_accelerator("auto")):
+        begin(run_dir, AUTOENCODER_STAGE, resume=False, overwrite=overwrite)
+        own = settings.autoencoder
+        features = open_patch_features(own.features)
+        if own.features == "pixels":
+            progress.say(
+                "--features photo finds more kinds of defects than pixels (painted on photographs "
+                f"of tiles: AUROC .87 instead of .76); {HOW_TO_INSTALL}"
+            )
+        data = own.data
+        photographs = list_photographs(Path(data.dataset), limit=data.limit, progress=progress)
+        model = _build(own, features)
+        files = evenly_spaced(photographs.files, MOST_FITTED)
+        seconds = fit_autoencoder(model, files, progress=progress)
+        metrics = {"explained_variance": model.autoencoder.explained()}
+        write_atomically(run_dir / CONFIG_FILE, to_yaml(settings).encode())
+        save_patch_pae(result_file, model, _describe(model, settings, photographs, metrics))
     return TrainingReport(
         run_dir=run_dir,
         stage=AUTOENCODER_STAGE,
@@ -99,6 +103,7 @@ def train_patch_flow(
     settings: FlowSettings,
     *,
     run_dir: Path,
+    data_dir: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
     device: str = "auto",
@@ -110,6 +115,7 @@ def train_patch_flow(
     Args:
         settings: the flow; with `resume` they must be the ones it was started with.
         run_dir: a folder with a trained autoencoder of patches.
+        data_dir: where the images are by now; None: where they were.
         resume: go on with the interrupted run.
         overwrite: replace a flow that is already there.
         device: `auto` or `cpu`.
@@ -121,41 +127,49 @@ def train_patch_flow(
         TrainingError: the folder holds another run, or the loss is no longer finite.
     """
     result_file = run_dir / MODEL_FILE
-    resumed = begin(run_dir, FLOW_STAGE, resume=resume, overwrite=overwrite)
-    model, header = load_patch_pae(run_dir / AUTOENCODER_FILE)
-    run_settings = check(header.config | {"flow": settings.model_dump()}, where=str(run_dir))
-    photographs = _same_photographs(run_settings.autoencoder, header, run_dir)
-    maps = read_feature_maps(model, photographs.files, paint=settings.seed, progress=progress)
     accelerator = open_accelerator(device)
-    trainer = FlowTrainer(settings, accelerator, content_hash=photographs.content_hash)
-    loop, arguments = trainer.train(
-        model, maps, run_dir=run_dir, resumed=resumed, log=log, progress=progress
-    )
-    reference = _measure(model, trainer, maps, photographs, run_settings, progress)
-    header = header.model_copy(
-        update={
-            "kind": "patch-pae",
-            "flow": arguments,
-            "patches": _with_discriminator(header.patches, model),
-            "versions": library_versions(),
-            "metrics": header.metrics | _metrics(reference),
-            "config": run_settings.model_dump(mode="json"),
-        }
-    )
+    with only_training(run_dir, accelerator):
+        resumed = begin(run_dir, FLOW_STAGE, resume=resume, overwrite=overwrite)
+        model, header = load_patch_pae(run_dir / AUTOENCODER_FILE)
+        run_settings = check(header.config | {"flow": settings.model_dump()}, where=str(run_dir))
+        photographs = _same_photographs(run_settings.autoencoder, header, run_dir, data_dir)
+        maps = read_feature_maps(model, photographs.files, paint=settings.seed, progress=progress)
+        trainer = FlowTrainer(settings, accelerator, content_hash=photographs.content_hash)
+        loop, arguments = trainer.train(
+            model, maps, run_dir=run_dir, resumed=resumed, log=log, progress=progress
+        )
+        reference = _measure(model, trainer, maps, photographs, run_settings, progress)
+        header = header.model_copy(
+            update={
+                "kind": "patch-pae",
+                "flow": arguments,
+                "patches": _with_discriminator(header.patches, model),
+                "versions": library_versions(),
+                "metrics": header.metrics | _metrics(reference),
+                "config": run_settings.model_dump(mode="json"),
+            }
+        )
 
-    def write() -> None:
-        save_patch_pae(result_file, model, header)
-        write_atomically(run_dir / CONFIG_FILE, to_yaml(run_settings).encode())
-        state_file(run_dir, FLOW_STAGE).unlink(missing_ok=True)
+        def write() -> None:
+            save_patch_pae(result_file, model, header)
+            write_atomically(run_dir / CONFIG_FILE, to_yaml(run_settings).encode())
+            state_file(run_dir, FLOW_STAGE).unlink(missing_ok=True)
 
-    on_main_process(accelerator, write)
+        on_main_process(accelerator, write)
     return TrainingReport.of(
         loop, run_dir=run_dir, stage=FLOW_STAGE, metrics=header.metrics, accelerator=accelerator
     )
 
 
-def measure_patches_again(run_dir: Path, *, progress: Progress = NullProgress()) -> Path:
+def measure_patches_again(
+    run_dir: Path, *, data_dir: Path | None = None, progress: Progress = NullProgress()
+) -> Path:
     """Measures the maps of held-out images anew; returns the model file, rewritten.
+
+    Args:
+        run_dir: a folder with a trained model of patches.
+        data_dir: where the images are by now; None: where they were.
+        progress: told of every image.
 
     Raises:
         CheckpointError: the folder holds no trained flow.
@@ -166,18 +180,18 @@ def measure_patches_again(run_dir: Path, *, progress: Progress = NullProgress())
         raise CheckpointError(
             f"{run_dir} holds no trained flow; train it with `pae train-flow {run_dir}`"
         )
-    model, header = load_patch_pae(path)
-    settings = check(header.config, where=str(path))
-    photographs = _same_photographs(settings.autoencoder, header, run_dir)
-    trainer = FlowTrainer(
-        settings.flow, open_accelerator("auto"), content_hash=photographs.content_hash
-    )
-    paint = None if model.discriminator is None else settings.flow.seed
-    maps = read_feature_maps(model, photographs.files, paint=paint, progress=progress)
-    measure_usual_scores(model, maps)
-    reference = _measure(model, trainer, maps, photographs, settings, progress)
-    metrics = header.metrics | _metrics(reference)
-    save_patch_pae(path, model, header.model_copy(update={"metrics": metrics}))
+    accelerator = open_accelerator("auto")
+    with only_training(run_dir, accelerator):
+        model, header = load_patch_pae(path)
+        settings = check(header.config, where=str(path))
+        photographs = _same_photographs(settings.autoencoder, header, run_dir, data_dir)
+        trainer = FlowTrainer(settings.flow, accelerator, content_hash=photographs.content_hash)
+        paint = None if model.discriminator is None else settings.flow.seed
+        maps = read_feature_maps(model, photographs.files, paint=paint, progress=progress)
+        measure_usual_scores(model, maps)
+        reference = _measure(model, trainer, maps, photographs, settings, progress)
+        metrics = header.metrics | _metrics(reference)
+        save_patch_pae(path, model, header.model_copy(update={"metrics": metrics}))
     return path
 
 
@@ -215,21 +229,21 @@ def _metrics(reference: ReferenceMaps) -> dict[str, float]:
     return metrics
 
 
-def _photographs(settings: AutoencoderSettings, progress: Progress = NullProgress()) -> Photographs:
-    data = settings.data
-    return list_photographs(
-        Path(data.dataset),
-        limit=data.limit,
-        progress=progress,
+def _same_photographs(
+    settings: AutoencoderSettings, header: Header, run_dir: Path, data_dir: Path | None
+) -> Photographs:
+    """Lists the images that stage 1 was trained on, from where they are now."""
+    known = str(header.data.get("content_hash"))
+    photographs = load_moved(
+        settings.data.dataset,
+        data_dir,
+        content_hash=known,
+        load=lambda folder: list_photographs(Path(folder), limit=settings.data.limit),
     )
-
-
-def _same_photographs(settings: AutoencoderSettings, header: Header, run_dir: Path) -> Photographs:
-    photographs = _photographs(settings)
-    if photographs.content_hash != header.data.get("content_hash"):
+    if photographs.content_hash != known:
         raise DataError(
             f"{settings.data.dataset} is not what the autoencoder in {run_dir} was trained on; "
-            "put the same files back, or train it again"
+            "put the same files back or point --data-dir to them, or train it again"
         )
     return photographs
 
