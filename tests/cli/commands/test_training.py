@@ -195,7 +195,9 @@ def test_a_full_accelerator_is_one_line_while_images_are_restored(
         assert ended.err.splitlines()[-1].startswith("Error: the accelerator's memory is full; ")
 
 
-NOTHING_GIVEN = {"network": None, "objective": {"loss": None}, "augment": {}, "optimiser": {}}
+NOTHING_GIVEN = {
+    "network": None, "objective": {"loss": None}, "augment": {}, "optimiser": {}, "seed": None,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -204,7 +206,7 @@ NOTHING_GIVEN = {"network": None, "objective": {"loss": None}, "augment": {}, "o
         ({"network": "mlp"}, "--network"), ({"objective": {"loss": "vae"}}, "--loss"),
         ({"augment": {"shift": 1}}, "--augment"),
         ({"optimiser": {"method": "muon"}}, "--optimiser"),
-        ({"optimiser": {"learning_rate": 0.1}}, "--learning-rate"),
+        ({"optimiser": {"learning_rate": 0.1}}, "--learning-rate"), ({"seed": 0}, "--seed"),
     ],
 )  # fmt: skip
 def test_options_of_images_mean_nothing_with_features(given: dict[str, Any], option: str) -> None:
