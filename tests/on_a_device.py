@@ -39,7 +39,7 @@ def device() -> torch.device:
 def fitted(trained_pae: PAE, blobs: Tensor) -> PAE:
     model = copy.deepcopy(trained_pae)
     model.measure_errors(blobs[540:])
-    fit_reference_scores(model, blobs[540:], training=blobs[:200])
+    fit_reference_scores(model, blobs[540:], training=blobs[:80])
     return model
 
 

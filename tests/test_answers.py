@@ -90,6 +90,8 @@ UNSTEADY = {
 }  # fmt: skip
 UNSEEN = r"<style>.*?</style>|<footer>.*?</footer>|src=\"[^\"]*\"|<wbr>"  # of a page
 CELLS, PARTS = r"</?t[dh][^>]*>", r"</?(?:div|tr|table|tbody|thead|main|body|head)[^>]*>"
+# pictures with letters, which other fonts draw otherwise, by their names or folders
+PLOTS = ("overview.png", "scale.png", "page", "sets", "run", "way/grid.png")
 HASH = re.compile("[0-9a-f]{64}")
 CLOCK = re.compile(r" +\d+\.\d\d│$")  # the column of seconds
 
@@ -202,7 +204,8 @@ def said(line: str, here: Path) -> str:
 def told(path: Path, here: Path) -> Any:
     """Returns what a file holds as far as it is the same everywhere."""
     if path.suffix == ".png":
-        return described_picture(path) if path.parent.name not in ("page", "sets") else "a plot"
+        names = {path.name, path.parent.name, f"{path.parent.name}/{path.name}"}
+        return described_picture(path, plot=not names.isdisjoint(PLOTS))
     if path.suffix == ".jsonl":
         return [plain(line, here) for line in path.read_text().splitlines()]
     if path.suffix == ".html":

@@ -134,6 +134,13 @@ def test_a_link_to_nowhere_is_not_ours(tmp_path: Path) -> None:
         OutputFolder(tmp_path, ["grid.png"])
 
 
+@pytest.mark.parametrize("name", ["inbox", "damaged"])
+def test_a_demo_takes_no_folder_of_images_for_its_own(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    result = CliRunner().invoke(app, ["demo", "--model", "fmnist-32", "--out", str(tmp_path)])
+    assert "is not of an earlier demo; choose another --out" in str(result.exception)
+
+
 def test_a_demo_replaces_no_other_model(model_file: Path, tmp_path: Path) -> None:
     run = tmp_path / "model"
     run.mkdir()

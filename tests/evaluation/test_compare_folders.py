@@ -2,6 +2,7 @@
 
 import io
 import json
+import struct
 import zipfile
 from pathlib import Path
 
@@ -145,7 +146,27 @@ def _npy(array: np.ndarray) -> bytes:
 
 
 GOOD = np.eye(6)
+
+
+def _with_flags(content: bytes, *, flags: int = 0, method: int = 0) -> bytes:
+    """Sets what every entry of an archive says about itself."""
+    changed = bytearray(content)
+    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        start = content.find(mark)
+        while start >= 0:
+            changed[start + place : start + place + 4] = struct.pack("<HH", flags, method)
+            start = content.find(mark, start + 1)
+    return bytes(changed)
+
+
+WHOLE = _npz(mu=_npy(np.zeros(6)), sigma=_npy(GOOD))
 HOSTILE = {
+    "encrypted": _with_flags(WHOLE, flags=1),
+    "patched": _with_flags(WHOLE, flags=0x20),
+    "packed by nobody knows what": _with_flags(WHOLE, method=99),
+    "no deflate": _with_flags(WHOLE, method=8),
+    "no lzma": _with_flags(WHOLE, method=14),
+    "an odd header": _npz(mu=_npy(np.zeros(6)).replace(b"'<f8'", b"'<f8("), sigma=_npy(GOOD)),
     "words": b"no archive",
     "no sigma": _npz(mu=_npy(np.zeros(6))),
     "of another network": _npz(mu=_npy(np.zeros(7)), sigma=_npy(np.eye(7))),

@@ -138,7 +138,12 @@ def test_a_pickle_or_text_called_npy_is_refused(photos: Path, tmp_path: Path) ->
     image = read_image(photos / "a.png", image_shape=(1, 28, 28))
     np.save(tmp_path / "pickle.npy", np.array([{}], dtype=object), allow_pickle=True)
     (tmp_path / "text.npy").write_text("0.1")
-    for name in ("pickle.npy", "text.npy"):
+    np.savez(tmp_path / "archive", sigma=np.zeros((28, 28)))
+    (tmp_path / "archive.npz").rename(tmp_path / "archive.npy")
+    np.save(tmp_path / "header.npy", np.zeros((28, 28)))
+    odd = (tmp_path / "header.npy").read_bytes().replace(b"'<f8'", b"'<f8(")
+    (tmp_path / "header.npy").write_bytes(odd)
+    for name in ("pickle.npy", "text.npy", "archive.npy", "header.npy"):
         with pytest.raises(ImageError, match="NumPy"):
             read_noise(tmp_path / name, image)
 

@@ -208,6 +208,7 @@ def set_tensor(name: str, make: Callable[[Tensor], Tensor]) -> Change:
         (set_tensor("sigma", lambda t: t * 0 + 1e-30), "impossible values"),
         (set_tensor("sigma", lambda t: t * 0 + 1e20), "impossible values"),
         (set_tensor("flow.cholesky", lambda t: t + t.T), "impossible values"),
+        (set_tensor("flow.cholesky", lambda t: t * 1e-40), "impossible values"),
         (set_option("config", autoencoder="x"), "damaged header"),
         (set_option("config", autoencoder={"data": "x"}), "damaged header"),
         (set_option("config", autoencoder={"data": {"dataset": ["x"]}}), "damaged header"),
@@ -224,6 +225,24 @@ def test_lies_are_found_out(model_file: Path, tmp_path: Path, change: Change, me
     with pytest.raises(CheckpointError, match=message) as caught:
         load_pae(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [1e20, -1e20])
+@pytest.mark.parametrize("part", ["autoencoder.decoder.", "autoencoder.encoder."])
+def test_weights_that_give_no_numbers_are_refused(
+    model_file: Path, tmp_path: Path, part: str, value: float
+) -> None:
+    def change(header: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        weights = [n for n in tensors if n.startswith(part) and n.endswith("weight")]
+        tensors[weights[0]] = torch.full_like(tensors[weights[0]], value)
+        own = {
+            n.removeprefix("autoencoder."): t for n, t in tensors.items() if n.startswith("auto")
+        }
+        header["autoencoder_hash"] = hash_tensors(own)
+
+    path = changed(model_file, tmp_path / "model.safetensors", change)
+    with pytest.raises(CheckpointError, match="give no numbers"):
+        load_pae(path)
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,23 @@
 """What is read of a model file without torch agrees with what torch loads."""
 
+import copy
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from paecli.cli.commands.info import _fields, _flatten
 from paecli.model.autoencoder import Autoencoder
 from paecli.model.flow import FLOWS, LatentFlow
 from paecli.model.model import Model
 from paecli.model.networks import NETWORKS
+from paecli.report.model_summary import summary_rows
 from paecli.store.checkpoint import Header, load_pae, save_pae
-from paecli.store.contents import AUTOENCODER, FLOW, read_contents, read_header
+from paecli.store.contents import AUTOENCODER, FLOW, read_contents, read_header, read_table
+from paecli.store.describe import describe_model
+from paecli.store.publishing.publication_plan import default_name
 from paecli.store.registry import fetch_model
 from paecli.system.errors import CheckpointError
 
@@ -93,6 +99,66 @@ def test_a_damaged_table_is_one_line(model_file: Path, tmp_path: Path, table: An
     with pytest.raises(CheckpointError, match=str(path)) as caught:
         read_contents(path)
     assert "\n" not in str(caught.value)
+
+
+FULL = {
+    "config": {
+        "autoencoder": {
+            "data": {"dataset": "blobs", "split_by": "content", "split_seed": 0, "limit": 5},
+            "objective": {"loss": "ae"},
+            "optimiser": {"epochs": 3, "minutes": 0, "method": "muon"},
+            "chosen": {"epochs": "3 epochs"},
+            "seed": 0,
+        },
+        "flow": {"optimiser": {"epochs": 3}, "seed": 1},
+    },
+    "data": {"dataset": "blobs", "classes": ["a", "b"], "held_out": 0.1, "content_hash": "0"},
+    "versions": {"torch": "2"},
+    "metrics": {"test_mse": 0.1},
+}
+ODD: list[Any] = [
+    None, [], {}, -1, 0, 1.5, 10**30, "x", "", True, "a" * 5000, [[1]], {"a": {"b": [1]}}, ["x"],
+]  # fmt: skip
+
+
+def _places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield above
+    inner = value if isinstance(value, dict) else dict(enumerate(value))
+    for key, each in inner.items():
+        if isinstance(each, dict | list):
+            yield from _places(each, (*above, key))
+        else:
+            yield (*above, key)
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: str(odd)[:20])
+def test_an_odd_value_anywhere_is_described_or_refused_in_one_line(
+    model_file: Path, tmp_path: Path, odd: Any
+) -> None:
+    table = read_table(model_file)
+    content = model_file.read_bytes()
+    tensors = content[8 + int.from_bytes(content[:8], "little") :]
+    good = json.loads(table["__metadata__"]["pae"]) | FULL
+    path, refused = tmp_path / "a.safetensors", []
+    for place in _places(good):
+        header = copy.deepcopy(good)
+        inner = header
+        for key in place[:-1]:
+            inner = inner[key]
+        if place:
+            inner[place[-1]] = odd
+        described_so = json.dumps(header if place else odd)
+        text = json.dumps(table | {"__metadata__": {"pae": described_so}}).encode()
+        path.write_bytes(len(text).to_bytes(8, "little") + text + tensors)
+        try:
+            described = describe_model(path)
+            assert summary_rows(described)
+            assert json.dumps(list(_flatten(_fields(described))))
+            assert default_name(described.header)
+        except CheckpointError as error:
+            refused.append(str(error))
+    assert refused
+    assert not any("\n" in reason for reason in refused)
 
 
 @pytest.mark.parametrize("change", [lambda b: b[:-1], lambda b: b + b"0", lambda b: b[:100]])

@@ -64,7 +64,8 @@ def refuse_to_replace(outputs: Sequence[Path | None], inputs: Iterable[Path]) ->
     Raises:
         UsageError: names the file.
     """
-    chosen = [output for output in outputs if output is not None]
+    # pipes and devices take what comes, from several
+    chosen = [each for each in outputs if each and (each.is_file() or not each.exists())]
     places = Counter(os.path.realpath(output) for output in chosen)
     for output in chosen:
         if places[os.path.realpath(output)] > 1:

@@ -18,7 +18,7 @@ from paecli.data.images.pixels import decode, to_bytes
 from paecli.evaluation.features.cache import cached_features
 from paecli.evaluation.features.network import FeatureNetwork
 from paecli.evaluation.fid import GaussianStatistics, statistics_of_moments
-from paecli.system.errors import DataError, ImageError
+from paecli.system.errors import DataError, ImageError, PaeError
 from paecli.system.progress import NullProgress, Progress
 
 STATISTICS = ".npz"  # ending of pytorch-fid's statistics
@@ -113,8 +113,10 @@ def read_statistics(file: Path, *, size: int | None) -> GaussianStatistics:
         with zipfile.ZipFile(file) as archive:
             mean = _read_array(archive, "mu", (size,))
             covariance = _read_array(archive, "sigma", (len(mean), len(mean)))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    except PaeError:
+        raise
+    except Exception as error:  # readers of archives and arrays fail in many ways on hostile files
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise DataError(
             f"{file} does not hold pytorch-fid's statistics ({reason:.200}); give a folder of "
             "images, or what `python -m pytorch_fid --save-stats` wrote"

@@ -57,10 +57,15 @@ def _read_array(path: Path) -> Tensor:
     try:
         # mapped, so that a header that lies about a huge array costs no memory
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # NumPy's reader fails in many ways on hostile files
+        reason = " ".join(str(error).split())
         raise ImageError(
-            f"cannot read {path} as a NumPy array ({error}); write it by numpy.save"
+            f"cannot read {path} as a NumPy array ({reason:.200}); write it by numpy.save"
         ) from error
+    if not isinstance(array, np.ndarray):
+        raise ImageError(
+            f"{path} is an archive of arrays; give one NumPy array, written by numpy.save"
+        )
     if array.ndim not in (2, 3) or array.dtype.kind not in "fiu" or 0 in array.shape:
         raise ImageError(
             f"{path} holds an array of shape {array.shape} and type {array.dtype}; give numbers "

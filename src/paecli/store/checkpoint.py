@@ -56,6 +56,7 @@ ERROR_IMAGES = ERRORS + "images"
 PIXEL_TABLE = ERRORS + "quantiles"
 STRATA_EDGES = ERRORS + "edges"
 DESCRIBED = {"network", "image_shape", "latent_size"}  # what every header says of stage 1
+TRIED = 2  # samples, when a model is read
 FLOAT_TYPES = ("F16", "BF16", "F32", "F64")
 STORED_TYPES = {torch.float32: FLOAT_TYPES, torch.int64: ("I64",), torch.uint8: ("U8",)}
 
@@ -308,8 +309,11 @@ def _check_voices(path: Path, model: Model) -> None:
 
 
 @torch.no_grad()
+@torch.no_grad()
 def _try(path: Path, model: Model) -> None:
-    """Passes the plainest image and latent through the networks; weights alone do not tell.
+    """Passes the plainest image and latent, and samples, through the networks.
+
+    Weights alone do not tell.
 
     Raises:
         CheckpointError: something comes out that is no number.
@@ -322,6 +326,9 @@ def _try(path: Path, model: Model) -> None:
     if model.flow is not None:
         u, log_determinant = model.flow.to_base(model.flow.mean[None])
         values += [u, log_determinant, model.flow.from_base(torch.zeros_like(u))]
+        drawn = model.flow.sample(TRIED, generator=torch.Generator().manual_seed(0))
+        images = model.autoencoder.decode(drawn)
+        values += [images, model.flow.log_prob(model.autoencoder.encode(images))]
     if not all(value.isfinite().all() for value in values):
         raise unfit(path, "its networks give no numbers")
 

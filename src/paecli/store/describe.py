@@ -39,6 +39,8 @@ def describe_model(path: Path) -> ModelDescription:
         CheckpointError: it is no model file, or its header or its table of tensors is damaged.
     """
     contents = read_contents(path)
+    if contents.header.patches is None:
+        assert contents.image_shape  # raises where the header does not say so
     return ModelDescription(
         path=path,
         header=contents.header,

@@ -12,6 +12,7 @@ from torch import Tensor
 LARGEST_VALUE = 1e30  # beyond all that training reaches; float32 ends at 3e38
 SMALLEST_VARIANCE = 1e-30  # of a unit that never varied; training may leave less
 SMALLEST_SIGMA = 1e-6  # what squares without vanishing; training leaves a thousand times as much
+SMALLEST_FACTOR = 1e-30  # on a diagonal; what is smaller has no reciprocal in float32
 SHORTEST_DIRECTION, LONGEST_DIRECTION = 0.05, 1.01  # an average of unit vectors; rounded to float16
 Rule = Callable[[Tensor], bool]
 
@@ -28,7 +29,8 @@ def is_permutation(values: Tensor) -> bool:
 
 def is_lower_factor(values: Tensor) -> bool:
     """Tells whether matrices `(..., k, k)` are lower triangular with a positive diagonal."""
-    return not values.triu(1).any() and bool((values.diagonal(dim1=-2, dim2=-1) > 0).all())
+    diagonal = values.diagonal(dim1=-2, dim2=-1)
+    return not values.triu(1).any() and bool((diagonal >= SMALLEST_FACTOR).all())
 
 
 def is_upper_factor(values: Tensor) -> bool:

@@ -2,8 +2,9 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from torch import Tensor
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from paecli.cli.app import app
 from paecli.data import write_image
@@ -95,3 +96,21 @@ def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, arguments)
     # `main` ends with the code of such an error
     assert getattr(result.exception, "exit_code", result.exit_code) == 2
+
+
+def test_an_inverted_mask_file_hides_what_is_black(
+    image: Path, model_file: Path, tmp_path: Path
+) -> None:
+    white = torch.zeros(1, 28, 28)
+    white[:, :, :10] = 1
+    write_image(tmp_path / "mask.png", white)
+    words = ["inpaint", str(image), "--model", str(model_file), "--out", str(tmp_path / "out")]
+
+    def missing(*mask: str) -> Result:
+        return CliRunner().invoke(app, [*words, *QUICK, *mask, "--json"])
+
+    mask = ("--mask", str(tmp_path / "mask.png"))
+    assert json.loads(missing(*mask).stdout)["missing_pixels"] == 10 * 28
+    assert json.loads(missing(*mask, "--invert-mask").stdout)["missing_pixels"] == 18 * 28
+    for useless in (("--mask", "left", "--invert-mask"), ("--noise", "0.1", "--invert-mask")):
+        assert "--invert-mask would do nothing here" in str(missing(*useless).exception)

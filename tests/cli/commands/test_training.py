@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from paecli.cli.app import main
-from paecli.cli.commands.train_ae import parse_augment
+from paecli.cli.commands.train_ae import parse_augment, refuse_options_of_images
 from paecli.cli.training_options import difference
 from paecli.data import write_image
 from paecli.data.sets import locations
@@ -192,3 +193,25 @@ def test_a_full_accelerator_is_one_line_while_images_are_restored(
         ended = pae(*words, "--model", str(model_file))
         assert ended.code == 1
         assert ended.err.splitlines()[-1].startswith("Error: the accelerator's memory is full; ")
+
+
+NOTHING_GIVEN = {
+    "network": None, "objective": {"loss": None}, "augment": {}, "optimiser": {}, "seed": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "option"),
+    [
+        ({"network": "mlp"}, "--network"), ({"objective": {"loss": "vae"}}, "--loss"),
+        ({"augment": {"shift": 1}}, "--augment"),
+        ({"optimiser": {"method": "muon"}}, "--optimiser"),
+        ({"optimiser": {"learning_rate": 0.1}}, "--learning-rate"), ({"seed": 0}, "--seed"),
+    ],
+)  # fmt: skip
+def test_options_of_images_mean_nothing_with_features(given: dict[str, Any], option: str) -> None:
+    refuse_options_of_images(NOTHING_GIVEN, channels=None)
+    with pytest.raises(UsageError, match=f"{option} has no meaning with --features"):
+        refuse_options_of_images(NOTHING_GIVEN | given, channels=None)
+    with pytest.raises(UsageError, match="--channels has no meaning"):
+        refuse_options_of_images(NOTHING_GIVEN, channels=3)

@@ -1,8 +1,10 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from paecli.data import load_dataset
@@ -11,10 +13,12 @@ from paecli.evaluation.features.network import to_8_bit
 from paecli.evaluation.features.opening import (
     CLASSIFIER_ENTRY,
     CLASSIFIER_REVISION,
+    _open_classifier,
     open_feature_network,
 )
 from paecli.evaluation.fid import frechet_distance, gaussian_statistics
 from paecli.store.registry import fetch_file
+from paecli.system.errors import CheckpointError
 
 IMAGES = 200  # of each set
 
@@ -61,3 +65,14 @@ def test_the_protocol_states_the_accuracy() -> None:
     network = open_feature_network("classifier", image_shape=(1, 28, 28))
     assert "test accuracy" in network.description
     assert network.identity[:8] in network.description
+
+
+@pytest.mark.parametrize("content", [b"", b"words, and many of them", None])
+def test_another_file_is_no_classifier(content: bytes | None, tmp_path: Path) -> None:
+    file = tmp_path / "weights.safetensors"
+    if content is None:
+        save_file({"head.bias": torch.zeros(3)}, file, {"test_accuracy": "{}"})
+    else:
+        file.write_bytes(content)
+    with pytest.raises(CheckpointError, match="is not pae's feature classifier"):
+        _open_classifier(file)

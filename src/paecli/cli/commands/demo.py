@@ -58,6 +58,7 @@ def demo(
     else:
         _refuse_other_model(out / "model", settings.autoencoder.data.dataset)
     OutputFolder(out, ["report.html", "overview.png"]).announce()
+    _refuse_other_images(out)
     from paecli.demo import run_demo
     from paecli.report.demo_page import write_demo
 
@@ -69,6 +70,18 @@ def demo(
     total = sum(report.seconds.values())
     say(f"done in {total:.0f} s; open {page.resolve().as_uri()} in a browser")
     say("next: pae train-ae fmnist (all of Fashion-MNIST), or pae train-ae FOLDER (your images)")
+
+
+def _refuse_other_images(out: Path) -> None:
+    """Keeps the demo from writing among images that are not its own, and scoring them.
+
+    Raises:
+        UsageError: a folder of the demo's names is there, but no demo was made.
+    """
+    made_before = any((out / name).exists() for name in ("report.html", "model"))
+    for name in ("inbox", "damaged"):
+        if not made_before and (out / name).exists():
+            raise UsageError(f"{out / name} is not of an earlier demo; choose another --out")
 
 
 def _refuse_other_model(run: Path, dataset: str) -> None:

@@ -89,7 +89,8 @@ def default_name(header: Header) -> str:
     """Returns `DATASET-LATENT_SIZE`, as the published models are called."""
     data = Path(str(header.data.get("dataset") or "")).name.lower()
     letters = re.sub(r"[^a-z0-9]+", "-", data)[:LONGEST_DEFAULT].strip("-")
-    return f"{letters or 'model'}-{header.autoencoder['latent_size']}"
+    size = header.autoencoder.get("latent_size")
+    return f"{letters or 'model'}-{size if isinstance(size, int) else 'x'}"
 
 
 def _unfit(name: str, error: ValidationError) -> UsageError:

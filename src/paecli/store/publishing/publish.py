@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from paecli.model.model import Model
@@ -29,6 +28,7 @@ from paecli.system.errors import RegistryError
 from paecli.system.files import is_intact, write_atomically
 from paecli.system.locks import only_process
 from paecli.system.progress import NullProgress, Progress
+from paecli.system.temporary import temporary_folder
 from paecli.system.yaml_text import read_bounded_text
 
 ALIGNMENT = 8  # bytes; where the tensors of a safetensors file begin
@@ -97,7 +97,7 @@ def publish(
         )
         target, card = published_files(folder, plan.entry.name, plan.entry.revision)
         if half and isinstance(model, Model):
-            content = _halved(model, header)
+            content = _halved(model, header, folder)
         else:
             content = _publishable(model_file)
         stored = IndexFile(path=target.name, size=len(content), sha256=_hash(content))
@@ -149,10 +149,11 @@ def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _halved(model: Model, header: Header) -> bytes:
+def _halved(model: Model, header: Header, folder: Path) -> bytes:
     """Returns the file of a model whose autoencoder is stored as float16."""
-    with TemporaryDirectory(prefix="pae-") as name:
-        file = Path(name) / "half.safetensors"
+    folder.mkdir(parents=True, exist_ok=True)
+    with temporary_folder(folder) as place:  # there the next call finds what a kill leaves
+        file = place / "half.safetensors"
         save_pae(file, model, header, half=True)
         return file.read_bytes()
 

@@ -1,0 +1,160 @@
+"""What has a limit: just at it, and just beyond."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from paecli.data.images.listing import ENDINGS_NAMED, Listing
+from paecli.data.images.partners import NAMED, Partners
+from paecli.model.held_out_errors import calibration_part, fitting_part
+from paecli.model.reference_images import EDGE, NEIGHBOURS, _shares
+from paecli.report.html import Page
+from paecli.restoration.guarantee.references import RATE, Likeness
+from paecli.restoration.samplers.emulator import _features
+from paecli.restoration.samplers.importance import SMALLEST_TAIL, pareto_smooth
+from paecli.store.header import DEEPEST, LARGEST_SIDE, LONGEST_NAME, Header, _is_deeper
+from paecli.system.limits import LARGEST, LARGEST_BLOCKS
+from paecli.training.optimisers import MUON_SMALLEST_SIDE, build_optimisers
+from paecli.training.settings import OptimiserSettings, RunSettings
+
+from .kept_answers import compare
+
+
+def header(**fields: object) -> Header:
+    return Header(**{"kind": "pae", "autoencoder": {}} | fields)
+
+
+@pytest.mark.parametrize(
+    ("fits", "beyond"),
+    [
+        ({"data": {"dataset": LONGEST_NAME * "a"}}, {"data": {"dataset": "ab" * LONGEST_NAME}}),
+        ({"data": {"dataset": None}}, {"data": {"dataset": 5}}),
+        ({"data": {"dataset": "a b"}}, {"data": {"dataset": "a\0b"}}),
+        ({"flow": {"blocks": LARGEST_BLOCKS}}, {"flow": {"blocks": LARGEST_BLOCKS + 1}}),
+        ({"flow": {"width": LARGEST}}, {"flow": {"width": LARGEST + 1}}),
+        ({"flow": {"width": 0}}, {"flow": {"width": -1}}),
+        ({"autoencoder": {"image_shape": [1, 1, LARGEST_SIDE]}},
+         {"autoencoder": {"image_shape": [1, 1, LARGEST_SIDE + 1]}}),
+        ({"autoencoder": {"network": "mlp"}}, {"autoencoder": {"network": None}}),
+        ({"config": {"flow": None}}, {"config": {"flow": []}}),
+        ({"config": {"autoencoder": {"data": {}}}}, {"config": {"autoencoder": {"data": []}}}),
+        ({"patches": {"features": "pixels", "area": LARGEST_SIDE**2}},
+         {"patches": {"features": "pixels", "area": LARGEST_SIDE**2 + 1}}),
+        ({"metrics": {"a": 1.0}}, {"metrics": {"a": float("inf")}}),
+    ],
+)  # fmt: skip
+def test_a_header_may_say(fits: dict[str, object], beyond: dict[str, object]) -> None:
+    header(**fits)
+    with pytest.raises(ValidationError):
+        header(**beyond)
+
+
+def test_how_deep_a_header_may_be() -> None:
+    value: object = 1
+    for _ in range(DEEPEST):
+        value = [value]
+    assert not _is_deeper(value, DEEPEST)
+    assert _is_deeper([value], DEEPEST)
+    assert _is_deeper({"a": [0, value]}, DEEPEST)
+
+
+@pytest.mark.parametrize(
+    ("count", "left"), [(1, 1), (2, 1), (38, 19), (37, 24), (29, 19), (28, 21), (100, 50)]
+)
+def test_nineteen_images_are_left_for_p_values(count: int, left: int) -> None:
+    images = torch.arange(count)
+    assert len(calibration_part(images)) == left
+    if count > 1:
+        both = torch.cat((fitting_part(images), calibration_part(images))).sort().values
+        assert torch.equal(both, images)
+
+
+def test_up_to_fifty_neighbours_count_alike() -> None:
+    few = torch.linspace(1, 2, NEIGHBOURS)[None]
+    torch.testing.assert_close(_shares(few), torch.full((1, NEIGHBOURS), 1 / NEIGHBOURS))
+    more = torch.arange(1.0, NEIGHBOURS + EDGE + 2)[None]
+    shares = _shares(more)
+    whole = NEIGHBOURS - EDGE
+    assert torch.equal(shares[0, :whole], shares[0, :1].expand(whole))
+    parts = (shares[0, whole:] / shares[0, 0]).tolist()
+    assert parts == pytest.approx([0.8, 0.6, 0.4, 0.2, 0.0], abs=1e-6)
+    assert shares.sum().item() == pytest.approx(1)
+
+
+def test_a_p_value_at_the_rate_is_a_warning() -> None:
+    assert "nearly all of 40 held-out images (p-value 0.05)" in Likeness(RATE, 40).warning
+    assert Likeness(RATE + 1e-9, 40).warning == ""
+
+
+def test_products_of_at_most_nine_latents() -> None:
+    assert _features(torch.ones(3, 9)).shape == (3, 54)
+    assert _features(torch.ones(3, 10)).shape == (3, 10)
+
+
+@pytest.mark.parametrize(("count", "known"), [(5 * SMALLEST_TAIL - 1, False), (25, True)])
+def test_a_tail_needs_five_draws(count: int, known: bool) -> None:
+    ratios = torch.linspace(0, 4, count).double()
+    weights, shape = pareto_smooth(ratios)
+    assert (shape < float("inf")) == known
+    assert weights.sum().item() == pytest.approx(1)
+    assert torch.allclose(weights, ratios.softmax(0)) == (not known)
+
+
+@pytest.mark.parametrize("side", [MUON_SMALLEST_SIDE, MUON_SMALLEST_SIDE - 1])
+def test_thin_matrices_are_left_to_adamw(side: int) -> None:
+    network = nn.Linear(64, side)
+    optimisers = build_optimisers(network, OptimiserSettings(method="muon"))
+    assert len(optimisers) == (2 if side == MUON_SMALLEST_SIDE else 1)
+    decays = [group["weight_decay"] for group in optimisers[0].param_groups]
+    assert decays == [OptimiserSettings().weight_decay, 0.0]
+
+
+@pytest.mark.parametrize(("count", "more"), [(NAMED, ""), (NAMED + 2, " and 2 more")])
+def test_five_images_without_a_mask_are_named(count: int, more: str) -> None:
+    lacking = [Path(f"{index}.png") for index in range(count)]
+    said = Partners(Path("in"), Path("masks")).complaint(lacking, 9, "mask")
+    names = ", ".join(f"{index}.png" for index in range(NAMED))
+    assert said == f"{count} of 9 images have no mask of their name in masks: {names}{more}"
+
+
+@pytest.mark.parametrize("count", [ENDINGS_NAMED, ENDINGS_NAMED + 1])
+def test_four_endings_are_named(count: int) -> None:
+    endings = Counter({f".{letter}": 9 - place for place, letter in enumerate("abcdefg"[:count])})
+    more = ", ..." if count > ENDINGS_NAMED else ""
+    total = endings.total()
+    assert Listing(other_endings=endings).summary() == f"{total} no images (.a, .b, .c, .d{more})"
+    assert Listing().summary() == ""
+
+
+@pytest.mark.parametrize(("width", "shape"), [(200, "plain"), (201, "wide")])
+def test_a_picture_twice_as_wide_as_high_still_shrinks(width: int, shape: str) -> None:
+    page = Page("p")
+    png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + width.to_bytes(4, "big") + (100).to_bytes(4, "big")
+    page.add_picture(png, "alt")
+    assert f'<img class="{shape}" alt="alt" width="{width}" height="100"' in page.render()
+
+
+BOUNDS = ("default", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "enum", "const")
+
+
+def test_settings_have_the_bounds_and_defaults_that_they_had() -> None:
+    """Those that the presets rest on, and that files of settings were written by."""
+    schema = RunSettings.model_json_schema()
+    parts = {"RunSettings": schema} | schema["$defs"]
+    compare("settings", {
+        part: {name: _bounds(field) for name, field in fields["properties"].items()}
+        for part, fields in parts.items() if "properties" in fields
+    })  # fmt: skip
+
+
+def _bounds(field: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        found
+        for each in (field, *field.get("anyOf", []))
+        if (found := {key: each[key] for key in BOUNDS if key in each})
+    ]
