@@ -40,7 +40,6 @@ from paecli.training.optimisers import build_optimisers, learning_rate_at
 from paecli.training.settings import OptimiserSettings
 
 from .kept_answers import compare
-from .patches_models import small_model, surface
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -306,18 +305,6 @@ def restorations() -> dict[str, Any]:
     return answer
 
 
-def patches() -> dict[str, Any]:
-    """A model of patches, whose flow only whitens."""
-    model = small_model()
-    image = surface(3, hole=True)
-    cells = model.score_cells(image)
-    return {
-        "surprise": told(cells.surprise), "energy": told(cells.energy),
-        "map": told(model.score_map(image)), "usual": told(model.usual),
-        "reference": {name: told(values) for name, values in model.reference_scores.items()},
-    }  # fmt: skip
-
-
 def sets() -> dict[str, Any]:
     """Sets made of others, and principal components."""
     x = (255 * images(20)).to(torch.uint8)
@@ -331,7 +318,7 @@ def sets() -> dict[str, Any]:
 @pytest.mark.parametrize(
     "figures",
     [networks, flows, couplings, bases, objectives, optimisers, augmentations, courses, detections,
-     evaluations, restorations, patches, sets],
+     evaluations, restorations, sets],
     ids=lambda each: each.__name__,
 )  # fmt: skip
 def test_figures_are_as_before(
