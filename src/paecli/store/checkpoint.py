@@ -309,7 +309,6 @@ def _check_voices(path: Path, model: Model) -> None:
 
 
 @torch.no_grad()
-@torch.no_grad()
 def _try(path: Path, model: Model) -> None:
     """Passes the plainest image and latent, and samples, through the networks.
 
