@@ -73,8 +73,8 @@ def refuse_to_replace(outputs: Sequence[Path | None], inputs: Iterable[Path]) ->
     there = {_identity(output): output for output in chosen if output.is_file()}
     for path in inputs if there else ():
         with suppress(FileNotFoundError):
-            if output := there.get(_identity(path)):
-                raise UsageError(f"{output} is read by this command; give another file to write")
+            if same := there.get(_identity(path)):
+                raise UsageError(f"{same} is read by this command; give another file to write")
 
 
 def _identity(path: Path) -> tuple[int, int]:
