@@ -47,6 +47,11 @@ def require_scores(names: Sequence[str]) -> None:
             raise UsageError(f"no score {name!r}; choose one of {', '.join(SCORE_NAMES)}")
 
 
+def scores_among(measured: Collection[str]) -> tuple[str, ...]:
+    """Returns the names of scores among those of all that was measured on reference images."""
+    return tuple(name for name in measured if name not in PIXEL_STATISTICS)
+
+
 def require_reference_scores(score: str, measured: Collection[str]) -> None:
     """Refuses a score that was not measured on reference images.
 
@@ -56,7 +61,7 @@ def require_reference_scores(score: str, measured: Collection[str]) -> None:
     if score not in measured:
         raise CheckpointError(
             f"this model has no reference scores of {score!r} for p-values, it has: "
-            f"{', '.join(name for name in measured if name not in PIXEL_STATISTICS) or 'none'}; "
+            f"{', '.join(scores_among(measured)) or 'none'}; "
             "`pae train-flow RUN_FOLDER --measure-only` stores those of all fast scores"
         )
 

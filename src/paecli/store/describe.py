@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from paecli.model.requirements import PIXEL_STATISTICS
+from paecli.model.requirements import scores_among
 from paecli.store.contents import AUTOENCODER, FLOW, read_contents
 from paecli.store.header import Header
 from paecli.system.files import hash_file
@@ -40,7 +40,7 @@ def describe_model(path: Path) -> ModelDescription:
     """
     contents = read_contents(path)
     if contents.header.patches is None:
-        assert contents.image_shape  # raises where the header does not say so
+        _ = contents.image_shape  # raises where the header does not say so
     return ModelDescription(
         path=path,
         header=contents.header,
@@ -48,5 +48,5 @@ def describe_model(path: Path) -> ModelDescription:
         sha256=hash_file(path),
         autoencoder_parameters=contents.parameters(AUTOENCODER),
         flow_parameters=contents.parameters(FLOW),
-        scores=tuple(n for n in contents.reference_scores if n not in PIXEL_STATISTICS),
+        scores=scores_among(contents.reference_scores),
     )

@@ -75,13 +75,12 @@ def fid(
     if kept:
         features = _of_statistics(features, kid, kept[0])
         refuse_useless(context, ("seed",), "nothing is drawn where only statistics are known")
-    if len(kept) == 2:  # nothing is computed of images
+    if len(kept) == 2:
         refuse_useless(context, ("inception_weights",), "both sets are statistics")
-        from paecli.evaluation.compare_folders import compare_folders
+    from paecli.evaluation.compare_folders import compare_folders
 
-        network = None
-    else:
-        from paecli.evaluation.compare_folders import compare_folders
+    network = None
+    if len(kept) < 2:  # else nothing is computed of images
         from paecli.evaluation.features.opening import open_feature_network
 
         network = open_feature_network(
