@@ -194,16 +194,18 @@ def _is_stub(node: ast.AST) -> bool:
 
 def _changes(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST | str, str]]:
     """Yields what to replace, by what, and what kind of change that is."""
-    new: Any = copy.deepcopy(node)
     match node:
         case ast.Compare(ops=[first, *_]) if type(first) in OTHER:
+            new: Any = copy.deepcopy(node)
             is_turned = type(first) in TURNED and _is_continuous(node)
             new.ops[0] = (TURNED if is_turned else OTHER)[type(first)]()
             yield node, new, "comparison"
         case ast.BinOp(op=op) if type(op) in OTHER and not _is_text(node):
+            new = copy.deepcopy(node)
             new.op = OTHER[type(op)]()
             yield node, new, "operator"
         case ast.BoolOp(op=op):
+            new = copy.deepcopy(node)
             new.op = OTHER[type(op)]()
             yield node, new, "and, or"
         case ast.UnaryOp(op=ast.Not() | ast.USub() | ast.Invert(), operand=operand):
