@@ -6,7 +6,7 @@ Writes `lines.coverage` (coverage.py's database, a context a test and one a fixt
 share), `seconds.json` (processor seconds of each test) and `shared.json` (the shared fixtures it
 uses) into the folder. A test is stopped after `--longest` seconds of processor
 time, or three times as many on the clock: by then it has been where it goes. Lines that only
-other processes execute are not in it, nor are tests that fail. Runs
+other processes execute are not in it; tests that fail have no seconds. Runs
 over parts of the tests may write into folders below one.
 """
 

@@ -9,7 +9,8 @@ docstrings stay. So do changes that alter no answer by their kind, by these rule
 - the keywords in `LAYOUT`, that say only how a picture or a table is drawn, and `strict=` of `zip`,
   a guard against faults of our own;
 - `<` for `<=` where a side is a float, a constant that is one, or a random draw: equality has
-  no weight there, so the comparison is turned round instead.
+  no weight there, so the comparison is turned round instead;
+- the order of two arguments of `min` and `max`.
 """
 
 import ast
@@ -239,7 +240,7 @@ def _is_continuous(node: ast.Compare) -> bool:
 
 def _changed_arguments(node: ast.Call) -> Iterator[tuple[ast.AST, ast.AST, str]]:
     match node.args:
-        case [one, two, *_] if not (
+        case [one, two, *_] if ast.unparse(node.func) not in ("min", "max") and not (
             isinstance(one, ast.Starred | ast.Constant)
             or isinstance(two, ast.Starred)
             or ast.unparse(one) == ast.unparse(two)

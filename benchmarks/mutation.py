@@ -68,7 +68,7 @@ class Chooser:
 
     def tests_at(self, mutant: Mutant) -> set[str]:
         """Returns the tests that execute a statement; those of its module if imports do."""
-        return {test for test in self._contexts(mutant) if test in self.seconds}
+        return {test for test in self._contexts(mutant) if "::" in test}
 
     def is_in_a_fixture(self, mutant: Mutant) -> bool:
         """Tells whether a fixture that tests share executes it."""
