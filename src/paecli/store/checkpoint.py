@@ -34,8 +34,9 @@ from paecli.store.header import (
 )
 from paecli.store.value_ranges import SMALLEST_VARIANCE, is_possible
 from paecli.store.voices_file import COMBINED, add_voices
-from paecli.system.errors import CheckpointError
+from paecli.system.errors import CheckpointError, WriteError
 from paecli.system.files import replacing
+from paecli.system.names import is_utf8
 
 __all__ = [
     "FORMAT_VERSION",
@@ -108,6 +109,8 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
     Raises:
         WriteError: the file cannot be written.
     """
+    if not is_utf8(path):
+        raise WriteError(f"cannot write {path}: its name is not UTF-8; choose another")
     plain = _unshared(tensors)
     with replacing(path) as temporary:
         try:
