@@ -3,7 +3,9 @@ import torch
 
 from paecli.model.base_distribution import StandardGaussian
 from paecli.model.held_out_errors import HeldOutErrors, fit_held_out_errors
+from paecli.restoration.coordinates import LatentSpace
 from paecli.restoration.inflation import measure_inflation
+from paecli.restoration.target import Generate
 
 PIXELS, LATENT, IMAGES = 64, 3, 48
 
@@ -28,12 +30,17 @@ def fitted(*, correlated: bool) -> tuple[HeldOutErrors, torch.Tensor]:
     return errors, weight
 
 
+def identity_space(decode: Generate, size: int) -> LatentSpace:
+    """Latents that are base vectors."""
+    base = StandardGaussian(size)
+    return LatentSpace(decode, lambda w: (w, w.new_zeros(len(w))), lambda u: u, base)
+
+
 def inflation(*, correlated: bool) -> float:
     errors, weight = fitted(correlated=correlated)
     return measure_inflation(
         errors,
-        lambda u: (0.5 + u @ weight).view(-1, 1, 8, 8),
-        base=StandardGaussian(LATENT),
+        identity_space(lambda u: (0.5 + u @ weight).view(-1, 1, 8, 8), LATENT),
         sigma=torch.full((1, 8, 8), 0.02),
         observed=torch.ones(1, 8, 8, dtype=torch.bool),
     )
@@ -51,7 +58,7 @@ def test_nothing_observed_or_not_fitted_means_no_inflation() -> None:
     never = lambda u: pytest.fail("not needed")  # noqa: E731
     for empty, observed in ((errors, hidden), (HeldOutErrors(), seen)):
         factor = measure_inflation(
-            empty, never, base=StandardGaussian(LATENT), sigma=sigma, observed=observed
+            empty, identity_space(never, LATENT), sigma=sigma, observed=observed
         )
         assert factor == 1.0
 
@@ -72,8 +79,7 @@ def test_only_directions_that_move_missing_pixels_count() -> None:
     def measured(observed: torch.Tensor) -> float:
         return measure_inflation(
             errors,
-            lambda u: (0.5 + u @ weight).view(-1, 1, 8, 8),
-            base=StandardGaussian(2),
+            identity_space(lambda u: (0.5 + u @ weight).view(-1, 1, 8, 8), 2),
             sigma=torch.full((1, 8, 8), 0.02),
             observed=observed.view(1, 8, 8),
         )

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from paecli.model.base_distribution import Base
 from paecli.model.held_out_errors import HeldOutErrors
+from paecli.restoration.coordinates import LatentSpace
 from paecli.restoration.operators import Operator
-from paecli.restoration.target import Generate, Target
+from paecli.restoration.target import Target
 
 LARGEST = 1000.0
 HALVINGS = 20  # of the interval in which the factor is searched; leaves it to 1e-5
@@ -23,13 +23,11 @@ HALVINGS = 20  # of the interval in which the factor is searched; leaves it to 1
 
 def measure_inflation(
     errors: HeldOutErrors,
-    generate: Generate,
+    space: LatentSpace,
     *,
-    base: Base,
     sigma: Tensor,
     observed: Tensor,
     operator: Operator | None = None,
-    inner: Generate | None = None,
 ) -> float:
     """Measures by how much to inflate the model's variance for one mask.
 
@@ -38,27 +36,17 @@ def measure_inflation(
 
     Args:
         errors: with held-out images.
-        generate: maps base vectors `(b, k)`, or what `inner` makes of them, to images.
-        base: distribution of base vectors.
+        space: whitened latents and their maps.
         sigma: `(c, h, w)` standard deviation of a pixel.
         observed: `(c, h, w)` or flattened, True where observed.
         operator: through which the image is seen, or None.
-        inner: maps base vectors to what `generate` takes, or None.
 
     Returns:
         A factor from 1 to `LARGEST`; 1 without held-out images or observed pixels.
     """
     if not errors.fitted or not observed.any():
         return 1.0
-    posterior = _linearise(
-        errors,
-        generate,
-        base=base,
-        sigma=sigma,
-        seen=observed.flatten(),
-        operator=operator,
-        inner=inner,
-    )
+    posterior = _linearise(errors, space, sigma=sigma, seen=observed.flatten(), operator=operator)
     low, high = 1.0, LARGEST
     for _ in range(HALVINGS):
         middle = (low * high) ** 0.5
@@ -93,13 +81,11 @@ class _LinearPosterior:
 
 def _linearise(
     errors: HeldOutErrors,
-    generate: Generate,
+    space: LatentSpace,
     *,
-    base: Base,
     sigma: Tensor,
     seen: Tensor,
     operator: Operator | None,
-    inner: Generate | None,
 ) -> _LinearPosterior:
     """Linearises; `seen` is `(q,)`."""
     u, data = errors.u.to(sigma), errors.images.to(sigma) / 255
@@ -109,14 +95,15 @@ def _linearise(
     data, variance = data.flatten(1), variance.flatten()
     observed = seen.expand_as(data)
     target = Target(
-        generate,
+        space.decode,
         data,
         variance.expand_as(data),
         observed,
         u.shape[1],
-        base,
+        space.base,
         operator=operator,
-        inner=inner,
+        inner=space.from_base,
+        differentiate=space.differentiate,
     )
     images, jacobian = (each.squeeze(1).double() for each in target.jacobian(u[:, None]))
     wanted = target.wanted(jacobian)
@@ -124,8 +111,8 @@ def _linearise(
     weighted = informing / variance[seen].double()
     misfit = data.double() - target.observe(images)
     return _LinearPosterior(
-        prior_precision=base.precision(u).double(),
-        prior_gradient=base.gradient(u).unsqueeze(-1).double(),
+        prior_precision=space.base.precision(u).double(),
+        prior_gradient=space.base.gradient(u).unsqueeze(-1).double(),
         precision=weighted @ informing.mT,
         likelihood_gradient=weighted @ misfit[:, seen, None],
         metric=wanted @ wanted.mT,
