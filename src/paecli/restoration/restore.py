@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 from paecli.model.model import Model
 from paecli.restoration.coordinates import LatentSpace
 from paecli.restoration.damage import Damage, check_damage
-from paecli.restoration.inflation import measure_inflation
+from paecli.restoration.inflation import measure_inflations
 from paecli.restoration.moments import Linearisation, pixel_moments
 from paecli.restoration.operators import Operator
 from paecli.restoration.pixel_model import GaussianPixels, PixelModel, TabulatedPixels
@@ -148,18 +148,14 @@ def latent_space(model: Model) -> LatentSpace:
 
 def measured_inflation(model: Model, observed: Tensor, operator: Operator | None = None) -> Tensor:
     """Measures the inflation of each image's mask, `(n,)`; equal masks are measured once."""
-    space = latent_space(model)
     masks, which = torch.unique(observed.flatten(1), dim=0, return_inverse=True)
-    factors = [
-        measure_inflation(
-            model.held_out_errors,
-            space,
-            sigma=model.sigma,
-            observed=each,
-            operator=operator,
-        )
-        for each in masks
-    ]
+    factors = measure_inflations(
+        model.held_out_errors,
+        latent_space(model),
+        sigma=model.sigma,
+        masks=masks,
+        operator=operator,
+    )
     return torch.tensor(factors).to(model.sigma)[which]
 
 
