@@ -114,7 +114,7 @@ def table(folder: Path, text: bytes) -> object:
 
 
 def header(**fields: object) -> object:
-    whole = {"format_version": 1, "kind": "pae"} | fields
+    whole = {"format_version": 1, "kind": "pae", "autoencoder": {}} | fields
     return parse_header(Path("a"), {HEADER_KEY: json.dumps(whole)})
 
 
