@@ -90,6 +90,8 @@ def idx(folder: Path, content: bytes) -> object:
 
 
 def omniglot(folder: Path) -> object:
+    for name in NAMED_SETS["omniglot"].files:
+        (folder / name).mkdir(parents=True)
     return read_named(NAMED_SETS["omniglot"], folder, None, NullProgress())
 
 
