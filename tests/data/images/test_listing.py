@@ -93,7 +93,7 @@ def test_own_pictures_are_left_out_unless_there_is_nothing_else(tmp_path: Path) 
     assert names(tmp_path) == ["restored/a/map.png"]
     write_image(tmp_path / "a.png", torch.zeros(1, 4, 4))
     assert names(tmp_path) == ["a.png"]
-    assert "1 pictures that pae wrote" in list_images(tmp_path).summary()
+    assert "1 picture that pae wrote" in list_images(tmp_path).summary()
     assert find_images([tmp_path / "restored" / "a" / "map.png"])  # named by the user
 
 

@@ -24,6 +24,11 @@ OWN = "pictures that pae wrote"
 HIDDEN = "hidden"
 LINKED_TWICE = "links to what is here already"
 NO_FILE = "neither files nor folders"
+SINGULAR = {
+    OWN: "picture that pae wrote",
+    LINKED_TWICE: "link to what is here already",
+    NO_FILE: "neither file nor folder",
+}
 
 
 @dataclass
@@ -54,7 +59,10 @@ class Listing:
             more = ", ..." if len(self.other_endings) > ENDINGS_NAMED else ""
             reason = f"no images ({', '.join(endings)}{more})"
             counts[reason] = self.other_endings.total()
-        parts = [f"{count:,} {reason}" for reason, count in counts.items()]
+        parts = [
+            f"{count:,} {SINGULAR.get(reason, reason) if count == 1 else reason}"
+            for reason, count in counts.items()
+        ]
         parts += [f"the output folder {folder}" for folder in self.folders_left_out]
         return ", ".join(parts)
 
