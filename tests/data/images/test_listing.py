@@ -84,7 +84,7 @@ def test_what_is_passed_over_is_counted(tmp_path: Path, write_images: Writer) ->
     os.mkfifo(tmp_path / "pipe.png")
     summary = list_images(tmp_path).summary()
     assert "1 hidden" in summary
-    assert "1 neither files nor folders" in summary
+    assert "1 neither file nor folder" in summary
     assert "5 no images (.txt" in summary
 
 
