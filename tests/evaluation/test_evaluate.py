@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -134,12 +135,25 @@ def test_distances_are_part_of_the_report(model: Path) -> None:
     for name in ("fid", "kid"):
         distances = report[name]
         assert distances["features"] == "pooling"
-        assert distances["train"] < distances["samples"]
+        assert distances["train"] < distances["samples"] < distances["noise"]
         assert distances["intervals"]["train"][0] <= distances["train"]
         assert (
             "400 images against the first 400 test images of fmnist-mini" in distances["protocol"]
         )
     assert set(report["coverage"]) == {"samples", "reconstructions", "decoded_normal"}
+
+
+def test_sets_are_as_large_as_the_test_set_unless_a_size_is_given(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paecli.evaluation.evaluate.MOST_SAMPLES", 150)
+    options = SampleQualityOptions(Pooling(), fid=False, kid=True)
+    asked = replace(options, samples=200)
+    for compare, count in ((options, 150), (asked, 200)):
+        quality = evaluate(model, compare=compare).sample_quality
+        assert quality is not None
+        assert quality.kernel is not None
+        assert f"{count} images against the first {count} test" in quality.kernel.protocol
 
 
 def test_without_a_flow_only_the_autoencoder_is_judged(model_file: Path, tmp_path: Path) -> None:
