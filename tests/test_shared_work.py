@@ -19,7 +19,6 @@ from paecli.outliers.score_files import CHUNK
 COMMANDS = (
     "ood --model mnist-8 in --json --csv CSV.csv",
     "ood mnist-8 --against noise --limit 450 --score log_prob --json",
-    "eval mnist-8 --dataset mnist-mini --kid --features classifier --samples 520 --json",
 )
 OF_A_CLOCK = {"seconds"}
 

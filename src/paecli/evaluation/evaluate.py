@@ -184,17 +184,18 @@ def _sample_quality(
     progress: Progress,
 ) -> SampleQuality:
     count = compare.samples or min(len(z), MOST_SAMPLES)
+    chosen = _some(len(z), count)
     sets = {
-        "reconstructions": _decode_to_8_bit(model, z[:count]),
+        "reconstructions": _decode_to_8_bit(model, z[chosen]),
         "decoded_gaussian": _decode_to_8_bit(model, _gaussian(model, count, seed)),
-        "train": data.train.images[:count],
+        "train": data.train.images[_some(len(data.train), count)],
         "noise": _noise(model, count),
     }
     if model.flow is not None:
         drawn = model.flow.sample(count, generator=_generator(seed))
         sets = {"samples": _decode_to_8_bit(model, drawn), **sets}
     return sample_quality(
-        data.test.images[:count],
+        data.test.images[chosen],
         sets,
         compare.network,
         dataset=data.name,
@@ -230,6 +231,12 @@ def _lines(model: Model, z: Tensor) -> Tensor:
 
 def _gaussian(model: Model, count: int, seed: int) -> Tensor:
     return torch.randn(count, model.latent_size, generator=_generator(seed)).to(model.sigma)
+
+
+def _some(available: int, wanted: int) -> Tensor:
+    """Returns the numbers of so many images, drawn at random: sets are sorted in many ways."""
+    drawn = torch.randperm(available, generator=_generator(0))[:wanted]
+    return drawn.sort().values
 
 
 def _noise(model: Model, count: int) -> Tensor:

@@ -117,7 +117,7 @@ def sample_quality(
 
 def _protocol(network: FeatureNetwork, dataset: str, reference: int, count: int) -> str:
     return (
-        f"{count:,} images against the first {reference:,} test images of {dataset}, "
+        f"{count:,} images against {reference:,} test images of {dataset}, "
         f"both rounded to 8 bit; {network.description}"
     )
 
