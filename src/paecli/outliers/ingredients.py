@@ -140,6 +140,7 @@ class Ingredients:
         density, local_density, local_error, cycle, _ = self.components.unbind(1)
         weighted = self.residual / self.model.sigma
         square = weighted.square().mean(1, keepdim=True)
+        shape = self.model.image_shape  # of tensors sizes are no plain numbers while exporting
         error, brightness, detail, grain, coarse, peak, lighter, darker, spot, patch = (
             values.clamp_min(SMALLEST).log()
             for values in (
@@ -147,12 +148,12 @@ class Ingredients:
                 _mean_square(self.x),
                 _roughness(self.x),
                 _roughness(weighted),
-                _mean_square(F.avg_pool2d(weighted, _sides(weighted, COARSE))),
+                _mean_square(F.avg_pool2d(weighted, _sides(shape, COARSE))),
                 self.residual.square().flatten(1).amax(1),
                 _mean_square(weighted.clamp_min(0)),
                 _mean_square(weighted.clamp_max(0)),
                 *(
-                    F.avg_pool2d(square, _sides(square, side), stride=1).flatten(1).amax(1)
+                    F.avg_pool2d(square, _sides(shape, side), stride=1).flatten(1).amax(1)
                     for side in (SPOT, PATCH)
                 ),
             )
@@ -161,7 +162,7 @@ class Ingredients:
         bright = pixels.kthvalue(int(HIGHLIGHTS * pixels.shape[1]) + 1, dim=1).values
         highlights = bright.clamp_min(DARKEST).log()
         columns = (density, local_density, local_error, cycle, grain, error, brightness, detail)
-        places = (_direction(self.x), *_centre(self.x), spot, patch)
+        places = (_direction(self.x, shape), *_centre(self.x, shape), spot, patch)
         more = (detail - brightness, highlights, coarse, peak, lighter - darker, *places)
         return torch.stack((*columns, *more), dim=1)
 
@@ -220,9 +221,9 @@ class Ingredients:
         return self.model.reference_images
 
 
-def _sides(values: Tensor, side: int) -> tuple[int, int]:
-    """Returns the sides of a square window, shorter where `(b, c, h, w)` has fewer pixels."""
-    return min(side, values.shape[-2]), min(side, values.shape[-1])
+def _sides(shape: tuple[int, int, int], side: int) -> tuple[int, int]:
+    """Returns the sides of a square window, shorter where images of this shape are."""
+    return min(side, shape[1]), min(side, shape[2])
 
 
 def _mean_square(values: Tensor) -> Tensor:
@@ -230,21 +231,25 @@ def _mean_square(values: Tensor) -> Tensor:
     return values.square().flatten(1).mean(1)
 
 
-def _direction(x: Tensor) -> Tensor:
-    """Returns how much more images `(b, c, h, w)` change across than down, `(b,)`, a logarithm."""
-    across = _mean_square(x[..., 1:] - x[..., :-1]) if x.shape[-1] > 1 else x.new_zeros(len(x))
-    down = _mean_square(x[..., 1:, :] - x[..., :-1, :]) if x.shape[-2] > 1 else across
+def _direction(x: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """Returns how much more images `(b, c, h, w)` change across than down, `(b,)`, a logarithm.
+
+    Images of a single row or column have no direction: 0.
+    """
+    if min(shape[1:]) == 1:
+        return x.flatten(1).mean(1) * 0
+    across = _mean_square(x[..., 1:] - x[..., :-1])
+    down = _mean_square(x[..., 1:, :] - x[..., :-1, :])
     return across.clamp_min(FLAT).log() - down.clamp_min(FLAT).log()
 
 
-def _centre(x: Tensor) -> tuple[Tensor, Tensor]:
+def _centre(x: Tensor, shape: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
     """Returns where the light of images `(b, c, h, w)` has its centre, each `(b,)` in [-1, 1]."""
     light = x.mean(1)
     total = light.sum((1, 2)).clamp_min(DARKEST)
-    return tuple(
-        (light.sum(dim) * torch.linspace(-1, 1, x.shape[side]).to(x)).sum(1) / total
-        for dim, side in ((1, -1), (2, -2))
-    )
+    rows, columns = (torch.linspace(-1, 1, side).to(x) for side in shape[1:])
+    across = (light.sum(1) * columns).sum(1) / total
+    return across, (light.sum(2) * rows).sum(1) / total
 
 
 def _roughness(values: Tensor) -> Tensor:
