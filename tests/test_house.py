@@ -37,7 +37,7 @@ LATE = {
 MAY_TOUCH_THE_DISK = {
     "api.py", "demo.py", "diagnosis/compute.py", "diagnosis/diagnose.py", "sampling.py",
     "data/datasets.py", "data/folder.py", "data/memory.py", "data/model_data.py",
-    "data/dataset_names.py", "data/moved_folders.py", "training/images.py",
+    "data/dataset_names.py", "data/moved_folders.py", "data/sharing.py", "training/images.py",
     "data/images/decoded.py", "data/images/deep_pixels.py", "data/images/files.py",
     "data/images/lists.py",
     "data/images/listing.py", "data/images/opening.py", "data/images/photographs.py",
@@ -50,7 +50,7 @@ MAY_TOUCH_THE_DISK = {
     "watching/arrivals.py", "watching/journal.py", "watching/watch.py",
     "export/compare.py", "export/export.py", "export/onnx_file.py",
     "outliers/compare_sets.py", "outliers/comparison_sets.py",
-    "outliers/flag_images.py", "outliers/flag_tiles.py",
+    "outliers/flag_images.py", "outliers/flag_tiles.py", "outliers/score_files.py",
     "outliers/flag_photographs.py", "outliers/map_images.py", "outliers/residual_maps.py",
     "restoration/files.py", "restoration/reading.py", "restoration/noise_maps.py",
     "restoration/larger/sizes.py", "restoration/places.py",

@@ -62,7 +62,7 @@ def share_parts(parts: dict[int, Tensor]) -> list[Tensor]:
     Args:
         parts: by their numbers, see `is_own`, what this process made.
     """
-    found = {}
+    found: dict[int, Tensor] = {}
     for told in tell_all(Told({str(number): part for number, part in parts.items()}, None)):
         found.update({int(name): part for name, part in told.tensors.items()})
     return [found[number] for number in sorted(found)]

@@ -69,7 +69,8 @@ def mean_kernel(features: Tensor) -> Tensor:
 
 def _mean_kernel_between(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Returns the mean kernel of each vector with all of the other set: `(n,)` and `(m,)`."""
-    of_a, of_b = [], b.new_zeros(len(b), dtype=torch.float64)
+    of_a: list[Tensor] = []
+    of_b = b.new_zeros(len(b), dtype=torch.float64)
     for rows in a.split(ROWS):
         kernel = _kernel(rows, b)
         of_a.append(kernel.mean(1, dtype=torch.float64))

@@ -145,7 +145,8 @@ def _of_all_processes(
         for index, chunk in enumerate(own)
         for name, values in chunk.scores.items()
     } | {f"{PIXELS} {each.number}": each.pixels for each in highest}
-    chunks, images = [], []
+    chunks: list[_Chunk] = []
+    images: list[_Highest] = []
     for told in tell_all(Told(tensors, (texts, [each[:2] for each in highest]))):
         texts, others = told.said
         scores: list[dict[str, Tensor]] = [{} for _ in texts]

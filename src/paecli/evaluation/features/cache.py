@@ -49,7 +49,7 @@ def cached_features(
     Processes that torchrun started share the chunks; each must call this.
     """
     place = (folder or features_folder()) / _key(images, network)
-    parts = {}
+    parts: dict[int, Tensor] = {}
     problem = ""
     with progress.task(f"{network.name} features of {label}", len(images)) as task:
         for index, chunk in enumerate(images.split(CHUNK)):
