@@ -17,6 +17,7 @@ from paecli.model.requirements import require_rate
 from paecli.outliers.conformal import benjamini_hochberg, p_values
 from paecli.outliers.scores import measure_with_parts
 from paecli.system.errors import ImageError
+from paecli.system.names import counted
 from paecli.system.progress import NullProgress, Progress
 
 CHUNK = 500  # images in memory at the same time
@@ -247,7 +248,8 @@ def _score_files(
     if note := several_note(several):
         progress.say(note)
     if not readable:
-        others = f" ({len(unreadable) - 1} others failed too)" if len(unreadable) > 1 else ""
+        more = len(unreadable) - 1
+        others = f" ({counted(more, 'other')} failed too)" if more else ""
         raise ImageError(f"{unreadable[0][1]}{others}")
     measured = {name: torch.cat(values) for name, values in parts.items()}
     return readable, measured, unreadable, {path: image for _, path, image in highest}, spoke
