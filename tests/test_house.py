@@ -52,6 +52,7 @@ MAY_TOUCH_THE_DISK = {
     "outliers/compare_sets.py", "outliers/comparison_sets.py",
     "outliers/flag_images.py", "outliers/flag_tiles.py", "outliers/score_files.py",
     "outliers/flag_photographs.py", "outliers/map_images.py", "outliers/residual_maps.py",
+    "restoration/samplers/kept_draws.py",
     "restoration/files.py", "restoration/reading.py", "restoration/noise_maps.py",
     "restoration/larger/sizes.py", "restoration/places.py",
     "restoration/guarantee/held_out.py",

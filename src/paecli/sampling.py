@@ -1,6 +1,5 @@
 """`pae sample` and `pae interpolate`: new images, and the way from one image to another."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch.nn import functional as F
 from paecli.data import ImageDataset, read_image
 from paecli.data.model_data import load_for_model
 from paecli.data.sets.locations import parse_position
+from paecli.model.map_jacobian import map_jacobian
 from paecli.model.model import Model
 from paecli.model.requirements import require_temperature
 from paecli.store.checkpoint import Header
@@ -143,14 +143,9 @@ def go_along_directions(
     """
     flow = model.require_flow()
     base, _ = flow.to_base(model.encode(model.as_images(image[None])))
-
-    def push(direction: Tensor) -> Tensor:
-        change: Tensor = torch.func.jvp(model.generate, (base,), (direction[None],))[1]
-        return change.flatten()
-
-    with warnings.catch_warnings(action="ignore"):  # torch's own, on first use
-        jacobian = torch.vmap(push)(torch.eye(model.latent_size).to(base)).T
-    _, changes, directions = torch.linalg.svd(jacobian, full_matrices=False)
+    latent, along = map_jacobian(flow.from_base, base)
+    _, derivatives = model.autoencoder.decode_along(latent, along[0])
+    _, changes, directions = torch.linalg.svd(derivatives[0].flatten(1).T, full_matrices=False)
     chosen = directions[:count]
     # the sign of a singular vector is arbitrary; this one is the same everywhere
     signs = chosen.gather(1, chosen.abs().argmax(1, keepdim=True)).sign()

@@ -51,6 +51,15 @@ def test_a_single_step_has_no_bar_that_stays_empty(monkeypatch: pytest.MonkeyPat
     assert "restoring [red]" in screen.getvalue()
 
 
+def test_one_thing_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = RichProgress()
+    for message in ("Features are not kept.", "Warning: full.", "Features are not kept."):
+        progress.say(message)
+    progress.say("Warning: full.")
+    said = capsys.readouterr().err
+    assert said.count("Features are not kept.") == said.count("Warning: full.") == 1
+
+
 @pytest.mark.parametrize("columns", ["0", "1", "20", "wide", ""])
 def test_what_is_said_stays_readable_however_narrow_the_screen(
     columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

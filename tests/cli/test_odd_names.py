@@ -14,7 +14,8 @@ from paecli.api import PAE
 from paecli.cli.app import app
 from paecli.data import write_image
 from paecli.outliers.scores import fit_reference_scores
-from paecli.store.checkpoint import read_header, save_pae
+from paecli.store.checkpoint import read_header, save_pae, save_tensors
+from paecli.system.errors import PaeError, WriteError
 from paecli.system.names import visible
 
 NAMES = (
@@ -136,3 +137,23 @@ def test_sets_of_every_name_are_compared(
 )
 def test_what_steers_terminals_is_shown(name: bytes, shown: str) -> None:
     assert visible(os.fsdecode(name)) == shown
+
+
+def test_folders_that_are_not_utf8_are_used_or_refused_in_one_line(
+    model: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What holds tensors needs text for a name; everything else takes any."""
+    monkeypatch.chdir(tmp_path)
+    odd = os.fsdecode(b"odd\xff")
+    run("publish", model, "--to", odd, "--name", "k")
+    run("sample", model, "-n", "1", "--files", "--out", odd)
+    for arguments in (
+        ("sample", "k", "--registry", odd),
+        ("info", f"{odd}/k-r1.safetensors"),
+        ("sample", "k", "--registry", f"https://{odd}"),
+    ):
+        result = CliRunner().invoke(app, arguments)
+        assert isinstance(result.exception, PaeError)
+        assert "\n" not in str(result.exception)
+    with pytest.raises(WriteError, match="its name is not UTF-8"):
+        save_tensors(Path(odd) / "x.safetensors", {}, {})

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from paecli.data.split_folders import Parts, find_parts, role_of
+from paecli.data.split_folders import Parts, find_parts, likely_role, role_of
 from paecli.system.errors import DataError
 
 ROOT = Path("d")
@@ -32,6 +32,41 @@ def sizes(parts: Parts) -> tuple[int, int, int]:
 )  # fmt: skip
 def test_names_of_splits(name: str, role: str | None) -> None:
     assert role_of(name) == role
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("train", "train"), ("trains", "train"), ("train2017", "train"), ("train_v1.2", "train"),
+        ("images_train", "train"), ("img-test", "test"), ("2_test", "test"), ("TestImgs", "test"),
+        ("trainval", "train"), ("eval", "test"), ("held_out", "test"), ("Hold-Out", "test"),
+        ("Entraînement", "train"), ("entrenamiento", "train"), ("pruebas", "test"),
+        ("Validierung", "val"), ("validação", "val"), ("train ", "train"), ("tests.old", None),
+        ("cats", None), ("123", None), ("images", None),
+    ],
+)  # fmt: skip
+def test_names_that_are_likely_those_of_splits(name: str, role: str | None) -> None:
+    assert likely_role(name) == role
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("train2017", "val2017"), ("images_train", "images_test"), ("trainval", "test"),
+        ("train", "holdout"), ("trains", "tests"), ("entrenamiento", "prueba"),
+    ],
+)  # fmt: skip
+def test_likely_names_count_where_there_are_two_roles(train: str, test: str) -> None:
+    parts = parts_of(f"{train}/1", f"{train}/2", f"{test}/3")
+    assert sizes(parts) == (2, 1, 0)
+    assert sizes(parts_of(f"{train}/1", "cat/2", "dog/3")) == (3, 0, 0)
+
+
+def test_numbered_classes_are_no_splits() -> None:
+    assert sizes(parts_of("train1/1", "train2/2", "train3/3", "car/4")) == (4, 0, 0)
+    assert sizes(parts_of("tests/1", "cat/2", "dog/3")) == (3, 0, 0)
+    with pytest.raises(DataError, match="both train2014 and train2017"):
+        parts_of("train2014/1", "train2017/2", "val2017/3")
 
 
 def test_validation_images_are_neither_trained_on_nor_a_class() -> None:
@@ -66,6 +101,7 @@ def test_train_alone_is_the_root_but_beside_others_a_class() -> None:
     vehicles = parts_of("train/1", "car/2", "ship/3")
     assert sizes(vehicles) == (3, 0, 0)
     assert vehicles.train.root == ROOT
+    assert vehicles.notes == ("d: train is a class as no folder is for testing",)
 
 
 def test_splits_in_a_lone_folder_are_found() -> None:

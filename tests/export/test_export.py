@@ -1,11 +1,14 @@
 """An exported file answers as the model does, or is not written."""
 
 import ast
+import errno
 import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from shutil import disk_usage
 
 import numpy as np
 import onnx
@@ -29,7 +32,7 @@ from paecli.outliers.conformal import p_values
 from paecli.outliers.scores import fit_reference_scores, measure_scores
 from paecli.store.checkpoint import Header, read_header
 from paecli.store.runs import load_with_header
-from paecli.system.errors import CheckpointError
+from paecli.system.errors import CheckpointError, WriteError
 
 DOCS = Path(__file__).parents[2] / "docs"
 SCRIPT = DOCS / "examples" / "score_onnx.py"
@@ -259,3 +262,28 @@ def test_the_script_is_short_needs_no_torch_and_stands_in_the_docs() -> None:
     assert imported == {"json", "sys", "numpy", "onnxruntime", "PIL"}
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / "export.md").read_text(), re.S)
     assert text in blocks
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    exported: tuple[Model, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, _ = exported
+
+    def no_room(*paths: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(job, "copyfile", no_room)
+    with pytest.raises(WriteError, match=r"cannot write .*model.onnx: No space left on device"):
+        export_model(model, header_of(model), tmp_path / "model.onnx", source_hash=SOURCE, check=5)
+    monkeypatch.setattr(job, "work_out", lambda *paths: 1 / 0)  # as a library ends there
+    monkeypatch.setattr(job, "disk_usage", lambda folder: disk_usage(folder)._replace(free=0))
+    with pytest.raises(WriteError, match="No space left on device; free some space, or set TMPDIR"):
+        export_model(model, header_of(model), tmp_path / "model.onnx", source_hash=SOURCE, check=5)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_is_not_utf8_is_written(exported: tuple[Model, Path], tmp_path: Path) -> None:
+    model, _ = exported
+    out = tmp_path / os.fsdecode(b"model\xff.onnx")
+    export_model(model, header_of(model), out, source_hash=SOURCE, check=5)
+    assert onnxruntime.InferenceSession(out.read_bytes()).get_outputs()

@@ -171,6 +171,10 @@ class LinearAutoencoder(Autoencoder):
     def decode(self, z: Tensor) -> Tensor:
         return (z * self.direction).view(-1, 1, 1, 2)
 
+    def decode_along(self, z: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        changes = (directions * self.direction).view(1, -1, 1, 1, 2)
+        return self.decode(z), changes.expand(len(z), -1, -1, -1, -1)
+
 
 def linear_model() -> PAE:
     """z = 0.6 left + 0.8 right ~ N(0, 1): the brighter side is rather the left one."""

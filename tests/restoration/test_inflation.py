@@ -3,7 +3,10 @@ import torch
 
 from paecli.model.base_distribution import StandardGaussian
 from paecli.model.held_out_errors import HeldOutErrors, fit_held_out_errors
-from paecli.restoration.inflation import measure_inflation
+from paecli.restoration import inflation as inflation_module
+from paecli.restoration.coordinates import LatentSpace
+from paecli.restoration.inflation import measure_inflations
+from paecli.restoration.target import Generate
 
 PIXELS, LATENT, IMAGES = 64, 3, 48
 
@@ -28,15 +31,21 @@ def fitted(*, correlated: bool) -> tuple[HeldOutErrors, torch.Tensor]:
     return errors, weight
 
 
+def identity_space(decode: Generate, size: int) -> LatentSpace:
+    """Latents that are base vectors."""
+    base = StandardGaussian(size)
+    return LatentSpace(decode, lambda w: (w, w.new_zeros(len(w))), lambda u: u, base)
+
+
 def inflation(*, correlated: bool) -> float:
     errors, weight = fitted(correlated=correlated)
-    return measure_inflation(
+    (factor,) = measure_inflations(
         errors,
-        lambda u: (0.5 + u @ weight).view(-1, 1, 8, 8),
-        base=StandardGaussian(LATENT),
+        identity_space(lambda u: (0.5 + u @ weight).view(-1, 1, 8, 8), LATENT),
         sigma=torch.full((1, 8, 8), 0.02),
-        observed=torch.ones(1, 8, 8, dtype=torch.bool),
+        masks=torch.ones(1, 64, dtype=torch.bool),
     )
+    return factor
 
 
 def test_correlated_errors_need_inflation_by_the_size_of_their_groups() -> None:
@@ -46,14 +55,12 @@ def test_correlated_errors_need_inflation_by_the_size_of_their_groups() -> None:
 
 def test_nothing_observed_or_not_fitted_means_no_inflation() -> None:
     errors, _ = fitted(correlated=True)
-    hidden, seen = torch.zeros(1, 8, 8).bool(), torch.ones(1, 8, 8).bool()
+    hidden, seen = torch.zeros(1, 64).bool(), torch.ones(1, 64).bool()
     sigma = torch.ones(1, 8, 8)
     never = lambda u: pytest.fail("not needed")  # noqa: E731
-    for empty, observed in ((errors, hidden), (HeldOutErrors(), seen)):
-        factor = measure_inflation(
-            empty, never, base=StandardGaussian(LATENT), sigma=sigma, observed=observed
-        )
-        assert factor == 1.0
+    for empty, masks in ((errors, hidden), (HeldOutErrors(), seen)):
+        space = identity_space(never, LATENT)
+        assert measure_inflations(empty, space, sigma=sigma, masks=masks) == [1.0]
 
 
 def test_only_directions_that_move_missing_pixels_count() -> None:
@@ -70,13 +77,41 @@ def test_only_directions_that_move_missing_pixels_count() -> None:
     missing_row = torch.arange(PIXELS) >= 48  # moved by the first latent alone
 
     def measured(observed: torch.Tensor) -> float:
-        return measure_inflation(
+        (factor,) = measure_inflations(
             errors,
-            lambda u: (0.5 + u @ weight).view(-1, 1, 8, 8),
-            base=StandardGaussian(2),
+            identity_space(lambda u: (0.5 + u @ weight).view(-1, 1, 8, 8), 2),
             sigma=torch.full((1, 8, 8), 0.02),
-            observed=observed.view(1, 8, 8),
+            masks=observed[None],
         )
+        return factor
 
     assert measured(~missing_row) < 2
     assert measured(torch.ones(PIXELS, dtype=torch.bool)) > 10
+
+
+def test_each_of_several_masks_gets_the_factor_it_gets_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    errors, weight = fitted(correlated=True)
+    decoded: list[int] = []
+
+    def decode(u: torch.Tensor) -> torch.Tensor:
+        decoded.append(len(u))
+        return (0.5 + u @ weight).view(-1, 1, 8, 8)
+
+    def measure(masks: torch.Tensor) -> list[float]:
+        decoded.clear()
+        space, sigma = identity_space(decode, LATENT), torch.full((1, 8, 8), 0.02)
+        return measure_inflations(errors, space, sigma=sigma, masks=masks)
+
+    masks = torch.rand(4, PIXELS, generator=torch.Generator().manual_seed(1)) < 0.6
+    masks[2] = False
+    alone = [measure(mask[None])[0] for mask in masks]
+    passes = sum(decoded)
+    assert alone[2] == 1
+    assert len({*alone}) == 4
+    assert measure(masks) == alone
+    assert sum(decoded) == passes  # as many as for one mask
+    monkeypatch.setattr(inflation_module, "JACOBIAN_BYTES", 1)  # a held-out image at a time
+    assert measure(masks) == pytest.approx(alone)
+    assert max(decoded) == 1

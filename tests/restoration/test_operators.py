@@ -57,7 +57,7 @@ def test_neither_is_no_operator() -> None:
         ({"blur": -1.0}, "standard deviation"),
         ({"blur": float("nan")}, "standard deviation"),
         ({"blur": 100.0}, "0 to 12"),
-        ({"downsample": 3}, "choose one of 2, 4"),
+        ({"downsample": 3}, "takes 1, 2, 4"),
         ({"downsample": 0}, "cannot be down-sampled"),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -22,6 +22,7 @@ from paecli.model.flow import LatentFlow
 from paecli.model.reference_images import COMPONENTS
 from paecli.model.voices import LEVELS
 from paecli.outliers.scores import FAST_SCORES, fit_reference_scores, measure_scores
+from paecli.store import checkpoint
 from paecli.store.checkpoint import (
     Header,
     hash_tensors,
@@ -420,3 +421,14 @@ def test_strided_and_shared_tensors_are_written(tmp_path: Path) -> None:
     loaded = load_file(tmp_path / "t.safetensors")
     assert loaded.keys() == tensors.keys()
     assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
+
+
+def test_a_full_disk_is_told_in_the_words_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space (os error 28)")
+
+    monkeypatch.setattr(checkpoint, "save_file", refuse)
+    with pytest.raises(WriteError, match=r"x\.safetensors: No space left on device; free some"):
+        checkpoint.save_tensors(tmp_path / "x.safetensors", {}, {})

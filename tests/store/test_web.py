@@ -174,6 +174,19 @@ def test_a_connection_that_breaks_early_each_time_still_advances(
     assert starts == list(range(40_000, len(CONTENT), 40_000))
 
 
+def test_a_connection_that_breaks_after_next_to_nothing_is_given_up(
+    file_site: Site, tmp_path: Path
+) -> None:
+    """Some bytes each time would be progress without end; what came is kept."""
+    file_site.faults["file"] = [break_range_after(10) for _ in range(20)]
+    with pytest.raises(RegistryError, match=r"the connection (broke|ended)"):
+        fetch(file_site, tmp_path / "part")
+    assert len(file_site.requests) == web.ATTEMPTS
+    file_site.faults["file"] = []
+    assert fetch(file_site, tmp_path / "part") == CONTENT
+    assert file_site.requests[-1][1] == "bytes=50-"
+
+
 def test_an_index_that_drips_is_given_up(file_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web, "LONGEST_TEXT", 0.3)
     (file_site.folder / "index").write_text("models: {}\n" * 100)

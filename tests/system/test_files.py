@@ -174,3 +174,14 @@ def test_a_protected_file_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(WriteError, match="Permission denied"):
         write_atomically(path, b"new")
     assert path.read_text() == "old"
+
+
+def test_a_cache_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(WriteError, match="choose another place"):
+        write_atomically(tmp_path / "file" / "a" / "b", b"")
+    monkeypatch.setenv("PAE_CACHE", str(tmp_path / "file"))
+    with pytest.raises(WriteError, match="set PAE_CACHE to a folder of yours"):
+        write_atomically(tmp_path / "file" / "a" / "b", b"")

@@ -247,3 +247,21 @@ def test_the_split_and_the_finest_rate_are_said(folder: Path) -> None:
     line = describe_split(data, kept, held_out)
     assert f"{len(held_out)} held out" in line
     assert f"p-values from {1 / (len(calibration_part(held_out.images)) + 1):.2g} up" in line
+
+
+def test_validation_images_that_are_trained_on_judge_nothing(folder: Path) -> None:
+    for part in ("train", "val", "test"):
+        (folder / part).mkdir()
+    for number, file in enumerate(sorted(folder.glob("*.png"))):
+        file.rename(folder / ("train", "val", "test")[number // 40] / file.name)
+    for name in ("000.png", "001.png", "002.png"):
+        shutil.copy(folder / "train" / name, folder / "val")
+    data = load_dataset(str(folder))
+    kept, held_out = split_data(DataSettings(dataset=str(folder)), data)
+    assert (len(kept), len(held_out)) == (40, 40)
+    assert not torch.isin(content_keys(held_out.images), content_keys(kept.images)).any()
+    assert "40 held out (3 more are trained on), 40 test" in describe_split(data, kept, held_out)
+    shutil.rmtree(folder / "val")
+    shutil.copytree(folder / "train", folder / "val")
+    with pytest.raises(DataError, match="all 40 validation images of photos are among those"):
+        split_data(DataSettings(dataset=str(folder)), load_dataset(str(folder)))

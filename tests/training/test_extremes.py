@@ -49,6 +49,11 @@ def test_nearly_constant_images_train_and_evaluate(train: Train, grey: float) ->
     assert evaluate(str(run_dir)).reconstruction.mse < 0.3
 
 
+def test_a_shift_out_of_the_image_is_refused_before_it_is_padded(train: Train) -> None:
+    with pytest.raises(ConfigError, match="shift is 60,000 pixels, the images have 8 a side"):
+        train(torch.rand(40, 1, 8, 8), augment={"shift": 60_000})
+
+
 def test_copies_of_one_image_are_refused(train: Train) -> None:
     """None of them could be held out: all would have been trained on."""
     with pytest.raises(DataError, match="all 30 images are the same"):

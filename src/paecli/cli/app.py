@@ -1,6 +1,7 @@
 """Registers the commands and maps errors to one line and an exit code."""
 
 import errno
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from paecli import __version__
 from paecli.cli.commands import (
@@ -40,6 +41,7 @@ from paecli.cli.standard_output import (
 )
 from paecli.system.errors import PaeError, UsageError
 from paecli.system.folders import CACHE_VARIABLE, cache_folder, cache_is_temporary
+from paecli.system.limits import LARGEST_INTEGER
 
 MAY_BE_EMPTY = ("--description", "--licence", "--name")
 ANYWHERE = ("--quiet", "-q", "--verbose", "-v", "--debug")  # before the command or after it
@@ -61,6 +63,30 @@ class Commands(TyperGroup):
         return super().parse_args(
             ctx, [*own, *(_with_home(argument) for argument in rest), *args[end:]]
         )
+
+
+class Command(TyperCommand):
+    """A command whose numbers are finite, and no larger than libraries can hold."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Reads the options; ranges let NaN through, which is neither below nor above a bound."""
+        rest = super().parse_args(ctx, args)
+        for parameter in self.params:
+            _refuse_odd_number(max(parameter.opts, key=len), ctx.params.get(parameter.name))
+        return rest
+
+
+def _refuse_odd_number(option: str, value: object) -> None:
+    """Refuses what no option of numbers can mean.
+
+    Raises:
+        UsageError: NaN, infinity, or a whole number of more than 64 bits.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{option} is {value}; give a finite number")
+    if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+        digits = len(str(abs(value)))
+        raise UsageError(f"{option} has {digits} digits; give at most {LARGEST_INTEGER:,}")
 
 
 def _refuse_empty(arguments: list[str]) -> None:
@@ -132,7 +158,7 @@ COMMANDS: dict[str, dict[str, Callable[..., Any]]] = {  # as `pae --help` groups
 }
 for panel, commands in COMMANDS.items():
     for name, command in commands.items():
-        app.command(name, rich_help_panel=panel)(command)
+        app.command(name, cls=Command, rich_help_panel=panel)(command)
 
 DEBUG = "PAE_DEBUG"  # set by --debug; read where errors are caught
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C

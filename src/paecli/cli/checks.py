@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+import typer
+
+from paecli.cli.console import say
 from paecli.data.dataset_names import holds_images
 from paecli.data.images.listing import find_images
 from paecli.data.images.lists import ENDINGS, Row, is_list, missing_files, read_list
@@ -16,7 +19,7 @@ from paecli.data.images.opening import open_image, oriented_size
 from paecli.data.images.partners import ARRAY_ENDING, Partners
 from paecli.data.images.tiling import tile_corners
 from paecli.data.sets.locations import require_dataset
-from paecli.model.requirements import require_flow, require_noise_of_file
+from paecli.model.requirements import require_flow, require_noise_of_file, require_rate
 from paecli.restoration.masks.shapes import is_mask_folder, parse_mask
 from paecli.store.contents import ModelContents, read_contents
 from paecli.store.find_model import find_model
@@ -115,6 +118,27 @@ def check_list(path: Path) -> list[Row]:
             "relative to the list"
         )
     return rows
+
+
+def flagging_rate(
+    context: typer.Context, contents: ModelContents, rate: float, count: int
+) -> float:
+    """Returns the rate of flags: the usual one may be finer than few images can tell.
+
+    Raises:
+        UsageError: the user named a rate that is.
+    """
+    finest = 1 / (count + 1)
+    source = context.get_parameter_source("fpr")
+    typed = source is None or source.name != "DEFAULT"
+    if typed or rate >= finest:
+        require_rate(rate, count)
+        return rate
+    say(
+        f"{contents.path} holds {count} held-out images, too few for a rate of {rate:g}: "
+        f"flagging at {finest:.2g}, its smallest p-value"
+    )
+    return finest
 
 
 def check_training_set(

@@ -198,6 +198,10 @@ def _columns(total: int) -> list[ProgressColumn]:
 class RichProgress:
     """Shows workflows' progress as bars on standard error, as lines where that is a file."""
 
+    def __init__(self) -> None:
+        """Starts with nothing said."""
+        self._said: set[str] = set()
+
     @contextmanager
     def task(self, description: str, total: int) -> Iterator[RichTask | PlainTask]:
         """Shows a bar of `total` steps until the block ends."""
@@ -209,5 +213,8 @@ class RichProgress:
             yield RichTask(bars, bars.add_task(name, total=total, shown=""))
 
     def say(self, message: str) -> None:
-        """Prints one line; a warning is said even after `be_quiet`."""
+        """Prints one line, the same one once; a warning is said even after `be_quiet`."""
+        if message in self._said:
+            return
+        self._said.add(message)
         (complain if message.startswith(WARNING) else say)(message)

@@ -17,7 +17,7 @@ from paecli.store.runs import load_scorer
 from paecli.system.cores import process_index
 from paecli.system.csv_text import csv_text
 from paecli.system.files import write_atomically
-from paecli.system.names import escape_name
+from paecli.system.names import counted, escape_name
 
 if TYPE_CHECKING:
     from paecli.outliers.map_images import ImageMap
@@ -121,7 +121,7 @@ def print_flags(result: FlagReport) -> None:
         if result.fdr is None
         else f"on average at most {result.fdr:.3g} of the flagged are in-distribution"
     )
-    say(f"{result.flagged:,} of {total:,} images flagged; {meaning}.")
+    say(f"{result.flagged:,} of {counted(total, 'image')} flagged; {meaning}.")
 
 
 def _count(expected: float) -> str:

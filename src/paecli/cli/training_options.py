@@ -9,6 +9,7 @@ import typer
 from paecli.cli.console import print_json, say
 from paecli.system.errors import TrainingError, UsageError
 from paecli.system.limits import LARGEST_SEED
+from paecli.system.names import counted
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -112,7 +113,7 @@ def show_training_report(report: "TrainingReport", *, next_command: str, as_json
     measured = ", ".join(f"{name} {value:.5g}" for name, value in report.metrics.items())
     flat = ", ended when the held-out error was flat" if report.ended == "flat" else ""
     say(
-        f"{report.epochs} epochs in {report.seconds:.0f} s{flat} "
+        f"{counted(report.epochs, 'epoch')} in {report.seconds:.0f} s{flat} "
         f"({report.images_per_second:.0f} images/s): {measured}"
     )
     say(f"written to {report.run_dir}; next: {next_command}")

@@ -6,7 +6,7 @@ from pathlib import Path
 from paecli.data.images.lists import is_list
 from paecli.data.sets.named_sets import BUNDLED, NAMED_SETS
 from paecli.system.errors import DataError
-from paecli.system.names import escape_name
+from paecli.system.names import escape_name, is_utf8
 
 
 def is_named(dataset: str) -> bool:
@@ -39,11 +39,9 @@ def absolute_name(dataset: str, data_dir: Path | None) -> str:
     if folder is None:
         return dataset
     absolute = os.path.abspath(folder)  # noqa: PTH100  `resolve` would follow the user's links
-    try:
-        absolute.encode()
-    except UnicodeEncodeError as error:
+    if not is_utf8(absolute):
         raise DataError(
             f"the name of the folder {escape_name(absolute)} is not UTF-8, so no model file could "
             "keep it; rename it, or give a link to it"
-        ) from error
+        )
     return absolute

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from paecli.system.errors import DataError
 from paecli.system.folders import cache_folder
+from paecli.system.names import is_utf8
 
 COMFORTABLE_FRACTION = 4  # one set may take a fourth of the machine's memory
 FALLBACK_BYTES = 2 << 30  # where the system does not tell its memory
@@ -74,4 +75,5 @@ def _disk_folder() -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return Path(tempfile.gettempdir())
-    return folder if os.access(folder, os.W_OK) else Path(tempfile.gettempdir())
+    usable = os.access(folder, os.W_OK) and is_utf8(folder)  # what maps files takes text
+    return folder if usable else Path(tempfile.gettempdir())

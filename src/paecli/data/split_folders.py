@@ -1,8 +1,8 @@
 """Which sub-folders of a folder are its splits: train, test and validation by their usual names."""
 
 import re
-from collections import Counter
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,25 @@ ROLES = {
     "dev": "val",
 }
 ADDITION = re.compile(r"[-_ ]?(set|data|images|split)$")  # as in `training_set`
+# Names that may as well be those of classes: splits where they play two roles.
+LIKELY = ROLES | {
+    **dict.fromkeys(("trains", "trn", "trainval", "trainingval"), "train"),
+    **dict.fromkeys(("tests", "tst", "eval", "evaluation", "holdout", "heldout"), "test"),
+    **dict.fromkeys(("vali", "validate", "development"), "val"),
+    # French, Spanish, Italian, Portuguese, German and Dutch, without accents
+    **dict.fromkeys(
+        ("entrainement", "apprentissage", "entrenamiento", "addestramento", "treino",
+         "treinamento"), "train"
+    ),
+    **dict.fromkeys(("prueba", "pruebas", "teste", "testes"), "test"),
+    **dict.fromkeys(("validacion", "convalida", "validacao", "validierung", "validatie"), "val"),
+}  # fmt: skip
+# as in `images_train`, `2_test`, `train2017`, `TestImgs`
+BESIDE = re.compile(
+    r"^(\d+|images?|imgs?|data(set)?|photos?|pictures?)[-_ .]+"
+    r"|[-_ .]*(sets?|data|datasets?|images?|imgs?|splits?|photos?|pictures?|files|v?\d+(\.\d+)*)$"
+)
+BREAKS = re.compile(r"[-_ ]+")
 
 
 @dataclass(frozen=True)
@@ -58,9 +77,25 @@ def role_of(name: str) -> str | None:
     return ROLES.get(ADDITION.sub("", name.lower()))
 
 
+def likely_role(name: str) -> str | None:
+    """Returns the role of a name that may also be a class's, such as `train2017` or `holdout`."""
+    plain = unicodedata.normalize("NFKD", name.casefold())
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter)).strip()
+    return role_of(name) or LIKELY.get(BREAKS.sub("", BESIDE.sub("", plain)))
+
+
+def _roles(names: Iterable[str]) -> dict[str, str]:
+    """Returns the roles of the folders that are splits, by their names."""
+    likely = {name: role for name in names if (role := likely_role(name))}
+    if len(set(likely.values())) > 1:
+        return likely
+    return {name: role for name in likely if (role := role_of(name))}
+
+
 def find_parts(folder: Path, files: Sequence[Path]) -> Parts:
     """Sorts the images of a folder into splits.
 
+    A name that may as well be a class's counts only where there are folders of two roles.
     With a folder for training and one for testing or validation, what lies beside them is left
     out. With validation and no test images, the validation images are the test images. Without
     one for training, everything else is trained on. `train` beside other folders is a class.
@@ -74,10 +109,8 @@ def find_parts(folder: Path, files: Sequence[Path]) -> Parts:
     """
     folder = _inner(folder, files)
     named: dict[str, Path] = {}
-    for name in sorted({top for file in files if (top := _top(folder, file))}):
-        role = role_of(name)
-        if role is None:
-            continue
+    tops = sorted({top for file in files if (top := _top(folder, file))})
+    for name, role in _roles(tops).items():
         if role in named:
             raise DataError(
                 f"{folder} has both {named[role].name} and {name}; keep one of them, or give "
@@ -88,7 +121,11 @@ def find_parts(folder: Path, files: Sequence[Path]) -> Parts:
     beside = tuple(file for file in files if _top(folder, file) not in taken)
     parts = {role: _part(root, files) for role, root in named.items()}
     if not parts or (set(parts) == {"train"} and beside):
-        return Parts(_part(folder, files), notes=_deeper(folder, files))
+        notes = _deeper(folder, files)
+        if parts:
+            name = parts["train"].root.name
+            notes = (f"{folder}: {name} is a class as no folder is for testing", *notes)
+        return Parts(_part(folder, files), notes=notes)
     if len(parts) == 1 and not beside:
         only = next(iter(parts.values()))
         return Parts(only, notes=_deeper(only.root, only.files))
@@ -119,8 +156,8 @@ def _inner(folder: Path, files: Sequence[Path]) -> Path:
     if len(tops) != 1 or not (name := tops.pop()) or role_of(name):
         return folder
     inner = folder / name
-    roles = {role_of(top) for file in files if (top := _top(inner, file))} - {None}
-    return inner if len(roles) > 1 else folder
+    roles = _roles({top for file in files if (top := _top(inner, file))})
+    return inner if len(set(roles.values())) > 1 else folder
 
 
 def _top(folder: Path, file: Path) -> str:
@@ -141,8 +178,8 @@ def _part(root: Path, files: Sequence[Path]) -> Part:
 
 def _deeper(root: Path, files: Sequence[Path]) -> tuple[str, ...]:
     """Says so when folders called like splits lie deeper, where they are classes or nothing."""
-    roles = Counter(part for file in files for part in _below(root, file)[1:-1] if role_of(part))
-    if len({role_of(name) for name in roles}) < 2:
+    roles = _roles({part for file in files for part in _below(root, file)[1:-1]})
+    if len(set(roles.values())) < 2:
         return ()
     names = " and ".join(sorted(roles))
     return (f"{root}: folders called {names} inside the classes are not taken for splits",)

@@ -21,6 +21,7 @@ from paecli.model.model import BATCH, Model
 from paecli.model.principal_components import principal_components
 from paecli.store.runs import load_with_header, origin_of
 from paecli.system.errors import DataError
+from paecli.system.names import counted
 from paecli.system.progress import NullProgress, Progress
 
 FEWEST = 10  # test images; below it the tests of the flow mean nothing
@@ -87,8 +88,8 @@ def evaluate(
     data = loaded.dataset
     if len(data.test) < FEWEST:
         raise DataError(
-            f"{data.name} has {len(data.test)} test images, too few to compare distributions; "
-            f"evaluate on at least {FEWEST}"
+            f"{data.name} has {counted(len(data.test), 'test image')}, too few to compare "
+            f"distributions; evaluate on at least {FEWEST}"
         )
     z = model.encode(data.test.images)
     examples = _examples(model, data.test.images, z, seed=seed)

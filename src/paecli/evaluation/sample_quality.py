@@ -12,6 +12,7 @@ from paecli.evaluation.fid import frechet_distance, frechet_standard_error, gaus
 from paecli.evaluation.kid import kernel_distance, mean_kernel
 from paecli.evaluation.precision_recall import PrecisionRecall, measure_precision_recall
 from paecli.system.errors import UsageError
+from paecli.system.names import counted
 from paecli.system.progress import NullProgress, Progress
 
 FEWEST_IMAGES = 20  # below, no interval means anything
@@ -94,7 +95,8 @@ def sample_quality(
     smallest = min(len(images) for images in (reference, *sets.values()))
     if smallest < FEWEST_IMAGES:
         raise UsageError(
-            f"{smallest} images are too few to compare; give --samples {FEWEST_IMAGES} or more"
+            f"too few to compare: {counted(smallest, 'image')}; give --samples {FEWEST_IMAGES} or "
+            "more, and a data set with as many test images"
         )
     real = cached_features(reference, network, label="test images", folder=cache, progress=progress)
     features = {

@@ -1,9 +1,13 @@
 """`pae export`: writes a model as an ONNX file that was seen to answer as the model does."""
 
+import errno
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import copyfile, disk_usage
 from tempfile import TemporaryDirectory
 from typing import Literal
 
@@ -19,11 +23,12 @@ from paecli.model.model import Model
 from paecli.model.requirements import DEFAULT_SCORE, FAST_SCORES, require_reference_scores
 from paecli.store.header import Header
 from paecli.store.runs import origin_of
-from paecli.system.errors import CheckpointError, DataError
+from paecli.system.errors import CheckpointError, DataError, WriteError
 from paecli.system.files import hash_file, replacing
 from paecli.system.progress import NullProgress, Progress
 
 Pixels = Literal["uint8", "float32"]
+ROOM = 1 << 20  # bytes; with less a disk is full
 
 
 @dataclass(frozen=True)
@@ -106,17 +111,20 @@ def export_model(
     images = torch.cat((held_out, perturbed(held_out, seed=seed)))
     images = images if pixels == "uint8" else images.float() / 255
     with TemporaryDirectory(prefix="pae-") as folder, replacing(out) as temporary:
-        traced = Path(folder) / "traced.onnx"
+        traced, finished = Path(folder) / "traced.onnx", Path(folder) / "finished.onnx"
         progress.say("tracing the model")
-        trace(ScoringGraph(resolved(model), names), images[0], traced)
-        work_out(traced, temporary)
-        finish(
-            temporary,
-            shapes=_shapes(model, len(names)),
-            facts=_facts(model, header, names, pixels=pixels, source_hash=source_hash),
-        )
-        comparison = compare(temporary, model, images, names, progress=progress)
+        with _told_of_a_full_disk(Path(folder)):
+            trace(ScoringGraph(resolved(model), names), images[0], traced)
+            work_out(traced, finished)
+            finish(
+                finished,
+                shapes=_shapes(model, len(names)),
+                facts=_facts(model, header, names, pixels=pixels, source_hash=source_hash),
+            )
+        comparison = compare(finished, model, images, names, progress=progress)
         _refuse_difference(comparison, out)
+        # only now: libraries have words of their own for a full disk, and take no odd names
+        copyfile(finished, temporary)
         size, sha256 = temporary.stat().st_size, hash_file(temporary)
     return ExportReport(
         path=out,
@@ -128,6 +136,23 @@ def export_model(
         comparison=comparison,
         seconds=time.perf_counter() - start,
     )
+
+
+@contextmanager
+def _told_of_a_full_disk(folder: Path) -> Iterator[None]:
+    """Turns whatever libraries raise where a disk is full into one line.
+
+    Raises:
+        WriteError: it is full.
+    """
+    try:
+        yield
+    except Exception as error:
+        if disk_usage(folder).free > ROOM:
+            raise
+        raise WriteError(
+            f"cannot write {folder}: {os.strerror(errno.ENOSPC)}; free some space, or set TMPDIR"
+        ) from error
 
 
 def _held_out(

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from paecli.model.linear_path import LinearPath
 from paecli.model.networks import NETWORKS
 from paecli.model.networks.layers import ImageShape
+from paecli.model.networks.tangents import push, push_elementwise
 
 
 class Autoencoder(nn.Module):
@@ -76,6 +77,25 @@ class Autoencoder(nn.Module):
         # float32 even under autocast: bfloat16 has 8 bits, too few for a pixel
         logits = self.decoder(z).float() if z.dtype != torch.float64 else self.decoder(z)
         return torch.sigmoid(logits if self.linear is None else logits + self.linear.logits(z))
+
+    @torch.no_grad()
+    def decode_along(self, z: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """Decodes latents, and differentiates the images along directions.
+
+        Args:
+            z: `(b, latent_size)`.
+            directions: `(k, latent_size)`, the same for all latents.
+
+        Returns:
+            Images `(b, c, h, w)` and their derivatives `(b, k, c, h, w)`, in evaluation mode.
+        """
+        tangents = directions.repeat_interleave(len(z), 0)
+        logits, changes = push(self.decoder, z, tangents)
+        if self.linear is not None:
+            more, further = self.linear.push_logits(z, tangents)
+            logits, changes = logits + more, changes + further
+        images, changes = push_elementwise(torch.sigmoid, logits, changes)
+        return images, changes.unflatten(0, (-1, len(z))).transpose(0, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstructs images: `decode(encode(x))`."""

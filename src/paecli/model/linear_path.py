@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from paecli.model.networks.layers import ImageShape
+from paecli.model.networks.tangents import push_elementwise
 from paecli.model.principal_components import PrincipalComponents
 
 DARKEST = 1 / 510  # half a grey level: below it, and above 1 minus it, logits would run away
@@ -52,6 +53,17 @@ class LinearPath(nn.Module):
         with torch.autocast(z.device.type, enabled=False):
             z = z if z.dtype == self.scale.dtype else z.to(self.scale.dtype)
             pixels = self.mean + (z * self.scale) @ self.directions.T
-            pixels = pixels.clamp(DARKEST, 1 - DARKEST)
-            logits: Tensor = (pixels.log() - (1 - pixels).log()).unflatten(1, self.image_shape)
+            logits: Tensor = _logits(pixels).unflatten(1, self.image_shape)
             return logits
+
+    def push_logits(self, z: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps latents and tangents `(k * b, latent_size)` to logits and their tangents."""
+        pixels = self.mean + (z * self.scale) @ self.directions.T
+        changes = (tangents * self.scale) @ self.directions.T
+        logits, changes = push_elementwise(_logits, pixels, changes)
+        return logits.unflatten(1, self.image_shape), changes.unflatten(1, self.image_shape)
+
+
+def _logits(pixels: Tensor) -> Tensor:
+    pixels = pixels.clamp(DARKEST, 1 - DARKEST)
+    return pixels.log() - (1 - pixels).log()

@@ -91,14 +91,18 @@ def require_temperature(temperature: float) -> None:
         raise UsageError(f"temperature {temperature} is out of range; give 0 or more, such as 0.8")
 
 
-def require_noise(noise: float) -> None:
+def require_noise(noise: float, source: str = "noise") -> None:
     """Refuses what is no standard deviation.
+
+    Args:
+        noise: standard deviation.
+        source: where it comes from, as the user calls it.
 
     Raises:
         UsageError: negative, infinite or NaN.
     """
     if not (isfinite(noise) and noise >= 0):
-        raise UsageError(f"noise is {noise}, it must be a standard deviation of 0 or more")
+        raise UsageError(f"{source} is {noise:g}, it must be a standard deviation of 0 or more")
 
 
 def require_noise_of_file(noise: float, source: str) -> None:
@@ -111,7 +115,7 @@ def require_noise_of_file(noise: float, source: str) -> None:
     Raises:
         UsageError: negative, infinite, NaN, or above 1.
     """
-    require_noise(noise)
+    require_noise(noise, source)
     if noise > 1:
         raise UsageError(
             f"{source} is {noise:g}, but pixels lie in [0, 1]: is {noise:g} of 255 grey levels "
@@ -134,13 +138,14 @@ def require_operator(
     channels, height, width = image_shape
     if not 0 <= blur <= max(height, width):  # NaN, too
         raise UsageError(
-            f"blur is {blur:g}, it must be a standard deviation of 0 to {max(height, width)} pixels"
+            f"blur is {blur:g}; --blur takes a standard deviation of 0 to {max(height, width)} "
+            "pixels"
         )
     if downsample < 1 or height % downsample or width % downsample:
         common = [n for n in range(2, min(height, width)) if not (height % n or width % n)]
         raise UsageError(
             f"the model's {width} x {height} pixels cannot be down-sampled by {downsample}; "
-            f"choose one of {', '.join(map(str, common)) or 'none'}"
+            f"--downsample takes 1, {', '.join(map(str, common)) or 'nothing else'}"
         )
     return channels, height // downsample, width // downsample
 

@@ -1,14 +1,14 @@
 """The paper's estimate of `log p(x)`: Laplace, with the decoder's and the flow's Jacobians."""
 
-import warnings
 from math import log, pi
 
 import torch
 from torch import Tensor
 
+from paecli.model.map_jacobian import map_jacobian
 from paecli.model.model import Model
 
-JACOBIAN_BYTES = 64 << 20  # of the decoder's Jacobians that are in memory together
+JACOBIAN_BYTES = 32 << 20  # of the decoder's Jacobians that are in memory together
 
 
 def negative_log_marginal_likelihood(
@@ -32,8 +32,9 @@ def negative_log_marginal_likelihood(
     Source: arXiv:2006.05479, section 4.2, with the Gauss-Newton Hessian.
     """
     sigma = model.sigma
-    flow_jacobian = _flow_jacobian(model, z)
-    precision = flow_jacobian.mT @ model.require_flow().base.precision(u) @ flow_jacobian
+    flow = model.require_flow()
+    _, along = map_jacobian(lambda at: flow.to_base(at)[0], z)  # latents first
+    precision = along @ flow.base.precision(u) @ along.mT
     precision = precision + _decoder_precision(model, z)
     chi_squared = (residual / sigma).square().flatten(1).sum(1)
     log_likelihood = -0.5 * (chi_squared + sigma.numel() * log(2 * pi)) - sigma.log().sum()
@@ -45,34 +46,10 @@ def negative_log_marginal_likelihood(
 def _decoder_precision(model: Model, z: Tensor) -> Tensor:
     """Returns `J^T J` of the decoder's Jacobians `J`: `(b, latent_size, latent_size)`."""
     one = model.sigma.numel() * z.shape[1] * z.element_size()
+    directions = torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
     parts = []
     for few in z.split(max(1, JACOBIAN_BYTES // one)):
-        jacobian = _decoder_jacobian(model, few)
-        parts.append(jacobian.mT @ jacobian)
+        _, changes = model.autoencoder.decode_along(few, directions)
+        jacobian = (changes / model.sigma).flatten(2)
+        parts.append(jacobian @ jacobian.mT)
     return torch.cat(parts)
-
-
-def _decoder_jacobian(model: Model, z: Tensor) -> Tensor:
-    """Returns the Jacobian of `decode(z) / sigma`: `(b, pixels, latent_size)`."""
-    directions = torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
-
-    def decode(at: Tensor) -> Tensor:
-        return (model.autoencoder.decode(at) / model.sigma).flatten(1)
-
-    with warnings.catch_warnings():
-        # forward mode compiles its rules with torch's own deprecated compiler
-        warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
-        # a loop, since vmap knows no channels-last layers
-        columns = [torch.func.jvp(decode, (z,), (row.expand_as(z),))[1] for row in directions]
-    return torch.stack(columns, dim=-1)
-
-
-def _flow_jacobian(model: Model, z: Tensor) -> Tensor:
-    """Returns the Jacobian of `to_base(z)`: `(b, latent_size, latent_size)`."""
-    flow = model.require_flow()
-
-    def to_base(at: Tensor) -> Tensor:
-        return flow.to_base(at.unsqueeze(0))[0].squeeze(0)
-
-    jacobian: Tensor = torch.func.vmap(torch.func.jacrev(to_base))(z)
-    return jacobian

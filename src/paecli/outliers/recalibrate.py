@@ -17,6 +17,7 @@ from paecli.model.requirements import FAST_SCORES
 from paecli.outliers.conformal import p_values
 from paecli.outliers.scores import measure_beside, measure_scores
 from paecli.system.errors import DataError
+from paecli.system.names import counted
 from paecli.system.progress import NullProgress, Progress
 
 FEWEST = 100  # images; below, the rate itself scatters by more than .02
@@ -58,8 +59,8 @@ def recalibrate(
     """
     if len(images) < FEWEST:
         raise DataError(
-            f"{len(images)} images are too few to recalibrate with; give at least {FEWEST}, "
-            "better 500, all of them good"
+            f"too few to recalibrate with: {counted(len(images), 'image')}; give at least "
+            f"{FEWEST}, better 500, all of them good"
         )
     names = [name for name in FAST_SCORES if name in model.reference_scores]
     measured = measure_scores(model, images, names, progress=progress)

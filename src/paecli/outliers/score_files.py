@@ -14,6 +14,7 @@ from paecli.data.sharing import Told, is_own, tell_all
 from paecli.model.model import Model
 from paecli.outliers.scores import measure_with_parts
 from paecli.system.errors import ImageError
+from paecli.system.names import counted
 from paecli.system.progress import NullProgress, Progress, Task
 
 CHUNK = 500  # images in memory at the same time
@@ -96,7 +97,8 @@ def score_files(
     if note := several_note([paths[each] for chunk in chunks for each in chunk.several]):
         progress.say(note)
     if not readable:
-        others = f" ({len(unreadable) - 1} others failed too)" if len(unreadable) > 1 else ""
+        more = len(unreadable) - 1
+        others = f" ({counted(more, 'other')} failed too)" if more else ""
         raise ImageError(f"{unreadable[0][1]}{others}")
     return ScoredFiles(
         readable=readable,

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from paecli.model.base_distribution import Base
+from paecli.model.map_jacobian import map_jacobian
 from paecli.restoration.mixture import Mixture
-from paecli.restoration.target import Generate, Target, map_jacobian
+from paecli.restoration.target import Differentiate, Generate, Target
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,15 @@ class LatentSpace:
         to_base: `w` to base vectors and `log|det du/dw|` `(b,)`; differentiable.
         from_base: its inverse.
         base: distribution of base vectors.
+        differentiate: `w` to images and their derivatives by each latent, `(b, k, c, h, w)`;
+            None: by torch's forward mode.
     """
 
     decode: Generate
     to_base: Callable[[Tensor], tuple[Tensor, Tensor]]
     from_base: Callable[[Tensor], Tensor]
     base: Base
+    differentiate: Differentiate | None = None
 
     def log_prob(self, w: Tensor) -> Tensor:
         """Returns the flow's log density of whitened latents: `(b,)` in nats."""

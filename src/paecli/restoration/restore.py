@@ -10,13 +10,14 @@ from torch.nn.functional import interpolate
 from paecli.model.model import Model
 from paecli.restoration.coordinates import LatentSpace
 from paecli.restoration.damage import Damage, check_damage
-from paecli.restoration.inflation import measure_inflation
+from paecli.restoration.inflation import measure_inflations
 from paecli.restoration.moments import Linearisation, pixel_moments
 from paecli.restoration.operators import Operator
 from paecli.restoration.pixel_model import GaussianPixels, PixelModel, TabulatedPixels
 from paecli.restoration.randomness import image_generator
 from paecli.restoration.result import Diagnostics, Mode, Restoration
-from paecli.restoration.samplers.prior_pool import PriorPool
+from paecli.restoration.samplers.kept_draws import KeptDraws
+from paecli.restoration.samplers.prior_pool import Obtain, PriorPool, draw_anew
 from paecli.restoration.samplers.settle import POPULATIONS
 from paecli.restoration.solve import METHODS, Method, Posterior, solve
 from paecli.restoration.target import Target
@@ -70,6 +71,7 @@ def restore_with(
         starts=starts,
         seed=seed,
         guesses=encoded_guesses(model, damage),
+        obtain=KeptDraws(model).obtain,
     )
 
 
@@ -86,6 +88,7 @@ def restore_images(
     starts: int = 64,
     seed: int = 0,
     guesses: Tensor | None = None,
+    obtain: Obtain = draw_anew,
 ) -> list[Restoration]:
     """Restores a batch of images.
 
@@ -101,12 +104,13 @@ def restore_images(
         starts: starting points of the search for modes.
         seed: of everything random.
         guesses: `(n, g, k)` good starting points, or None.
+        obtain: see `PriorPool`.
     """
     base, plain = (
         build_target(damage, space=space, latent_size=latent_size, sigma=sigma, inflation=factors)
         for factors in (inflation, torch.ones_like(inflation))
     )
-    pool = PriorPool(space, like=base.data, populations=POPULATIONS, seed=seed)
+    pool = PriorPool(space, like=base.data, populations=POPULATIONS, seed=seed, obtain=obtain)
     restored = []
     for index in range(len(damage.data)):
         began = time.perf_counter()
@@ -136,25 +140,22 @@ def latent_space(model: Model) -> LatentSpace:
         to_base=flow.white_to_base,
         from_base=flow.base_to_white,
         base=flow.base,
+        differentiate=lambda white: model.autoencoder.decode_along(
+            flow.unwhiten(white), flow.cholesky.T
+        ),
     )
 
 
 def measured_inflation(model: Model, observed: Tensor, operator: Operator | None = None) -> Tensor:
     """Measures the inflation of each image's mask, `(n,)`; equal masks are measured once."""
-    space = latent_space(model)
     masks, which = torch.unique(observed.flatten(1), dim=0, return_inverse=True)
-    factors = [
-        measure_inflation(
-            model.held_out_errors,
-            space.decode,
-            base=space.base,
-            sigma=model.sigma,
-            observed=each,
-            operator=operator,
-            inner=space.from_base,
-        )
-        for each in masks
-    ]
+    factors = measure_inflations(
+        model.held_out_errors,
+        latent_space(model),
+        sigma=model.sigma,
+        masks=masks,
+        operator=operator,
+    )
     return torch.tensor(factors).to(model.sigma)[which]
 
 
@@ -194,6 +195,7 @@ def build_target(
     return Target(
         generate=space.decode,
         inner=space.from_base,
+        differentiate=space.differentiate,
         data=torch.where(observed, data, torch.zeros_like(data)),
         variance=variance,
         observed=observed,

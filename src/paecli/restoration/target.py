@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from paecli.model.base_distribution import Base
+from paecli.model.map_jacobian import map_jacobian
 from paecli.restoration.operators import Operator
 from paecli.system.threads import fitting
 
 Generate = Callable[[Tensor], Tensor]
 LogDensity = Callable[[Tensor], Tensor]
+Differentiate = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 JACOBIAN_ROWS = 512  # decoder passes at once when a Jacobian is taken; bounds the memory
 
@@ -37,6 +39,8 @@ class Target:
             of the base, whose vectors the points are.
         operator: `A`, blur or down-sampling; None: the image itself is seen, `q = p`.
         inner: maps `(b, k)` points to `(b, k)` ones, which `generate` takes; differentiable.
+        differentiate: maps what `generate` takes to images and their derivatives by each
+            coordinate, `(b, k, c, h, w)`; None: by torch's forward mode, which takes longer.
     """
 
     generate: Generate
@@ -48,6 +52,7 @@ class Target:
     log_prior: LogDensity | None = None
     operator: Operator | None = None
     inner: Generate | None = None
+    differentiate: Differentiate | None = None
 
     @property
     def pixel_precision(self) -> Tensor:
@@ -134,17 +139,19 @@ class Target:
     @torch.no_grad()
     def _jacobian(self, u: Tensor) -> tuple[Tensor, Tensor]:
         at, outer = (u, None) if self.inner is None else map_jacobian(self.inner, u)
+        with fitting("jacobians", len(u)):
+            images, columns = (self.differentiate or self._forward_mode)(at)
+        columns = columns.flatten(2)
+        return images.flatten(1), columns if outer is None else outer @ columns
 
+    def _forward_mode(self, at: Tensor) -> tuple[Tensor, Tensor]:
         def push(direction: Tensor) -> Tensor:
             change: Tensor = torch.func.jvp(self.generate, (at,), (direction.expand_as(at),))[1]
             return change
 
-        directions = torch.eye(u.shape[1], dtype=u.dtype, device=u.device)
-        # the warning is torch's own, on first use
-        with fitting("jacobians", len(u)), warnings.catch_warnings(action="ignore"):
-            columns = torch.vmap(push)(directions).flatten(2).transpose(0, 1)
-        images = self.generate(at).flatten(1)
-        return images, columns if outer is None else outer @ columns
+        directions = torch.eye(at.shape[1], dtype=at.dtype, device=at.device)
+        with warnings.catch_warnings(action="ignore"):  # torch's own, on first use
+            return self.generate(at), torch.vmap(push)(directions).transpose(0, 1)
 
     def select(self, images: Tensor) -> "Target":
         """Returns the target of a subset of the images; `images` is an index `(m,)`."""
@@ -154,25 +161,6 @@ class Target:
             variance=self.variance[images],
             observed=self.observed[images],
         )
-
-
-@torch.enable_grad()
-def map_jacobian(inner: Generate, u: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns `v = inner(u)` and `d v / d u`, for maps from `(m, k)` to `(m, k)` points.
-
-    By reverse mode, a row for each latent: flows are many small steps, which forward mode under
-    `vmap` takes ten times as long for.
-
-    Returns:
-        `(m, k)`, and `(m, k, k)` with the latents of `u` first.
-    """
-    m, k = u.shape
-    rows = u.detach().repeat_interleave(k, 0).requires_grad_(True)
-    values = inner(rows)
-    latents = torch.arange(k, device=u.device).repeat(m)
-    own = values.gather(1, latents[:, None])
-    (gradient,) = torch.autograd.grad(own.sum(), rows)
-    return values.detach()[::k], gradient.view(m, k, k).mT
 
 
 def _size_class(u: Tensor) -> int:

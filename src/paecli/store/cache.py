@@ -1,5 +1,6 @@
 """The download cache: files under their own hash, so that none can be taken for another."""
 
+import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -86,7 +87,7 @@ def remember_registry(name: str, address: str) -> None:
     A cache that cannot be written remembers nothing.
     """
     with suppress(WriteError):
-        write_atomically(_note(name), f"{address}\n".encode())
+        write_atomically(_note(name), os.fsencode(f"{address}\n"))
 
 
 def remembered_registry(name: str) -> str | None:

@@ -1,6 +1,9 @@
 """Model files: safetensors with a JSON header; loading one runs no code."""
 
+import errno
 import hashlib
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,8 +37,9 @@ from paecli.store.header import (
 )
 from paecli.store.value_ranges import SMALLEST_VARIANCE, is_possible
 from paecli.store.voices_file import COMBINED, add_voices
-from paecli.system.errors import CheckpointError
+from paecli.system.errors import CheckpointError, WriteError
 from paecli.system.files import replacing
+from paecli.system.names import is_utf8
 
 __all__ = [
     "FORMAT_VERSION",
@@ -57,6 +61,7 @@ PIXEL_TABLE = ERRORS + "quantiles"
 STRATA_EDGES = ERRORS + "edges"
 DESCRIBED = {"network", "image_shape", "latent_size"}  # what every header says of stage 1
 TRIED = 2  # samples, when a model is read
+SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")  # in what safetensors says
 FLOAT_TYPES = ("F16", "BF16", "F32", "F64")
 STORED_TYPES = {torch.float32: FLOAT_TYPES, torch.int64: ("I64",), torch.uint8: ("U8",)}
 
@@ -108,13 +113,17 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
     Raises:
         WriteError: the file cannot be written.
     """
+    if not is_utf8(path):
+        raise WriteError(f"cannot write {path}: its name is not UTF-8; choose another")
     plain = _unshared(tensors)
     with replacing(path) as temporary:
         try:
             # writes from where the tensors are: large models need no second copy in memory
             save_file(plain, temporary, metadata)
         except SafetensorError as error:
-            raise OSError(f"{error}") from error
+            code = SYSTEM_ERROR.search(str(error))
+            number = int(code[1]) if code else errno.EIO
+            raise OSError(number, os.strerror(number) if code else f"{error}") from error
 
 
 def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from paecli.store.header import LENGTH_BYTES, Header, check_header_length, parse_header
 from paecli.system.errors import CheckpointError
+from paecli.system.names import is_utf8
 
 AUTOENCODER = "autoencoder."  # prefix of stage 1's tensors
 FLOW = "flow."  # prefix of stage 2's
@@ -122,6 +123,11 @@ def read_table(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: missing, or not a safetensors file.
     """
+    if not is_utf8(path):  # what reads the tensors later takes no such path
+        raise CheckpointError(
+            f"the name of {path} is not UTF-8, so its tensors cannot be read; rename it, or give a "
+            "link to it"
+        )
     check_header_length(path)
     with path.open("rb") as file:
         length = int.from_bytes(file.read(LENGTH_BYTES), "little")

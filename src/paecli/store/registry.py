@@ -1,6 +1,7 @@
 """Registries: finds models, data samples and feature networks by name, fetches, verifies."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -225,7 +226,7 @@ def read_folder_index(folder: Path) -> Index:
 def _read_index(source: Source, offline: bool, progress: Progress) -> Index:
     if isinstance(source, FolderSource):
         return read_folder_index(source.folder)
-    digest = hashlib.sha256(source.address.encode()).hexdigest()
+    digest = hashlib.sha256(os.fsencode(source.address)).hexdigest()
     copy = cache_folder() / "indexes" / f"{digest}.yaml"
     if not offline:
         try:

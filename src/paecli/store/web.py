@@ -13,10 +13,10 @@ from paecli.store.http_answers import PassingError, open_answer, too_slow, witho
 from paecli.system.errors import RegistryError
 from paecli.system.progress import Progress, Task
 
-ATTEMPTS = 5  # in a row that bring nothing
+ATTEMPTS = 5  # in a row that bring next to nothing
 PAUSE = 0.5  # seconds before the second attempt; doubles each time
 LONGEST_TEXT = 120.0  # seconds for a whole index
-PATIENCE, LEAST = 60.0, 6_000  # seconds, and bytes that must come in them
+PATIENCE, LEAST = 60.0, 6_000  # seconds, and bytes that must come in them or in an attempt
 PIECE = 64 * 1024  # bytes
 SIZE_UNIT = 1000  # progress counts kilobytes
 
@@ -82,7 +82,7 @@ def download(
             try:
                 return _continue(url, part, size, headers, label, task)
             except PassingError as error:
-                failures = 1 if _length(part) > before else failures + 1
+                failures = 1 if _length(part) >= before + LEAST else failures + 1
                 _pause_or_give_up(failures, url, error, ATTEMPTS)
 
 

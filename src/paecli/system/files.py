@@ -11,6 +11,7 @@ from pathlib import Path
 
 from paecli.system.destination import Destination, follow
 from paecli.system.errors import WriteError
+from paecli.system.folders import CACHE_VARIABLE, cache_folder
 from paecli.system.temporary import temporary_folder
 
 HINTS = {
@@ -57,8 +58,16 @@ def replacing(path: Path) -> Iterator[Path]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        hint = HINTS.get(error.errno or 0, "choose another place")
-        raise WriteError(f"cannot write {path}: {error.strerror or error}; {hint}") from error
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> WriteError:
+    """Returns the error for a file that cannot be written, with what to do next."""
+    hint = HINTS.get(error.errno or 0, "choose another place")
+    if cache_folder().absolute() in path.absolute().parents:
+        room = "free some space or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        hint = f"{room}set {CACHE_VARIABLE} to a folder of yours"
+    return WriteError(f"cannot write {path}: {error.strerror or error}; {hint}")
 
 
 @contextmanager

@@ -4,3 +4,4 @@
 LARGEST = 65_536  # features, latents and other options
 LARGEST_BLOCKS = 256
 LARGEST_SEED = 2**32 - 1  # what every library takes
+LARGEST_INTEGER = 10**15  # of counts: tensors have 64 bits, and floats are exact up to here

@@ -6,7 +6,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from paecli.system.errors import ConfigError
+
 PARTS = 8  # a batch is shifted in so many groups: varied enough, and each group is one slice
+
+
+def require_shift(shift: int, image_shape: tuple[int, int, int]) -> None:
+    """Refuses to move images so far that nothing of them is left.
+
+    Raises:
+        ConfigError: `shift` is larger than the smaller side of images `(c, h, w)`.
+    """
+    side = min(image_shape[1:])
+    if shift > side:
+        raise ConfigError(
+            f"--augment: shift is {shift:,} pixels, the images have {side} a side; give less"
+        )
 
 
 def augment(

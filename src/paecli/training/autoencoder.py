@@ -17,7 +17,7 @@ from paecli.system.files import write_atomically
 from paecli.system.outputs import AUTOENCODER_FILE, CONFIG_FILE
 from paecli.system.progress import NullProgress, Progress
 from paecli.system.threads import fitting
-from paecli.training.augmentation import augment
+from paecli.training.augmentation import augment, require_shift
 from paecli.training.build_networks import build_autoencoder, build_flow
 from paecli.training.choices import Choices, choose
 from paecli.training.history import Log
@@ -88,6 +88,7 @@ def train_autoencoder(
         refuse_other_data(resumed, data, run_dir)
         kept, held_out = split_data(own.data, data)
         progress.say(describe_split(data, kept, held_out))
+        require_shift(own.augment.shift, kept.image_shape)
         tuning = fitting_part(held_out.images)  # the others must not choose: they judge p-values
         choices = Choices(own, None)  # a run that goes on has chosen, and its components
         if resumed is None:

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
-from paecli.data import ImageDataset, ImageSplit, hold_out, load_dataset
+import torch
+
+from paecli.data import ImageDataset, ImageSplit, content_keys, hold_out, load_dataset
 from paecli.data.dataset_names import is_named
 from paecli.data.moved_folders import load_moved
 from paecli.model.held_out_errors import calibration_part
 from paecli.system.errors import DataError, TrainingError
+from paecli.system.names import counted
 from paecli.system.progress import Progress
 from paecli.training.settings import DataSettings
 from paecli.training.state import TrainingState
@@ -91,7 +94,7 @@ def split_data(settings: DataSettings, data: ImageDataset) -> tuple[ImageSplit, 
         DataError: too few images.
     """
     if data.validation is not None:
-        kept, held_out = data.train, data.validation
+        kept, held_out = data.train, _without_copies(data.validation, data.train, data.name)
     elif len(data.train) < 2:
         total = len(data.train) + len(data.test)
         raise DataError(
@@ -110,6 +113,21 @@ def split_data(settings: DataSettings, data: ImageDataset) -> tuple[ImageSplit, 
     return (kept.take(settings.limit) if settings.limit else kept), held_out
 
 
+def _without_copies(validation: ImageSplit, train: ImageSplit, name: str) -> ImageSplit:
+    """Leaves out validation images that are trained on: p-values by these would be too small.
+
+    Raises:
+        DataError: none is left.
+    """
+    trained = torch.isin(content_keys(validation.images), content_keys(train.images))
+    if trained.all():
+        raise DataError(
+            f"all {counted(len(validation), 'validation image')} of {name} are among those to "
+            "train on; give others, or none"
+        )
+    return validation.select(~trained) if trained.any() else validation
+
+
 def held_out_part(settings: DataSettings, count: int) -> float:
     """Returns the part of `count` training images to hold out: the user's, or a twelfth.
 
@@ -125,10 +143,14 @@ def describe_split(data: ImageDataset, kept: ImageSplit, held_out: ImageSplit) -
     """Says in one line how many images are used for what, and how fine p-values will be."""
     channels, height, width = kept.image_shape
     kind = "grey" if channels == 1 else "colour"
-    classes = f", {len(data.train.classes)} classes" if data.train.classes else ""
+    count = len(data.train.classes)
+    classes = f", {counted(count, 'class', 'classes')}" if count else ""
+    given = len(held_out) if data.validation is None else len(data.validation)
+    copies = f" ({given - len(held_out):,} more are trained on)" if given > len(held_out) else ""
     finest = 1 / (len(calibration_part(held_out.images)) + 1)
     return (
-        f"{data.name}: {len(kept):,} images to train on, {len(held_out):,} held out, "
-        f"{len(data.test):,} test; {kind}, {width} x {height} pixels{classes}; "
+        f"{data.name}: {counted(len(kept), 'image')} to train on, "
+        f"{len(held_out):,} held out{copies}, {len(data.test):,} test; "
+        f"{kind}, {width} x {height} pixels{classes}; "
         f"p-values from {finest:.2g} up, the smallest rate of flags"
     )

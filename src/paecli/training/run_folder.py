@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from paecli.data.dataset_names import absolute_name, is_named
 from paecli.store.contents import read_table
 from paecli.system.errors import CheckpointError, TrainingError, UsageError
-from paecli.system.names import escape_name
+from paecli.system.names import escape_name, is_utf8
 from paecli.system.outputs import AUTOENCODER_FILE, CONFIG_FILE, MODEL_FILE, STATE_ENDING
 from paecli.training.settings import (
     FlowSettings,
@@ -190,13 +190,11 @@ def refuse_other_run(run_dir: Path, stage: str, *, resume: bool, overwrite: bool
         TrainingError: the folder holds a run of this stage, finished or not, and neither
             `resume` nor `overwrite` was asked for; or there is nothing to resume.
     """
-    try:
-        str(run_dir).encode()
-    except UnicodeEncodeError as error:  # what reads tensors takes no such path
+    if not is_utf8(run_dir):  # what reads tensors takes no such path
         raise UsageError(
             f"the name of the run folder {escape_name(run_dir)} is not UTF-8, so its model could "
             "not be read again; choose another"
-        ) from error
+        )
     if resume and overwrite:
         raise UsageError(
             "--resume goes on with a run and --overwrite replaces it; give one of them"

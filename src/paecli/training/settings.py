@@ -23,6 +23,7 @@ from pydantic import (
 
 from paecli.system.errors import ConfigError
 from paecli.system.limits import LARGEST, LARGEST_BLOCKS, LARGEST_SEED
+from paecli.system.names import option_of
 from paecli.system.yaml_text import MAX_CONFIG_BYTES, parse_yaml, read_bounded_text
 
 Settings = dict[str, Any]
@@ -115,7 +116,7 @@ class DataSettings(_Section):
 class AugmentSettings(_Section):
     """Random changes of training images; each is drawn once per batch part."""
 
-    shift: int = Field(0, ge=0)  # pixels, each way
+    shift: int = Field(0, ge=0, le=LARGEST)  # pixels, each way
     shift_probability: float = Field(0.5, ge=0, le=1)
     # probability; auto: .5 where mirrored images look like the others
     horizontal_flip: Annotated[float, Field(ge=0, le=1)] | Auto = 0.0
@@ -280,7 +281,7 @@ def _checked(preset: str | None, file: Path | None, flags: Mapping[str, Any]) ->
     if file is not None:
         merged = _put_over(merged, read_yaml(file))
     merged = _put_over(merged, without_none(flags))
-    return check(merged, where=str(file) if file else "the settings")
+    return check(merged, where=str(file) if file else "the settings", flags=flags)
 
 
 def _put_over(settings: Settings, over: Settings) -> Settings:
@@ -294,24 +295,27 @@ def _put_over(settings: Settings, over: Settings) -> Settings:
     return merge(settings, over)
 
 
-def check(settings: Settings, *, where: str) -> RunSettings:
+def check(settings: Settings, *, where: str, flags: Mapping[str, Any] | None = None) -> RunSettings:
     """Turns plain settings into checked ones.
 
     Raises:
-        ConfigError: names the first key that is wrong, what it may be, and `where`.
+        ConfigError: names the first key that is wrong, what it may be, and `where`; or the option
+            that it comes from, if it is among `flags`.
     """
     try:
         return RunSettings.model_validate(settings)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(part for each in first["loc"] if not CHOICE.fullmatch(part := str(each)))
-        shown = repr(key)[1:-1][:100]
+        path = [part for each in first["loc"] if not CHOICE.fullmatch(part := str(each))]
+        option = option_of(path, flags or {})
+        shown = option or repr(".".join(path))[1:-1][:100]
         problem = (
             f"unknown key '{shown}'"
             if first["type"] == "extra_forbidden"
             else f"{shown}: {first['msg'].lower()}, got {first['input']!r:.100}"
         )
-        raise ConfigError(f"{where}: {problem}; see `pae train-ae --help`") from error
+        source = "" if option else f"{where}: "
+        raise ConfigError(f"{source}{problem}; see `pae train-ae --help`") from error
 
 
 def as_recorded(settings: Settings) -> Settings:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from paecli.system.errors import DataError, WriteError
+from paecli.system.files import cannot_write
 
 try:
     import fcntl
@@ -183,7 +184,7 @@ def open_journal(path: Path, *, model: str) -> Iterator[Journal]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        raise WriteError(f"cannot write {path}: {error.strerror}; choose another place") from error
+        raise cannot_write(path, error) from error
     try:
         if fcntl is not None:
             try:

@@ -32,11 +32,11 @@ def test_answers_go_to_standard_output_or_to_a_file(
     assert printed.exit_code == 0, printed.output
     lines = [json.loads(line) for line in printed.stdout.splitlines()]
     assert [Path(line["path"]).name for line in lines] == ["0.png", "1.png"]
-    assert "0 images were answered before" in printed.stderr
+    assert "0 answers given before" in printed.stderr
     assert "2 images answered." in printed.stderr
     again = watch(folder, model_file, "--state", tmp_path / "state.jsonl")
     assert again.stdout == ""
-    assert "2 images were answered before" in again.stderr
+    assert "2 answers given before" in again.stderr
     written = watch(folder, model_file, "--jsonl", tmp_path / "answers.jsonl")
     assert written.stdout == ""
     kept = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]

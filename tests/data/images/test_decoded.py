@@ -170,12 +170,40 @@ def test_an_interrupted_decoding_leaves_nothing(
 
 
 @pytest.mark.usefixtures("cached")
-def test_a_damaged_cache_says_which_file_to_delete(files: list[Path], empty_machine: Path) -> None:
-    decode_files(files, GREY, NullProgress())
-    for entry in (empty_machine / "decoded").iterdir():
-        entry.write_bytes(b"rubbish")
-    with pytest.raises(DataError, match=r"decoded/\w+\.npy are damaged; delete"):
-        decode_files(files, GREY, NullProgress())
+@pytest.mark.parametrize("harm", ["rubbish", "cut", "gone", "of another shape"])
+@pytest.mark.parametrize("ending", [".index.npy", ".npy"])
+def test_what_is_damaged_in_the_cache_is_decoded_anew(
+    files: list[Path], empty_machine: Path, harm: str, ending: str
+) -> None:
+    images, _ = decode_files(files, GREY, NullProgress())
+    (index,) = (empty_machine / "decoded").glob("*.index.npy")
+    file = index if ending == ".index.npy" else index.with_name(index.name.replace(".index", ""))
+    content = file.read_bytes()
+    file.write_bytes(b"rubbish" if harm == "rubbish" else content[:-9])
+    if harm == "gone":
+        file.unlink()
+    if harm == "of another shape":
+        np.save(file, np.arange(99))
+    mended, again = Listening(), Listening()
+    assert torch.equal(decode_files(files, GREY, mended)[0], images)
+    assert torch.equal(decode_files(files, GREY, again)[0], images)
+    assert (mended.steps, again.steps) == (8, 0)
+
+
+def test_a_file_that_vanishes_after_it_was_decoded_is_kept(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = files[0].with_suffix(".gif")
+    Image.new("L", (4, 6), 9).save(film)
+    read = decoded._decode_file
+
+    def read_and_remove(file: Path, recipe: Recipe) -> np.ndarray:
+        pixels = read(file, recipe)
+        file.unlink()
+        return pixels
+
+    monkeypatch.setattr(decoded, "_decode_file", read_and_remove)
+    assert len(decode_files([film, *files], GREY, NullProgress())[0]) == 9
 
 
 @pytest.mark.usefixtures("cached")

@@ -85,7 +85,7 @@ def test_files_of_several_pictures_are_said(tmp_path: Path) -> None:
 
 
 def test_only_bad_files_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"x\.png does not exist.*1 others failed too"):
+    with pytest.raises(ImageError, match=r"x\.png does not exist.*1 other failed too"):
         read_images([tmp_path / "x.png", tmp_path / "y.png"], image_shape=SHAPE)
 
 

@@ -10,6 +10,7 @@ from paecli.cli.console import RichProgress, print_json, print_table, say
 from paecli.cli.options import Json, RegistryAddress, refuse_useless
 from paecli.store.sources import BUNDLED
 from paecli.system.errors import RegistryError, UsageError
+from paecli.system.names import counted
 
 if TYPE_CHECKING:
     from paecli.store.index import Entry
@@ -171,4 +172,4 @@ def _verify(json: bool) -> None:
             f"({', '.join(path.name for path in damaged)}); download them again"
         )
     if not json:
-        say(f"{count} files in {cache_folder()}, all as they should be.")
+        say(f"{counted(count, 'file')} in {cache_folder()}, all as they should be.")

@@ -6,8 +6,13 @@ from typing import Annotated
 
 import typer
 
-from paecli.cli.checks import check_images, check_list, check_model, check_training_set
-from paecli.cli.console import say
+from paecli.cli.checks import (
+    check_images,
+    check_list,
+    check_model,
+    check_training_set,
+    flagging_rate,
+)
 from paecli.cli.options import (
     DataDir,
     FileList,
@@ -204,7 +209,7 @@ def ood(
             )
         count = _count_reference_scores(contents, chosen)
         if fdr is None:
-            fpr = _flagging_rate(context, contents, fpr, count)
+            fpr = flagging_rate(context, contents, fpr, count)
         else:
             refuse_useless(context, ("fpr",), "--fdr takes its place")
             require_rate(fdr, count)
@@ -301,27 +306,6 @@ def _count_reference_scores(contents: ModelContents, chosen: str | None) -> int:
         raise UsageError(f"a model of patches has one score, {PATCH_SCORE}; drop --score {score}")
     require_reference_scores(score, contents.reference_scores)
     return contents.reference_scores[score]
-
-
-def _flagging_rate(
-    context: typer.Context, contents: ModelContents, rate: float, count: int
-) -> float:
-    """Returns the rate of flags: the usual one may be finer than few images can tell.
-
-    Raises:
-        UsageError: the user named a rate that is.
-    """
-    finest = 1 / (count + 1)
-    source = context.get_parameter_source("fpr")
-    typed = source is None or source.name != "DEFAULT"
-    if typed or rate >= finest:
-        require_rate(rate, count)
-        return rate
-    say(
-        f"{contents.path} holds {count} held-out images, too few for a rate of {rate:g}: "
-        f"flagging at {finest:.2g}, its smallest p-value"
-    )
-    return finest
 
 
 def _check_comparison(

@@ -17,6 +17,7 @@ from paecli.cli.options import (
     one_model,
 )
 from paecli.model.requirements import require_temperature
+from paecli.system.names import counted
 
 
 def sample(
@@ -70,4 +71,4 @@ def sample(
         fields = {"count": count, "temperature": temperature, "seed": seed, "grid_file": str(grid)}
         print_json(fields | {"files": [str(path) for path in written]})
         return
-    say(f"{count} images drawn at temperature {temperature:g}: {grid}")
+    say(f"{counted(count, 'image')} drawn at temperature {temperature:g}: {grid}")

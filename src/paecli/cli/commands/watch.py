@@ -1,6 +1,7 @@
 """`pae watch`: scores what appears in a folder."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,17 +9,14 @@ import typer
 
 from paecli.cli.console import print_json, say
 from paecli.cli.options import ModelOption, Seed, Threads
-from paecli.model.requirements import (
-    DEFAULT_SCORE,
-    FAST_SCORES,
-    require_rate,
-    require_reference_scores,
-)
+from paecli.model.requirements import DEFAULT_SCORE, FAST_SCORES, require_reference_scores
 from paecli.system.errors import DataError, UsageError
 from paecli.system.folders import cache_folder
+from paecli.system.names import counted
 
 
 def watch(
+    context: typer.Context,
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="The folder, with all below it.")
     ],
@@ -88,7 +86,7 @@ def watch(
 
         pae watch incoming/ --model runs/parts --false-alarm .0001 | my-program
     """
-    from paecli.cli.checks import check_model, require_extra
+    from paecli.cli.checks import check_model, flagging_rate, require_extra
 
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder; make it, or check the path")
@@ -98,7 +96,7 @@ def watch(
         raise UsageError("--state would do nothing here: --jsonl remembers by itself")
     contents = check_model(model)
     require_reference_scores(score, contents.reference_scores)
-    require_rate(fpr, contents.reference_scores[score])
+    fpr = flagging_rate(context, contents, fpr, contents.reference_scores[score])
     require_extra("watch")
     from paecli.store.runs import load_with_header
     from paecli.system.files import hash_file
@@ -107,7 +105,7 @@ def watch(
     from paecli.watching.watch import Watcher, WatchSettings
 
     source = f"{hash_file(contents.path)[:16]}-{score}"
-    key = hashlib.sha256(f"{folder.resolve()} {source}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(os.fsencode(f"{folder.resolve()} {source}")).hexdigest()[:16]
     journal_file = jsonl or state or cache_folder() / "watch" / f"{key}.jsonl"
     with StopRequest() as stop, open_journal(journal_file, model=source) as journal:
         watcher = Watcher(
@@ -118,11 +116,11 @@ def watch(
             emit=_report if jsonl else _report_and_print,
         )
         say(
-            f"Watching {folder}; {journal.count:,} images were answered before. "
+            f"Watching {folder}; {counted(journal.count, 'answer')} given before. "
             f"Remembered in {journal_file}."
         )
         answered = watcher.run(folder, stop, once=once)
-    say(f"{answered:,} images answered.")
+    say(f"{counted(answered, 'image')} answered.")
 
 
 def _report(answer: dict[str, Any]) -> None:

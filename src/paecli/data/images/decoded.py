@@ -85,9 +85,9 @@ def decode_files(
     if not large and not _take_long(files):
         return _decode_in_memory(shape, files, recipe, progress)
     cached = dataset_cache() / "decoded" / f"{_key(files, recipe)}.npy"
-    if cached.exists():
+    if found := _read_cache(cached, shape):
         logger.debug("%d images from %s", len(files), cached)
-        images, kept = _read_cache(cached)
+        images, kept = found
         if len(kept) < len(files):
             lost = len(files) - len(kept)
             progress.say(f"{lost} of {len(files)} images left out: they cannot be read")
@@ -98,7 +98,10 @@ def decode_files(
         if large:
             raise
         return _decode_in_memory(shape, files, recipe, progress)
-    return _read_cache(cached)
+    found = _read_cache(cached, shape)
+    if found is None:
+        raise DataError(f"cannot read back {cached}, written just now; is its disk sound?")
+    return found
 
 
 def _take_long(files: Sequence[Path]) -> bool:
@@ -139,8 +142,9 @@ def _holds_several(file: Path) -> bool:
     """Tells whether a file holds several pictures; opens no kind that hardly ever does."""
     if file.suffix.lower() not in MAY_HOLD_SEVERAL:
         return False
-    with open_image(file) as image:
+    with suppress(ImageError), open_image(file) as image:  # it may be gone by now
         return holds_several(image)
+    return False
 
 
 def _decoded(files: Sequence[Path], recipe: Recipe) -> Iterator[np.ndarray | ImageError]:
@@ -222,13 +226,16 @@ def _write_cache(
         np.save(index_file, np.array(kept, dtype=np.int64))
 
 
-def _read_cache(cached: Path) -> tuple[Tensor, Tensor]:
+def _read_cache(cached: Path, shape: tuple[int, ...]) -> tuple[Tensor, Tensor] | None:
+    """Returns what an earlier call decoded; None where there is nothing, or it is damaged."""
     try:
         kept = np.load(_index_file(cached))
         # copy on write: the tensor may be changed, the file is not
         images = np.load(cached, mmap_mode="c")
+        if images.shape != shape or images.dtype != np.uint8 or len(kept) > len(images):
+            return None
         if images.nbytes <= comfortable_bytes():
             images = np.array(images)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"the cached images {cached} are damaged; delete that file") from error
+    except (OSError, ValueError, EOFError):
+        return None
     return torch.from_numpy(images[: len(kept)]), torch.from_numpy(kept)

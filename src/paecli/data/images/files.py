@@ -19,6 +19,7 @@ from paecli.data.images.opening import (
 from paecli.data.images.pixels import decode, to_bytes
 from paecli.system.errors import ImageError
 from paecli.system.files import write_atomically
+from paecli.system.names import counted
 from paecli.system.outputs import own_mark
 from paecli.system.progress import NullProgress, Progress
 
@@ -94,7 +95,7 @@ def read_images(
     if failures and not images:
         first = failures[0][1]
         others = len(failures) - 1
-        raise ImageError(f"{first} ({others} others failed too)" if others else first)
+        raise ImageError(f"{first} ({counted(others, 'other')} failed too)" if others else first)
     return images, failures
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paecli.data.images.listing import image_endings
-from paecli.data.split_folders import Part, Parts, role_of
+from paecli.data.split_folders import Part, Parts, likely_role
 from paecli.system.errors import DataError
 from paecli.system.names import escape_name
 
@@ -169,7 +169,7 @@ def _row(path: Path, number: int, cells: Sequence[str], columns: _Columns) -> Ro
     if not name or "\0" in name:
         raise DataError(f"row {number} of {path} has no path; mend or remove it")
     split = cell(columns.split)
-    role = role_of(split) if split else None
+    role = likely_role(split) if split else None
     if split and role is None:
         raise DataError(
             f"row {number} of {path} has the split {escape_name(split)!r:.40}; write train, test "

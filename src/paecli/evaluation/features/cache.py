@@ -63,7 +63,12 @@ def cached_features(
             parts[index] = features
             task.advance(len(chunk))
     if problem:
-        progress.say(f"Features are not kept: {problem}, or set {CACHE_VARIABLE}.")
+        # of all sets the same words, which are said once
+        root = place.parent
+        progress.say(
+            f"Features are not kept: cannot write {root} ({problem}); set {CACHE_VARIABLE} to a "
+            "folder of yours to keep them."
+        )
     return torch.cat(share_parts(parts))
 
 
@@ -92,5 +97,5 @@ def _keep(file: Path, features: Tensor) -> str:
     try:
         save_tensors(file, {"features": features}, {})
     except WriteError as error:
-        return str(error)
+        return getattr(error.__cause__, "strerror", None) or str(error)
     return ""

@@ -41,6 +41,11 @@ class CropTo(nn.Module):
         return x[..., : self.height, : self.width].contiguous()
 
 
+def mlp_activation(x: Tensor) -> Tensor:
+    """Maps each value by the Gaussian error linear unit, in its approximation by tanh."""
+    return nn.functional.gelu(x, approximate="tanh")
+
+
 class ResidualMLPBlock(nn.Module):
     """Pre-norm residual block `x + W2 gelu(W1 norm(x))`; starts as the identity."""
 
@@ -55,7 +60,7 @@ class ResidualMLPBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps `(batch, width)` to the same shape."""
-        hidden = nn.functional.gelu(self.expand(self.norm(x)), approximate="tanh")
+        hidden = mlp_activation(self.expand(self.norm(x)))
         change: Tensor = self.contract(self.dropout(hidden))
         return x + change
 

@@ -1,5 +1,6 @@
 """Draws from the prior that tempered Monte Carlo begins with, decoded once for many images."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -14,6 +15,14 @@ from paecli.system.threads import fitting
 MOST_DRAWS = 8192  # of a part; the first temper, and with it every evidence, profits from many
 MOST_VALUES = 2**24  # pixel values of a part, which are kept as float32
 ROWS = 256  # draws decoded at once
+
+Drawn = tuple[Tensor, Tensor]  # points and their images
+Obtain = Callable[[str, Callable[[], Drawn]], Drawn]  # a name and how to draw
+
+
+def draw_anew(_: str, draw: Callable[[], Drawn]) -> Drawn:
+    """Obtains draws by making them."""
+    return draw()
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,15 @@ class PriorPool:
     What a part holds depends on the model and the seed alone, so that images may share it.
     """
 
-    def __init__(self, space: LatentSpace, *, like: Tensor, populations: int, seed: int) -> None:
+    def __init__(
+        self,
+        space: LatentSpace,
+        *,
+        like: Tensor,
+        populations: int,
+        seed: int,
+        obtain: Obtain = draw_anew,
+    ) -> None:
         """Takes the latents and the populations of an image.
 
         Args:
@@ -45,11 +62,13 @@ class PriorPool:
             like: `(n, p)` data of the images, for precision, device and size.
             populations: how many there are; each has draws of its own.
             seed: of the draws.
+            obtain: makes draws, or finds those of an earlier run under a name.
         """
         self.space, self.like, self.seed = space, like, seed
         draws = min(MOST_DRAWS, MOST_VALUES // like.shape[1])
         self.shape = (populations, max(1, draws // populations))
-        self._part = cache(self._draw)
+        self._obtain = obtain
+        self._part = cache(self._find_or_draw)
 
     @torch.no_grad()
     def for_image(self, target: Target, part: int) -> Pool:
@@ -59,8 +78,12 @@ class PriorPool:
         log_likelihood = torch.cat(values).double().view(self.shape)
         return Pool(points, images.view(*self.shape, -1), log_likelihood)
 
+    def _find_or_draw(self, part: int) -> Drawn:
+        name = f"{self.seed} {part} {self.shape} {self.like.shape[1]}"
+        return self._obtain(name, lambda: self._draw(part))
+
     @torch.no_grad()
-    def _draw(self, part: int) -> tuple[Tensor, Tensor]:
+    def _draw(self, part: int) -> Drawn:
         populations, size = self.shape
         generator = torch.Generator().manual_seed(derived_seed(self.seed, "prior", part))
         u = self.space.base.sample(populations * size, generator=generator).to(self.like)

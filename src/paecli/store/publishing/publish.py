@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ def publish(
     patches = read_header(model_file).patches is not None
     model, header = load_patch_pae(model_file) if patches else load_pae(model_file)
     header = header.model_copy(update={"config": _without_folder(header.config)})
-    key = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()
+    key = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()
     with only_process(key, f"publishing to {folder}", progress):
         _clear_unfinished(folder)
         plan = plan_publication(
