@@ -28,6 +28,7 @@ LATE = {
     "accelerate": "as torch",
     "scipy.stats": "takes half a second, and only `--fdr` needs it",
     "paecli.training.loop": "as torch",
+    "paecli.training.mixture_fit": "brings scikit-learn, which few flows need",
     "huggingface_hub": "only `hf://` registries need it",
     "pooch.downloaders": "only `doi:` registries need it",
     "paecli.store.web": "brings requests, which models on this machine do not need",
