@@ -1,6 +1,7 @@
 """What tests share: a small model, trained in about a second, and the folder it is saved in."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -21,7 +22,12 @@ AUTOENCODER = {"network": "mlp", "image_shape": (1, 28, 28), "latent_size": 4, "
 FLOW = {"kind": "nsf", "latent_size": 4, "blocks": 2, "width": 16}
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    if "PAE_CACHE" not in os.environ:  # else chosen, or inherited from the process that began
+        # what earlier runs have kept must not answer for the code of today
+        folder = tempfile.TemporaryDirectory(prefix="pae-tests-", ignore_cleanup_errors=True)
+        os.environ["PAE_CACHE"] = folder.name
+        config.add_cleanup(folder.cleanup)
     # tests run in a process a core, and commands in them choose no other number
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)

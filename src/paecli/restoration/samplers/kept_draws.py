@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from paecli import __version__
 from paecli.model.model import Model
 from paecli.restoration.samplers.prior_pool import Drawn
 from paecli.store.checkpoint import hash_tensors, save_tensors
@@ -35,8 +36,8 @@ class KeptDraws:
         sigma = model.sigma
         parts = model.autoencoder.decoder, model.autoencoder.linear, model.require_flow()
         hashes = [hash_tensors(part.state_dict()) for part in parts if part is not None]
-        # other versions, processors and devices give other last digits
-        version = f"{torch.__version__} {torch.backends.cpu.get_cpu_capability()}"
+        # other versions may draw in another way; processors and devices give other last digits
+        version = f"{__version__} {torch.__version__} {torch.backends.cpu.get_cpu_capability()}"
         self.model = f"{' '.join(hashes)} {version} {sigma.dtype} {sigma.device.type}"
         self.device = sigma.device
 
