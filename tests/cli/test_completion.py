@@ -1,4 +1,4 @@
-"""Completion in the shells themselves, where they are installed."""
+"""Completion in the shells themselves: installed and used as by a user, where they are there."""
 
 import os
 import shutil
@@ -8,51 +8,44 @@ from pathlib import Path
 
 import pytest
 
+# what a new shell of each kind does after it was installed, for `pae tra` and the tabulator
 COMPLETE = {
-    # what a user of each shell gets for `pae tra` and the tabulator
-    "bash": 'source "$1"; COMP_WORDS=(pae tra); COMP_CWORD=1; _pae_completion pae; '
+    "bash": 'source "$HOME/.bashrc"; COMP_WORDS=(pae tra); COMP_CWORD=1; _pae_completion pae; '
     'printf "%s\\n" "${COMPREPLY[@]}"',
     # zsh completes in an editor only: what the script hands to it is printed instead
-    "zsh": 'autoload -U compinit; compinit -D; source "$1"; '
+    "zsh": 'source "$HOME/.zshrc"; '
     "_arguments() { print -l ${(Q)@} }; _describe() { print -l ${(Q)@} }; "
-    "words=(pae tra); CURRENT=2; ${_comps[pae]}",
-    "fish": 'source "$argv[1]"; complete -C "pae tra"',
+    "words=(pae tra); CURRENT=2; ${_comps[pae]}; ${_comps[pae]}",
+    "fish": 'complete -C "pae tra"',
 }
-RUN = {
-    "bash": ["bash", "--norc", "-c", COMPLETE["bash"], "bash"],
-    "zsh": ["zsh", "-f", "-c", COMPLETE["zsh"], "zsh"],
-    "fish": ["fish", "--no-config", "-c", COMPLETE["fish"]],
+NEW_SHELL = {
+    "bash": ["bash", "--norc", "-c"],
+    "zsh": ["zsh", "-f", "-c"],
+    "fish": ["fish", "-c"],
 }
 
 
-def script_of(shell: str) -> str:
-    # asked for by name: `--show-completion` looks at the parent process, which is none in CI
-    ended = subprocess.run(
-        [sys.executable, "-m", "paecli"],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"_PAE_COMPLETE": f"source_{shell}"},
-    )
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
-
-
-@pytest.mark.parametrize("shell", list(RUN))
-def test_the_shell_completes_commands(shell: str, tmp_path: Path) -> None:
-    script = tmp_path / "completion"
-    script.write_text(script_of(shell))
-    assert "_PAE_COMPLETE" in script.read_text()
+@pytest.mark.parametrize("shell", list(NEW_SHELL))
+def test_the_shell_completes_commands_once_it_is_installed(shell: str, tmp_path: Path) -> None:
     if not shutil.which(shell):
-        pytest.skip(f"{shell} is not installed; the script was written, not tried")
-    command = tmp_path / "pae"
+        pytest.skip(f"{shell} is not installed")
+    command = tmp_path / "bin" / "pae"
+    command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m paecli "$@"\n')
     command.chmod(0o755)
-    ended = subprocess.run(
-        [*RUN[shell], str(script)],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path)},
-    )
+    own = {"PATH": f"{command.parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    gone = ("XDG_CONFIG_HOME", "ZDOTDIR")
+    environment = {k: v for k, v in os.environ.items() if k not in gone} | own
+
+    def run(line: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*NEW_SHELL[shell], line], capture_output=True, text=True, env=environment
+        )
+
+    # more than one command, or the shell would become pae, which looks for the shell above it
+    installed = run("pae --install-completion; true")
+    assert "completion installed" in installed.stdout, installed
+    ended = run(COMPLETE[shell])
     assert "train-ae" in ended.stdout, ended
     assert "train-flow" in ended.stdout
     assert "inpaint" not in ended.stdout

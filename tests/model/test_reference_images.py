@@ -1,6 +1,13 @@
 import torch
 
-from paecli.model.reference_images import ALLOWANCE, COMPONENTS, FEATURES, ReferenceImages
+from paecli.model.reference_images import (
+    ALLOWANCE,
+    COMPONENTS,
+    EDGE,
+    FEATURES,
+    NEIGHBOURS,
+    ReferenceImages,
+)
 
 
 def line_of_images() -> ReferenceImages:
@@ -45,6 +52,22 @@ def test_a_last_digit_does_not_decide_which_images_count() -> None:
     assert components[0] > 0.2
     assert components[-1] < -0.2
     assert components.diff().abs().max() < 0.01  # it was 4 in one step of .001
+
+
+def test_a_last_digit_decides_little_where_the_last_neighbours_are_as_far() -> None:
+    count = NEIGHBOURS + EDGE + 1
+    reference, moved = ReferenceImages(2), ReferenceImages(2)
+    latents = torch.zeros(count, 2)
+    latents[:, 0] = torch.linspace(0.5, 0.9, count)
+    latents[-2 * EDGE - 2 :, 0] = torch.linspace(0.90, 0.901, 2 * EDGE + 2)  # as float16 has them
+    features = torch.rand(count, FEATURES, generator=torch.Generator().manual_seed(0))
+    reference.keep(latents, features)
+    moved.keep(latents, features)
+    moved.latents[-2, 0] -= 2e-6  # a last digit of a network
+    told, again = (
+        each.compare(torch.zeros(1, 2), torch.zeros(1, FEATURES)) for each in (reference, moved)
+    )
+    assert 0 < (told - again).abs().max() < 2e-5
 
 
 def test_statistics_are_of_the_images_given_to_fit() -> None:

@@ -266,9 +266,9 @@ def test_mistakes_are_said_in_one_line_with_what_to_do(
     assert error.is_hidden()
     tab.click("#start")
     assert "paint on the image" in error.inner_text()
-    tab.locator("#noise").fill("-1")
+    tab.locator("#noise").fill("25")  # grey levels
     tab.click("#start")
-    assert "standard deviation from 0 to 10" in error.inner_text()
+    assert "standard deviation from 0 to 1, for" in error.inner_text()
 
 
 def test_a_restoration_can_be_cancelled_and_two_browsers_share_the_server(

@@ -13,6 +13,7 @@ COMPONENTS = 2 + FEATURES  # -log p(z), the features beside the neighbours', the
 DISTANCE_WEIGHT = 0.5  # of the log distance beside the local log density
 ALLOWANCE = 1.5  # standard deviations by which an error may exceed the neighbours'
 SHARPNESS = 4.0  # of the soft maximum
+NARROWEST = 2e-3  # share of the distance over which neighbours pass from those that count
 SMALLEST = 1e-3  # distance below which two latents are the same: kept ones have 11 bits
 
 
@@ -107,7 +108,8 @@ def _shares(distances: Tensor) -> Tensor:
     """Returns how much each of the nearest images counts in their mean.
 
     Of two that are almost equally near, a last digit would decide which is the fiftieth, and the
-    mean would jump. So it passes gently from those that count to those that do not.
+    mean would jump. So it passes gently from those that count to those that do not: from the
+    48th to the 53rd, and over `NARROWEST` of the distance at least, where these are as far.
 
     Args:
         distances: `(b, k)` ascending.
@@ -119,7 +121,8 @@ def _shares(distances: Tensor) -> Tensor:
         return torch.ones_like(distances) / distances.shape[1]
     inner, outer = distances[:, NEIGHBOURS - EDGE - 1, None], distances[:, -1:]
     tiny = torch.finfo(distances.dtype).tiny  # all equally near: all count
-    shares = ((outer - distances + tiny) / (outer - inner + tiny)).clamp_max(1)
+    width = torch.maximum(outer - inner, NARROWEST * outer)
+    shares = ((outer - distances + tiny) / (width + tiny)).clamp_max(1)
     return shares / shares.sum(1, keepdim=True)
 
 

@@ -385,8 +385,8 @@ byId("cancel").onclick = () => {
 byId("start").onclick = async () => {
   complain("restore");
   const noise = byId("noise");
-  if (!noise.checkValidity() || noise.value === "") {
-    complain("restore", new Error("Noise is a standard deviation from 0 to 10, for pixels from 0 to 1."));
+  if (noise.value === "" || !(Number(noise.value) >= 0 && Number(noise.value) <= 1)) { // finer than a step is right, too
+    complain("restore", new Error("Noise is a standard deviation from 0 to 1, for pixels from 0 to 1: 25 of 255 grey levels are 0.098."));
     return noise.focus();
   }
   if (!missing() && Number(noise.value) === 0) {

@@ -57,7 +57,7 @@ class Restore(_Strict):
 
     image: Upload
     mask: Upload | None = None
-    noise: Annotated[float, Field(ge=0, le=10)] = 0.0
+    noise: Annotated[float, Field(ge=0, le=1)] = 0.0  # of pixels in [0, 1], as at the prompt
     method: Literal["auto", "smc"] = "auto"
     samples: Annotated[int, Field(ge=1, le=MOST_SAMPLES)] = 64
     seed: Seed = 0
