@@ -20,7 +20,6 @@ from paecli.restoration.guarantee.references import RATE, Likeness
 from paecli.restoration.masks.files import MOST, _extreme, _is_the_image
 from paecli.restoration.samplers.emulator import _features
 from paecli.restoration.samplers.importance import SMALLEST_TAIL, pareto_smooth
-from paecli.serve.uploads import Draw, Find, Interpolate, OneImage, Restore
 from paecli.store.header import DEEPEST, LARGEST_SIDE, LONGEST_NAME, Header, _is_deeper
 from paecli.store.index import Index
 from paecli.system.limits import LARGEST, LARGEST_BLOCKS
@@ -154,13 +153,12 @@ BOUNDS = ("default", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum
     [
         ("settings", [RunSettings]),
         ("files", [StateFields, Index]),
-        ("uploads", [OneImage, Restore, Find, Draw, Interpolate]),
     ],
 )
 def test_forms_have_the_bounds_and_defaults_that_they_had(
     name: str, forms: list[type[BaseModel]]
 ) -> None:
-    """Those that presets rest on, that files were written by, and that a page sends."""
+    """Those that presets rest on, and that files were written by."""
     parts: dict[str, Any] = {}
     for form in forms:
         schema = form.model_json_schema()

@@ -27,7 +27,6 @@ from paecli.model.patches.autoencoder import PatchAutoencoder
 from paecli.model.patches.pixels import PixelFeatures
 from paecli.model.pixel_table import local_variation, tabulate_pixels
 from paecli.model.principal_components import principal_components
-from paecli.model.voices import STATEMENTS, Voices
 from paecli.outliers.detection_metrics import measure_detection
 from paecli.outliers.drift import DriftDetector, bets
 from paecli.outliers.localisation import localise
@@ -358,20 +357,6 @@ def drifts() -> dict[str, Any]:
     return answer
 
 
-def voices() -> dict[str, Any]:
-    """What statements about images say, beside those of usual ones."""
-    model, width = Voices(), len(STATEMENTS)
-    neighbours, statements = draw(90), draw(90, width, seed=1) @ draw(width, width, seed=2)
-    model.fit(neighbours, statements)
-    others = 2.5 * statements[:20] + 0.3
-    return {
-        "tables": told(model.tables), "precision": told(model.precision),
-        "usual": told(model.speak(neighbours, statements)),
-        "others": told(model.speak(3 * neighbours[:20], others)),
-        "loudest": model.name_loudest(3 * neighbours[:20], others),
-    }  # fmt: skip
-
-
 def patches() -> dict[str, Any]:
     """Features of patches without a network, and their principal components."""
     features = PixelFeatures()(images(3, 3, 64))
@@ -390,7 +375,7 @@ def patches() -> dict[str, Any]:
 @pytest.mark.parametrize(
     "figures",
     [networks, flows, couplings, bases, objectives, optimisers, augmentations, courses, detections,
-     evaluations, restorations, sets, defects, drifts, voices, patches],
+     evaluations, restorations, sets, defects, drifts, patches],
     ids=lambda each: each.__name__,
 )  # fmt: skip
 def test_figures_are_as_before(
