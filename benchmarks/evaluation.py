@@ -167,10 +167,7 @@ def rank(arguments: argparse.Namespace) -> dict[str, object]:
             name: frechet_distance(statistics, gaussian_statistics(x))
             for name, x in features.items()
         },
-        "kernel": {
-            name: kernel_distance(real, x, generator=generator).value
-            for name, x in features.items()
-        },
+        "kernel": {name: kernel_distance(real, x).value for name, x in features.items()},
         "images": len(real),
         "seconds_for_two_sets": round(seconds, 1),
         "protocol": network.description,

@@ -1,4 +1,4 @@
-"""Writes src/paecli/registry/voices.json: the voices of `combined` for models shipped without.
+"""Writes src/paecli/store/shipped_voices.json: the voices of `combined` for models shipped without.
 
     python benchmarks/measure_voices.py [--data-dir DATA] [MODEL ...]
 
@@ -12,10 +12,10 @@ from pathlib import Path
 
 from paecli.data import hold_out, load_dataset
 from paecli.model.held_out_errors import calibration_part, fitting_part
-from paecli.outliers.scores import compare_with_reference, measure_scores
+from paecli.outliers.scores import compare_with_reference, measure_beside, measure_scores
 from paecli.store.checkpoint import hash_tensors, load_pae
 from paecli.store.find_model import find_model
-from paecli.store.voices_file import COMBINED, VOICES_FILE, as_entry
+from paecli.store.voices_file import ADDED_SCORES, COMBINED, VOICES_FILE, as_entry
 
 SHIPPED = ("fmnist-32", "fmnist-64", "mnist-8")
 
@@ -37,9 +37,11 @@ def main() -> None:
         held_out = hold_out(data.train, fraction=part, seed=seed, by="position")[1].images
         components, statements = compare_with_reference(model, fitting_part(held_out))
         model.voices.fit(model.reference_images.combine(components), statements)
-        scores = measure_scores(model, calibration_part(held_out), [COMBINED])[COMBINED]
-        entries[key] = as_entry(model, scores.sort().values)
-        print(f"{name}: {len(scores):,} held-out images for p-values, {key[:12]}", flush=True)
+        judges = calibration_part(held_out)
+        scores = measure_scores(model, judges, [COMBINED]) | measure_beside(model, judges)
+        added = {each: scores[each].sort().values for each in ADDED_SCORES}
+        entries[key] = as_entry(model, added)
+        print(f"{name}: {len(judges):,} held-out images for p-values, {key[:12]}", flush=True)
     VOICES_FILE.write_text(json.dumps(entries, separators=(",", ":")) + "\n", "ascii")
 
 

@@ -268,7 +268,7 @@ def evaluations() -> dict[str, Any]:
     )
     copies = memorisation(y[:12], x[12:20], x[20:])
     overlap = measure_precision_recall(draw(60, 3), 0.8 * draw(50, 3, seed=1))
-    kernel = kernel_distance(draw(80, 3), draw(90, 3, seed=1) + 0.3, generator=seeded())
+    kernel = kernel_distance(draw(80, 3), draw(90, 3, seed=1) + 0.3)
     return {
         "reconstruction": vars(quality), "memorisation": vars(copies), "overlap": vars(overlap),
         "kernel": [kernel.value, kernel.ci], "base": vars(measure_base_fit(1.1 * draw(90, 4))),

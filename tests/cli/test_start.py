@@ -90,6 +90,8 @@ MISTAKES = {
     "ood words.png": (1, "words.png is not an image"),
     "ood nomodel image.png": (1, "'nomodel' is no file"),
     "ood fmnist-23 image.png": (1, "did you mean 'fmnist-32'"),
+    "ood unfinished image.png": (1, "unfinished holds no trained model"),
+    "ood folder.safetensors image.png": (1, "folder.safetensors holds no trained model"),
     "ood image.png --score beauty": (2, "no score 'beauty'"),
     "ood image.png --score marginal_likelihood": (
         1,
@@ -280,6 +282,10 @@ def workplace(
     (folder / "bad.yaml").write_text("autoencoder: {nosuchkey: 1}")
     (folder / "badregistry" / "index.yaml").write_text("nonsense: 1")
     (folder / "broken" / "autoencoder-state.safetensors").write_text("just words")
+    for name in ("unfinished", "folder.safetensors"):
+        (folder / name).mkdir()
+    for name in ("config.yaml", "autoencoder-state.safetensors"):
+        (folder / "unfinished" / name).write_text("")
     content = model_file.read_bytes()
     (folder / "cut.safetensors").write_bytes(content[: len(content) // 2])
     table = b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}'

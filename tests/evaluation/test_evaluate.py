@@ -1,4 +1,6 @@
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from paecli.data import content_keys, load_dataset, write_image
 from paecli.evaluation.evaluate import (
     SampleQualityOptions,
     _decode_to_8_bit,
+    _some,
     _with_reconstructions,
     evaluate,
 )
@@ -134,12 +137,33 @@ def test_distances_are_part_of_the_report(model: Path) -> None:
     for name in ("fid", "kid"):
         distances = report[name]
         assert distances["features"] == "pooling"
-        assert distances["train"] < distances["samples"]
+        assert distances["train"] < distances["samples"] < distances["noise"]
         assert distances["intervals"]["train"][0] <= distances["train"]
-        assert (
-            "400 images against the first 400 test images of fmnist-mini" in distances["protocol"]
-        )
+        assert "400 images against 400 test images of fmnist-mini" in distances["protocol"]
     assert set(report["coverage"]) == {"samples", "reconstructions", "decoded_normal"}
+
+
+def test_sets_are_as_large_as_the_test_set_unless_a_size_is_given(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paecli.evaluation.evaluate.MOST_SAMPLES", 150)
+    options = SampleQualityOptions(Pooling(), fid=False, kid=True)
+    asked = replace(options, samples=200)
+    for compare, count in ((options, 150), (asked, 200)):
+        quality = evaluate(model, compare=compare).sample_quality
+        assert quality is not None
+        assert quality.kernel is not None
+        assert f"{count} images against {count} test" in quality.kernel.protocol
+
+
+@pytest.mark.parametrize("order", [lambda k: k % 10, lambda k: k // 50], ids=["turns", "sorted"])
+def test_some_of_a_set_stand_for_all_however_it_is_ordered(
+    order: Callable[[Tensor], Tensor],
+) -> None:
+    chosen = _some(500, 100)
+    assert len(chosen.unique()) == len(chosen) == 100
+    assert order(chosen).bincount(minlength=10).min() >= 4  # of ten images of each class
+    assert _some(3, 10).tolist() == [0, 1, 2]
 
 
 def test_without_a_flow_only_the_autoencoder_is_judged(model_file: Path, tmp_path: Path) -> None:

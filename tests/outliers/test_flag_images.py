@@ -11,7 +11,7 @@ from torch import Tensor
 from paecli.api import PAE
 from paecli.data import write_image
 from paecli.data.images.files import read_image
-from paecli.outliers import flag_images as module
+from paecli.outliers import score_files as module
 from paecli.outliers.flag_images import flag_images
 from paecli.outliers.residual_maps import with_maps
 from paecli.outliers.scores import fit_reference_scores, measure_with_parts

@@ -10,7 +10,9 @@ from paecli.api import PAE
 from paecli.model.autoencoder import Autoencoder
 from paecli.model.flow import LatentFlow
 from paecli.model.held_out_errors import calibration_part, fitting_part
+from paecli.model.requirements import MAP_PEAK
 from paecli.outliers.conformal import p_values
+from paecli.outliers.ingredients import Ingredients
 from paecli.outliers.pixel_statistics import pixel_statistics
 from paecli.outliers.scores import (
     FAST_SCORES,
@@ -100,6 +102,7 @@ def test_reference_scores_ascend_and_are_of_the_other_half(fitted: PAE, blobs: T
     judges = calibration_part(blobs[500:])
     expected = {name: SCORES[name](fitted, judges) for name in FAST_SCORES}
     expected |= pixel_statistics(judges)
+    expected[MAP_PEAK] = Ingredients(fitted, judges).residual_map.flatten(1).amax(1)
     assert fitted.reference_scores.keys() == expected.keys()
     for name, values in fitted.reference_scores.items():
         torch.testing.assert_close(values, expected[name].sort().values)

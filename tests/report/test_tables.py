@@ -95,15 +95,17 @@ def test_the_written_names_are_contract() -> None:
 
 def test_distances_come_nearest_first() -> None:
     distances = Distances(
-        samples=3.5, reconstructions=1.25, decoded_gaussian=10.123456, train=0.5,
+        samples=3.5, reconstructions=1.25, decoded_gaussian=10.123456, train=0.5, noise=25.0,
         intervals={"samples": (3, 4), "reconstructions": (1, 1.5),
-                   "decoded_gaussian": (9.5, 11), "train": (0.25, 0.75)}, protocol="p",
+                   "decoded_gaussian": (9.5, 11), "train": (0.25, 0.75), "noise": (24, 26)},
+        protocol="p",
     )  # fmt: skip
     assert distance_rows(distances) == [
         ("train", "0.5", "0.25 to 0.75"),
         ("reconstructions", "1.25", "1 to 1.5"),
         ("samples", "3.5", "3 to 4"),
         ("decoded gaussian", "10.123", "9.5 to 11"),
+        ("noise", "25", "24 to 26"),
     ]
 
 

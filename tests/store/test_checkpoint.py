@@ -20,6 +20,7 @@ from paecli.api import PAE
 from paecli.model.autoencoder import Autoencoder
 from paecli.model.flow import LatentFlow
 from paecli.model.reference_images import COMPONENTS
+from paecli.model.voices import LEVELS
 from paecli.outliers.scores import FAST_SCORES, fit_reference_scores, measure_scores
 from paecli.store import checkpoint
 from paecli.store.checkpoint import (
@@ -153,6 +154,23 @@ def test_an_older_files_comparison_is_left_out(model_file: Path, tmp_path: Path)
     assert set(model.reference_scores) == {"log_prob", "reconstruction"}
     with pytest.raises(CheckpointError, match="--measure-only"):
         measure_scores(model, torch.zeros(1, *model.image_shape), ["combined"])
+
+
+def test_voices_that_state_other_things_are_left_out(model_file: Path, tmp_path: Path) -> None:
+    """So are the scores made by them: p-values against those would be wrong without a word."""
+
+    def give_voices(header: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        del header
+        tensors["voices.tables"] = torch.arange(12.0 * LEVELS).view(12, LEVELS)
+        tensors["voices.precision"] = torch.eye(10)
+        tensors["normal_scores.combined"] = torch.arange(5.0)
+
+    loaded, _ = load_pae(changed(model_file, tmp_path / "old.safetensors", give_voices))
+    model = PAE.of(loaded)
+    assert not model.voices.fitted
+    assert "combined" not in model.reference_scores
+    with pytest.raises(CheckpointError, match="--measure-only"):
+        model.p_value(torch.zeros(1, *model.image_shape), "combined")
 
 
 def set_header(**values: object) -> Change:

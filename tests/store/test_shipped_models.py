@@ -2,10 +2,16 @@
 
 import pytest
 import torch
+from torch import Tensor
 
 from paecli.api import load
 from paecli.data import load_dataset
 from paecli.model.model import Model
+from paecli.model.requirements import FAST_SCORES
+from paecli.outliers.conformal import p_values
+from paecli.outliers.regions import region_threshold
+from paecli.outliers.residual_maps import ResidualMaps
+from paecli.outliers.scores import measure_scores
 from paecli.store.registry import fetch_model
 from paecli.store.runs import load_with_header
 
@@ -74,6 +80,47 @@ def test_shipped_models_have_voices_that_see_what_single_scores_miss(name: str) 
     blurred = torch.nn.functional.avg_pool2d(own / 255, 3, stride=1, padding=1)
     for unusual in (grey, blurred):
         assert (model.p_value(unusual, "combined") <= 0.05).double().mean() > 0.9
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_few_good_images_have_a_region_in_their_maps(name: str) -> None:
+    maps = ResidualMaps(load(name))
+    images = load_dataset(SHIPPED[name]).test.images[:300] / 255
+    assert len(maps.reference_peaks) == 2500
+    peaks = torch.stack([maps.score_map(image).amax() for image in images])
+    share = (peaks > region_threshold(maps.reference_peaks, 0.05)).double().mean().item()
+    assert 0.01 < share < 0.1  # the standard error is .013
+
+
+def changed(images: Tensor) -> dict[str, Tensor]:
+    """Copies of images `(n, 1, 28, 28)` in [0, 1] that are no longer of the training kind."""
+    others = images.roll(1, 0)
+    noise = 0.05 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    erased = images.clone()
+    erased[..., 10:18, 8:16] = 0
+    return {
+        "shifted": images.roll(3, 3),
+        "quarter turn": images.rot90(1, (2, 3)),
+        "upside down": images.flip(2),
+        "spliced": torch.cat((images[..., :14], others[..., 14:]), 3),
+        "erased": erased,
+        "noise": (images + noise).clamp(0, 1),
+        "half contrast": images / 2,
+    }
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_combined_misses_little_of_what_any_score_sees(name: str) -> None:
+    model = load(name)
+    images = load_dataset(SHIPPED[name]).test.images[:150] / 255
+    for kind, unusual in changed(images).items():
+        measured = measure_scores(model, unusual, FAST_SCORES)
+        shares = {
+            score: (p_values(values, model.reference_scores[score]) <= 0.05).double().mean().item()
+            for score, values in measured.items()
+        }
+        best = max(share for score, share in shares.items() if score != "orientation")
+        assert shares["combined"] > best - 0.1, kind  # the standard error of a share is .04
 
 
 def test_shipped_model_restores_with_calibration() -> None:

@@ -15,7 +15,7 @@ from paecli.data.dataset import make_dataset
 from paecli.model.base_distribution import GaussianMixture
 from paecli.model.flow import LatentFlow
 from paecli.model.reference_images import ReferenceImages
-from paecli.model.requirements import FAST_SCORES, PIXEL_STATISTICS
+from paecli.model.requirements import FAST_SCORES, MAP_PEAK, PIXEL_STATISTICS
 from paecli.report.plots import training_curves
 from paecli.store.checkpoint import save_pae
 from paecli.store.runs import load_with_header
@@ -82,7 +82,7 @@ def test_measuring_again_restores_what_an_older_file_lacks(
     measure_again(trained_run)
     again, header_again = load_with_header(trained_run)
     assert header_again == header
-    assert set(again.reference_scores) == {*FAST_SCORES, *PIXEL_STATISTICS}
+    assert set(again.reference_scores) == {*FAST_SCORES, *PIXEL_STATISTICS, MAP_PEAK}
     for name, values in trained.reference_scores.items():
         torch.testing.assert_close(again.reference_scores[name], values)
 
@@ -257,7 +257,7 @@ def test_base_of_gaussians_is_fitted_and_kept(small_run: RunSettings, trained_ru
     assert torch.cdist(base.means, base.means)[0, 1] > 0.1
     draws = model.sample(5, generator=torch.Generator().manual_seed(0))
     assert draws.shape == (5, *model.image_shape)
-    assert set(model.reference_scores) == {*FAST_SCORES, *PIXEL_STATISTICS}
+    assert set(model.reference_scores) == {*FAST_SCORES, *PIXEL_STATISTICS, MAP_PEAK}
     restoration = model.restore(draws[0], mask=torch.ones(28, 28).triu(), starts=4)
     assert restoration.mean.isfinite().all()
 

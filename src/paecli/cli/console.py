@@ -25,6 +25,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from paecli.cli.standard_output import write_standard_output
+from paecli.system.cores import process_index
 from paecli.system.names import escape_name, visible
 
 SECONDS_BETWEEN_LINES = 10
@@ -65,21 +66,22 @@ def set_verbosity(*, quiet: bool, verbose: bool) -> None:
         quiet: only JSON, errors and warnings.
         verbose: also what the library logs: files, caches, threads.
     """
-    stderr.quiet = quiet
+    stderr.quiet = quiet or process_index() > 0  # of several processes the first one speaks
     logger = logging.getLogger("paecli")
     logger.setLevel(logging.DEBUG if verbose else logging.NOTSET)
     (logger.addHandler if verbose else logger.removeHandler)(_details)
 
 
 def print_json(fields: Mapping[str, Any]) -> None:
-    """Prints exactly one JSON object, on one line, to standard output.
+    """Prints exactly one JSON object, on one line, to standard output; the first process does.
 
     JSON has no NaN and no infinity: a figure that is not defined is null.
 
     Raises:
         WriteError: standard output is closed or full.
     """
-    write_standard_output(json.dumps(_defined(fields), allow_nan=False) + "\n")
+    if process_index() == 0:
+        write_standard_output(json.dumps(_defined(fields), allow_nan=False) + "\n")
 
 
 def _defined(value: Any) -> Any:

@@ -14,6 +14,7 @@ from paecli.model.requirements import DEFAULT_SCORE
 from paecli.outliers.flag_images import FlagReport, ScoredImage, flag_images
 from paecli.report.ood_tables import IMAGE_COLUMNS, common_folder, image_row
 from paecli.store.runs import load_scorer
+from paecli.system.cores import process_index
 from paecli.system.csv_text import csv_text
 from paecli.system.files import write_atomically
 from paecli.system.names import counted, escape_name
@@ -44,10 +45,14 @@ def flag(
 
     `missing` are files of a list that are not there, with the reason.
 
+    Of several processes that torchrun started the first writes.
+
     Returns:
         How many are flagged, and how many could not be looked at.
     """
     model, _ = load_scorer(file)
+    if process_index() > 0 and (maps or truth or tiles or isinstance(model, PatchPAE)):
+        return 0, 0  # done image by image, by the first process
     paths = [Path(image) for image in images]
     sink = None
     if maps or truth:
@@ -56,6 +61,8 @@ def flag(
         sink = MapSink(find_images(paths, leave_out=maps), folder=maps, truth=truth)
     result = _find(model, paths, score=score, fpr=fpr, fdr=fdr, sink=sink, tiles=tiles)
     result = replace(result, unreadable=(*missing, *result.unreadable))
+    if process_index() > 0:
+        return result.flagged, len(result.unreadable)
     print_flags(result)
     write_files(result, *files)
     located = sink.close() if sink is not None else {}

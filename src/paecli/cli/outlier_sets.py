@@ -9,6 +9,7 @@ from paecli.model.requirements import FAST_SCORES
 from paecli.outliers.compare_sets import SetComparison, SetResult, compare_sets
 from paecli.report.ood_tables import COMPARISON_COLUMNS, comparison_rows
 from paecli.store.runs import load_with_header
+from paecli.system.cores import process_index
 
 
 def compare(
@@ -35,7 +36,7 @@ def compare(
         progress=RichProgress(),
     )
     print_comparison(comparison)
-    if report:
+    if report and process_index() == 0:
         from paecli.report.ood_plots import write_comparison
 
         say(f"Report: {write_comparison(comparison, report)}")

@@ -19,8 +19,8 @@ from paecli.evaluation.image_sets import (
     read_features,
     read_statistics,
 )
-from paecli.evaluation.kid import KernelDistance, kernel_distance
-from paecli.evaluation.sample_quality import FEWEST_IMAGES, RESAMPLES, RESAMPLES_WIDE, SUBSET, WIDE
+from paecli.evaluation.kid import kernel_distance
+from paecli.evaluation.sample_quality import FEWEST_IMAGES, RESAMPLES, RESAMPLES_WIDE, WIDE
 from paecli.system.errors import DataError
 from paecli.system.progress import NullProgress, Progress
 
@@ -68,7 +68,7 @@ def compare_folders(
         b: the other one.
         network: what computes the features; None if both sides are statistics.
         kernel: whether to compute the kernel distance too, of two folders.
-        seed: of bootstrap and subsets.
+        seed: of the bootstrap.
         progress: told of the features.
 
     Raises:
@@ -83,7 +83,7 @@ def compare_folders(
     distance = frechet_distance(sides[0].statistics, sides[1].statistics)
     measured = len(pair) == len(sides) and min(map(len, pair)) >= FEWEST_IMAGES
     spread = _interval(distance, pair, generator, progress) if measured else None
-    other = _kernel(pair, generator) if kernel and measured else None
+    other = kernel_distance(pair[0], pair[1]) if kernel and measured else None
     return FolderDistance(
         features=network.name if network else KEPT_OF,
         frechet=distance,
@@ -132,7 +132,3 @@ def _interval(
             pair[0], pair[1], resamples=resamples, generator=generator, after_each=task.advance
         )
     return max(0.0, distance - 1.96 * error), distance + 1.96 * error
-
-
-def _kernel(pair: list[Tensor], generator: torch.Generator) -> KernelDistance:
-    return kernel_distance(pair[0], pair[1], subset_size=SUBSET, generator=generator)

@@ -27,6 +27,7 @@ from paecli.system.progress import NullProgress, Progress
 FEWEST = 10  # test images; below it the tests of the flow mean nothing
 COMPARED = 1000  # samples and test images that are compared with every training image
 LINES, STEPS = 64, 10  # of the interpolation check
+MOST_SAMPLES = 10_000  # images in each set that features are computed of, unless more are asked for
 EXAMPLES = 64  # images of each kind kept for pictures
 
 
@@ -38,14 +39,15 @@ class SampleQualityOptions:
         network: see `features.opening`, which imports what only some networks need.
         fid: whether to compute Frechet distances.
         kid: whether to compute kernel distances.
-        samples: images in each set.
+        samples: images in each set; None for as many as there are test images, at most
+            `MOST_SAMPLES`. More than test images hardly sharpen a distance to these.
         cache: where features are kept; the user's cache by default.
     """
 
     network: FeatureNetwork
     fid: bool = True
     kid: bool = False
-    samples: int = 10_000
+    samples: int | None = None
     cache: Path | None = None
 
 
@@ -182,17 +184,19 @@ def _sample_quality(
     seed: int,
     progress: Progress,
 ) -> SampleQuality:
-    count = compare.samples
+    count = compare.samples or min(len(z), MOST_SAMPLES)
+    chosen = _some(len(z), count)
     sets = {
-        "reconstructions": _decode_to_8_bit(model, z[:count]),
+        "reconstructions": _decode_to_8_bit(model, z[chosen]),
         "decoded_gaussian": _decode_to_8_bit(model, _gaussian(model, count, seed)),
-        "train": data.train.images[:count],
+        "train": data.train.images[_some(len(data.train), count)],
+        "noise": _noise(model, count),
     }
     if model.flow is not None:
         drawn = model.flow.sample(count, generator=_generator(seed))
         sets = {"samples": _decode_to_8_bit(model, drawn), **sets}
     return sample_quality(
-        data.test.images[:count],
+        data.test.images[chosen],
         sets,
         compare.network,
         dataset=data.name,
@@ -228,6 +232,18 @@ def _lines(model: Model, z: Tensor) -> Tensor:
 
 def _gaussian(model: Model, count: int, seed: int) -> Tensor:
     return torch.randn(count, model.latent_size, generator=_generator(seed)).to(model.sigma)
+
+
+def _some(available: int, wanted: int) -> Tensor:
+    """Returns the numbers of so many images, drawn at random: sets are sorted in many ways."""
+    drawn = torch.randperm(available, generator=_generator(0))[:wanted]
+    return drawn.sort().values
+
+
+def _noise(model: Model, count: int) -> Tensor:
+    """Draws uniform pixels `(count, c, h, w)` uint8; always the same: their features are kept."""
+    shape = (count, *model.image_shape)
+    return torch.randint(256, shape, dtype=torch.uint8, generator=_generator(0))
 
 
 def _generator(seed: int) -> torch.Generator:

@@ -1,17 +1,23 @@
-"""The kernel distance between feature sets (KID, Binkowski et al., arXiv:1801.01401)."""
+"""The kernel distance between feature sets (KID, Binkowski et al., arXiv:1801.01401).
+
+All pairs are used, once each: the mean of many random subsets, as the paper takes it, estimates the
+same number with more scatter, and multiplies some matrices hundreds of times.
+"""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+ROWS = 1000  # the matrix of all pairs is never held at once
+
 
 @dataclass(frozen=True)
 class KernelDistance:
-    """A KID with the spread of its subsets.
+    """A KID with its interval.
 
     Attributes:
-        value: mean over subsets of the unbiased squared MMD; may be slightly negative.
+        value: the unbiased squared MMD of all pairs; may be slightly negative.
         ci: 95 % interval of `value`.
     """
 
@@ -19,52 +25,58 @@ class KernelDistance:
     ci: tuple[float, float]
 
 
-def kernel_distance(
-    a: Tensor,
-    b: Tensor,
-    *,
-    subsets: int = 100,
-    subset_size: int = 1000,
-    generator: torch.Generator,
-) -> KernelDistance:
+def kernel_distance(a: Tensor, b: Tensor, *, within_a: Tensor | None = None) -> KernelDistance:
     """Estimates the squared maximum mean discrepancy under `k(x, y) = (x.y / d + 1)^3`.
 
+    The interval comes from how much each vector moves the estimate (the first-order projection of
+    a U-statistic: Hoeffding 1948; Gretton et al., JMLR 13 (2012) 723, theorem 8). Between equal
+    distributions it is too wide by about a third.
+
     Args:
-        a: features `(n, d)`.
-        b: features `(m, d)`.
-        subsets: how many random subsets to average over, at least 2.
-        subset_size: vectors of each set in a subset; at most half of either set.
-        generator: source of randomness.
+        a: features `(n, d)`, n at least 2.
+        b: features `(m, d)`, m at least 2.
+        within_a: `mean_kernel(a)`, where one set is compared with several.
     """
-    size = min(subset_size, len(a) // 2, len(b) // 2)
-    values = torch.stack(
-        [
-            squared_discrepancy(_subset(a, size, generator), _subset(b, size, generator))
-            for _ in range(subsets)
-        ]
-    )
-    # subsets overlap once subsets * size > n; the independent ones are at most n / size
-    independent = max(1, min(subsets, min(len(a), len(b)) // size))
-    half_width = 1.96 * values.std().item() / independent**0.5
-    mean = values.mean().item()
-    return KernelDistance(mean, (mean - half_width, mean + half_width))
+    to_own = (mean_kernel(a) if within_a is None else within_a, mean_kernel(b))
+    to_other = _mean_kernel_between(a, b)
+    pull = [own - other for own, other in zip(to_own, to_other, strict=True)]
+    value = sum(each.mean().item() for each in pull)
+    # each vector stands in both places of a pair, hence twice its pull
+    variance = sum(4 * each.var().item() / len(each) for each in pull)
+    half_width = 1.96 * variance**0.5
+    return KernelDistance(value, (value - half_width, value + half_width))
 
 
-def squared_discrepancy(a: Tensor, b: Tensor) -> Tensor:
-    """Returns the unbiased squared MMD of `(n, d)` and `(m, d)` features, a float64 scalar."""
-    a, b = a.double(), b.double()
-    within = _mean_off_diagonal(_kernel(a, a)) + _mean_off_diagonal(_kernel(b, b))
-    return within - 2 * _kernel(a, b).mean()
+def mean_kernel(features: Tensor) -> Tensor:
+    """Returns the mean kernel of each vector with all others of its set.
+
+    Args:
+        features: `(n, d)`, n at least 2.
+
+    Returns:
+        `(n,)` float64.
+    """
+    sums = features.new_zeros(len(features), dtype=torch.float64)
+    for start in range(0, len(features), ROWS):
+        # the matrix is symmetric: columns before the strip are known from earlier strips
+        kernel = _kernel(features[start : start + ROWS], features[start:])
+        kernel.diagonal().zero_()
+        rows = len(kernel)
+        sums[start : start + rows] += kernel.sum(1, dtype=torch.float64)
+        sums[start + rows :] += kernel[:, rows:].sum(0, dtype=torch.float64)
+    return sums / (len(features) - 1)
+
+
+def _mean_kernel_between(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the mean kernel of each vector with all of the other set: `(n,)` and `(m,)`."""
+    of_a: list[Tensor] = []
+    of_b = b.new_zeros(len(b), dtype=torch.float64)
+    for rows in a.split(ROWS):
+        kernel = _kernel(rows, b)
+        of_a.append(kernel.mean(1, dtype=torch.float64))
+        of_b += kernel.sum(0, dtype=torch.float64)
+    return torch.cat(of_a), of_b / len(a)
 
 
 def _kernel(a: Tensor, b: Tensor) -> Tensor:
-    return (a @ b.T / a.shape[1] + 1) ** 3
-
-
-def _mean_off_diagonal(kernel: Tensor) -> Tensor:
-    n = len(kernel)
-    return (kernel.sum() - kernel.diagonal().sum()) / (n * (n - 1))
-
-
-def _subset(features: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    return features[torch.randperm(len(features), generator=generator)[:size]]
+    return (a @ b.T).div_(a.shape[1]).add_(1).pow_(3)

@@ -9,7 +9,7 @@ from torch import Tensor
 from paecli.evaluation.features.cache import cached_features
 from paecli.evaluation.features.network import FeatureNetwork
 from paecli.evaluation.fid import frechet_distance, frechet_standard_error, gaussian_statistics
-from paecli.evaluation.kid import kernel_distance
+from paecli.evaluation.kid import kernel_distance, mean_kernel
 from paecli.evaluation.precision_recall import PrecisionRecall, measure_precision_recall
 from paecli.system.errors import UsageError
 from paecli.system.names import counted
@@ -18,8 +18,8 @@ from paecli.system.progress import NullProgress, Progress
 FEWEST_IMAGES = 20  # below, no interval means anything
 RESAMPLES, RESAMPLES_WIDE = 100, 20  # of the bootstrap; wide features cost seconds each
 WIDE = 512  # features
-SUBSET = 1000  # images in a subset of the kernel distance
 
+NO_MODEL = ("train", "noise")  # sets that say nothing of the model
 Interval = tuple[float, float]
 
 
@@ -32,6 +32,7 @@ class Distances:
         reconstructions: to reconstructions of the reference images: what the decoder costs.
         decoded_gaussian: to decoded N(0, I) latents, as if no flow had been trained.
         train: to training images: what a perfect model would get.
+        noise: to uniform random pixels: what a model gets that knows nothing.
         intervals: 95 % interval of each of them.
         protocol: everything that must be equal for two figures to be comparable.
     """
@@ -40,6 +41,7 @@ class Distances:
     reconstructions: float
     decoded_gaussian: float
     train: float
+    noise: float
     intervals: dict[str, Interval]
     protocol: str
 
@@ -77,12 +79,13 @@ def sample_quality(
 
     Args:
         reference: `(n, c, h, w)` uint8.
-        sets: `reconstructions`, `decoded_gaussian`, `train` and perhaps `samples`, each uint8.
+        sets: `reconstructions`, `decoded_gaussian`, `train`, `noise` and perhaps `samples`, each
+            uint8.
         network: what computes the features.
         dataset: what the reference images are, for the protocol line.
         frechet: whether to compute Frechet distances.
         kernel: whether to compute kernel distances.
-        seed: seed of bootstrap and subsets.
+        seed: seed of the bootstrap.
         cache: where features are kept; the user's cache by default.
         progress: told of every chunk of features.
 
@@ -105,18 +108,18 @@ def sample_quality(
     return SampleQuality(
         features=network.name,
         frechet=_frechet(real, features, protocol, seed, progress) if frechet else None,
-        kernel=_kernel(real, features, protocol, seed) if kernel else None,
+        kernel=_kernel(real, features, protocol) if kernel else None,
         precision_recall={
             name: measure_precision_recall(real, values)
             for name, values in features.items()
-            if name != "train"
+            if name not in NO_MODEL
         },
     )
 
 
 def _protocol(network: FeatureNetwork, dataset: str, reference: int, count: int) -> str:
     return (
-        f"{count:,} images against the first {reference:,} test images of {dataset}, "
+        f"{count:,} images against {reference:,} test images of {dataset}, "
         f"both rounded to 8 bit; {network.description}"
     )
 
@@ -138,16 +141,15 @@ def _frechet(
     return _distances(values, intervals, f"squared Frechet distance, {protocol}")
 
 
-def _kernel(real: Tensor, features: dict[str, Tensor], protocol: str, seed: int) -> Distances:
-    generator = torch.Generator().manual_seed(seed)
+def _kernel(real: Tensor, features: dict[str, Tensor], protocol: str) -> Distances:
+    within = mean_kernel(real)
     results = {
-        name: kernel_distance(real, others, subset_size=SUBSET, generator=generator)
-        for name, others in features.items()
+        name: kernel_distance(real, others, within_a=within) for name, others in features.items()
     }
     return _distances(
         {name: result.value for name, result in results.items()},
         {name: result.ci for name, result in results.items()},
-        f"kernel distance (cubic polynomial, subsets of {SUBSET:,} or half the images), {protocol}",
+        f"kernel distance (cubic polynomial, all pairs), {protocol}",
     )
 
 
@@ -159,6 +161,7 @@ def _distances(
         reconstructions=values["reconstructions"],
         decoded_gaussian=values["decoded_gaussian"],
         train=values["train"],
+        noise=values["noise"],
         intervals=intervals,
         protocol=protocol,
     )

@@ -21,6 +21,7 @@ PATCH_SCORE = "top"  # the only one of models of patches
 SCORE_NAMES = (*FAST_SCORES, "marginal_likelihood")
 # Measured beside the scores, for `pae watch` only: they tell of lamp and lens, not of outliers.
 PIXEL_STATISTICS = ("brightness", "saturation", "roughness")
+MAP_PEAK = "map_peak"  # likewise, for the regions of `pae ood --maps`
 CLASSIFIER_SHAPE = (1, 28, 28)  # of the images that the bundled feature network takes
 
 
@@ -49,7 +50,7 @@ def require_scores(names: Sequence[str]) -> None:
 
 def scores_among(measured: Collection[str]) -> tuple[str, ...]:
     """Returns the names of scores among those of all that was measured on reference images."""
-    return tuple(name for name in measured if name not in PIXEL_STATISTICS)
+    return tuple(name for name in measured if name not in (*PIXEL_STATISTICS, MAP_PEAK))
 
 
 def require_reference_scores(score: str, measured: Collection[str]) -> None:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
-from paecli.model.model import Model
+from paecli.data.sharing import is_own, share_parts
+from paecli.model.model import BATCH, Model
 from paecli.outliers.comparison_sets import (
     ComparisonSet,
     default_sets,
@@ -98,13 +100,7 @@ def compare_sets(
     compared = (reference, *outliers)
     # in order, not by name: a folder may be called like the one that the model was trained on
     measured = [
-        measure_scores(
-            model,
-            each.images[:limit],
-            scores,
-            description=f"scoring {each.name}",
-            progress=progress,
-        )
+        _measure(model, each.images[:limit], scores, name=each.name, progress=progress)
         for each in compared
     ]
     results = tuple(
@@ -116,6 +112,19 @@ def compare_sets(
     images = len(reference.images[:limit])
     by_name = dict(zip(_distinct([each.name for each in compared]), measured, strict=True))
     return SetComparison(reference, images, tuple(outliers), results, by_name, seconds)
+
+
+def _measure(
+    model: Model, images: Tensor, scores: Sequence[str], *, name: str, progress: Progress
+) -> dict[str, Tensor]:
+    """Scores a set; processes that torchrun started share its batches."""
+    batches = dict(enumerate(images.split(BATCH)))
+    own = [number for number in batches if is_own(number)]
+    mine = torch.cat([images[:0], *(batches[number] for number in own)])
+    measured = measure_scores(model, mine, scores, description=f"scoring {name}", progress=progress)
+    rows = torch.stack([measured[score] for score in scores], dim=1)
+    joined = torch.cat(share_parts(dict(zip(own, rows.split(BATCH), strict=False))))
+    return dict(zip(scores, joined.unbind(1), strict=True))
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

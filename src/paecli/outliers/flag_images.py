@@ -9,18 +9,13 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
-from paecli.data.images.files import read_image
 from paecli.data.images.listing import find_all
-from paecli.data.images.opening import several_note
 from paecli.model.model import Model
 from paecli.model.requirements import require_rate
 from paecli.outliers.conformal import benjamini_hochberg, p_values
-from paecli.outliers.scores import measure_with_parts
-from paecli.system.errors import ImageError
-from paecli.system.names import counted
+from paecli.outliers.score_files import score_files
 from paecli.system.progress import NullProgress, Progress
 
-CHUNK = 500  # images in memory at the same time
 SHOWN = 8  # most unusual images to picture
 
 
@@ -147,28 +142,29 @@ def flag_images(
     require_rate(fpr if fdr is None else fdr, len(reference))
     found, closed = find_all(paths, progress=progress)
     names = (score, "log_prob", "reconstruction_error")
-    readable, measured, unreadable, seen, spoke = _score_files(model, found, names, progress)
+    files = score_files(model, found, names, shown=SHOWN, progress=progress)
+    measured = files.scores
     scored = [
         ScoredImage(path, p_value, False, *values)
         for path, p_value, *values in zip(
-            readable,
+            files.readable,
             p_values(measured[score], reference).tolist(),
             measured[score].tolist(),
             (-measured["log_prob"]).tolist(),
             measured["reconstruction_error"].tolist(),
-            spoke,
+            files.spoke,
             strict=True,
         )
     ]
     images = flag(scored, fpr, fdr)
     return FlagReport(
         images=images,
-        unreadable=(*closed, *unreadable),
+        unreadable=(*closed, *files.unreadable),
         score=score,
         fpr=fpr,
         fdr=fdr,
         reference_count=len(reference),
-        **show_unusual(model, images, seen),
+        **show_unusual(model, images, files.pixels),
         seconds=time.perf_counter() - start,
     )
 
@@ -205,51 +201,3 @@ def show_unusual(
 def most_unusual_first(images: Sequence[ScoredImage]) -> list[ScoredImage]:
     """Sorts images; many may share the smallest p-value."""
     return sorted(images, key=lambda image: (image.p_value, -image.score))
-
-
-def _score_files(
-    model: Model, paths: Sequence[Path], names: Sequence[str], progress: Progress
-) -> tuple[
-    list[Path], dict[str, Tensor], list[tuple[Path, str]], dict[Path, Tensor], list[str | None]
-]:
-    """Reads and scores files chunk by chunk, each once: they may be gone afterwards.
-
-    Returns:
-        The files that could be read, for each of `names` their scores, the other files with
-        reasons, the pixels of those that score highest by the first of `names`, and the parts that
-        made the scores of all.
-    """
-    readable: list[Path] = []
-    unreadable: list[tuple[Path, str]] = []
-    parts: dict[str, list[Tensor]] = {name: [] for name in names}
-    spoke: list[str | None] = []
-    several: list[Path] = []
-    highest: list[tuple[float, Path, Tensor]] = []
-    with progress.task("scoring images", len(paths)) as task:
-        for begin in range(0, len(paths), CHUNK):
-            pixels: list[Tensor] = []
-            for path in paths[begin : begin + CHUNK]:
-                try:
-                    image = read_image(path, image_shape=model.image_shape)
-                    pixels.append(image.pixels)
-                    readable.append(path)
-                    several += [path] * image.several
-                except ImageError as error:
-                    unreadable.append((path, str(error)))
-                task.advance()
-            if pixels:
-                scores, loudest = measure_with_parts(model, torch.stack(pixels), names)
-                spoke += loudest or [None] * len(pixels)
-                for name, values in scores.items():
-                    parts[name].append(values)
-                latest = parts[names[0]][-1].tolist()
-                highest += zip(latest, readable[-len(pixels) :], pixels, strict=True)
-                highest = sorted(highest, key=lambda each: -each[0])[:SHOWN]
-    if note := several_note(several):
-        progress.say(note)
-    if not readable:
-        more = len(unreadable) - 1
-        others = f" ({counted(more, 'other')} failed too)" if more else ""
-        raise ImageError(f"{unreadable[0][1]}{others}")
-    measured = {name: torch.cat(values) for name, values in parts.items()}
-    return readable, measured, unreadable, {path: image for _, path, image in highest}, spoke

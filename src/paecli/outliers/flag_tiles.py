@@ -16,7 +16,6 @@ from paecli.model.model import Model
 from paecli.model.requirements import require_rate
 from paecli.outliers.conformal import p_values
 from paecli.outliers.flag_images import (
-    CHUNK,
     SHOWN,
     FlagReport,
     Region,
@@ -25,6 +24,7 @@ from paecli.outliers.flag_images import (
     most_unusual_first,
     show_unusual,
 )
+from paecli.outliers.score_files import CHUNK
 from paecli.outliers.scores import measure_with_parts
 from paecli.system.errors import ImageError, UsageError
 from paecli.system.progress import NullProgress, Progress

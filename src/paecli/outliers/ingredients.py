@@ -20,7 +20,12 @@ from paecli.system.errors import CheckpointError
 
 HIGHLIGHTS = 0.99  # share of the pixels that are darker
 DARKEST = 1e-3
+FLAT = 1e-6  # mean square difference of neighbouring pixels below which there is no direction
+COARSE = 4  # pixels a side over which residuals must go together to be seen
+SPOT, PATCH = 3, 9  # pixels a side of the places whose error is looked at
 SMALLEST = 1e-12  # keeps the logarithm of a perfect reconstruction finite
+SMOOTHING = 1.0  # standard deviation in pixels of the blur of residual maps
+REACH = 3  # standard deviations at which the blur ends
 TURNS = 3  # ways in which `orientation` turns an image
 
 
@@ -68,6 +73,21 @@ class Ingredients:
     def weighted_error(self) -> Tensor:
         """Mean squared residual in units of the pixel noise sigma, `(b,)`; 1 is usual."""
         return (self.residual / self.model.sigma).square().flatten(1).mean(1)
+
+    @cached_property
+    def residual_map(self) -> Tensor:
+        """Where images are reconstructed wrongly, `(b, h, w)`.
+
+        Squared residuals in units of the pixel noise, blurred a little: single pixels err by
+        chance.
+        """
+        square = (self.residual / self.model.sigma).square().mean(1, keepdim=True)
+        return _blur(square)[:, 0]
+
+    @cached_property
+    def map_peak(self) -> Tensor:
+        """The highest value of the residual map, `(b,)`; see `paecli.outliers.residual_maps`."""
+        return self.residual_map.flatten(1).amax(1)
 
     @cached_property
     def cycle_distance(self) -> Tensor:
@@ -118,21 +138,33 @@ class Ingredients:
     def statements(self) -> Tensor:
         """What the voices are made of, `(b, statements)`, as `paecli.model.voices.STATEMENTS`."""
         density, local_density, local_error, cycle, _ = self.components.unbind(1)
-        error, brightness, detail, grain = (
+        weighted = self.residual / self.model.sigma
+        square = weighted.square().mean(1, keepdim=True)
+        shape = self.model.image_shape  # of tensors sizes are no plain numbers while exporting
+        error, brightness, detail, grain, coarse, peak, lighter, darker, spot, patch = (
             values.clamp_min(SMALLEST).log()
             for values in (
                 self.reconstruction_error,
-                self.x.square().flatten(1).mean(1),
+                _mean_square(self.x),
                 _roughness(self.x),
-                _roughness(self.residual / self.model.sigma),
+                _roughness(weighted),
+                _mean_square(F.avg_pool2d(weighted, _sides(shape, COARSE))),
+                self.residual.square().flatten(1).amax(1),
+                _mean_square(weighted.clamp_min(0)),
+                _mean_square(weighted.clamp_max(0)),
+                *(
+                    F.avg_pool2d(square, _sides(shape, side), stride=1).flatten(1).amax(1)
+                    for side in (SPOT, PATCH)
+                ),
             )
         )
-        columns = (density, local_density, local_error, cycle, grain, error)
         pixels = self.x.flatten(1)
         bright = pixels.kthvalue(int(HIGHLIGHTS * pixels.shape[1]) + 1, dim=1).values
         highlights = bright.clamp_min(DARKEST).log()
-        sharpness = detail - brightness
-        return torch.stack((*columns, brightness, detail, sharpness, highlights), dim=1)
+        columns = (density, local_density, local_error, cycle, grain, error, brightness, detail)
+        places = (_direction(self.x, shape), *_centre(self.x, shape), spot, patch)
+        more = (detail - brightness, highlights, coarse, peak, lighter - darker, *places)
+        return torch.stack((*columns, *more), dim=1)
 
     @cached_property
     def orientation(self) -> Tensor:
@@ -189,6 +221,37 @@ class Ingredients:
         return self.model.reference_images
 
 
+def _sides(shape: tuple[int, int, int], side: int) -> tuple[int, int]:
+    """Returns the sides of a square window, shorter where images of this shape are."""
+    return min(side, shape[1]), min(side, shape[2])
+
+
+def _mean_square(values: Tensor) -> Tensor:
+    """Returns the mean square of `(b, c, h, w)`: `(b,)`."""
+    return values.square().flatten(1).mean(1)
+
+
+def _direction(x: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """Returns how much more images `(b, c, h, w)` change across than down, `(b,)`, a logarithm.
+
+    Images of a single row or column have no direction: 0.
+    """
+    if min(shape[1:]) == 1:
+        return x.flatten(1).mean(1) * 0
+    across = _mean_square(x[..., 1:] - x[..., :-1])
+    down = _mean_square(x[..., 1:, :] - x[..., :-1, :])
+    return across.clamp_min(FLAT).log() - down.clamp_min(FLAT).log()
+
+
+def _centre(x: Tensor, shape: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
+    """Returns where the light of images `(b, c, h, w)` has its centre, each `(b,)` in [-1, 1]."""
+    light = x.mean(1)
+    total = light.sum((1, 2)).clamp_min(DARKEST)
+    rows, columns = (torch.linspace(-1, 1, side).to(x) for side in shape[1:])
+    across = (light.sum(1) * columns).sum(1) / total
+    return across, (light.sum(2) * rows).sum(1) / total
+
+
 def _roughness(values: Tensor) -> Tensor:
     """Returns the mean square of the discrete Laplacian of `(b, c, h, w)`: `(b,)`."""
     padded = F.pad(values, (1, 1, 1, 1), mode="replicate")
@@ -196,3 +259,13 @@ def _roughness(values: Tensor) -> Tensor:
     beside = padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]
     above = padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1]
     return (beside + above - 4 * inner).square().flatten(1).mean(1)
+
+
+def _blur(values: Tensor) -> Tensor:
+    """Blurs maps `(b, 1, h, w)` by a Gaussian."""
+    reach = int(REACH * SMOOTHING)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / SMOOTHING).square())
+    kernel = (kernel / kernel.sum()).to(values)
+    padded = F.pad(values, (reach,) * 4, mode="replicate")
+    blurred = F.conv2d(padded, kernel.view(1, 1, -1, 1))
+    return F.conv2d(blurred, kernel.view(1, 1, 1, -1))

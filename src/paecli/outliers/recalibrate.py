@@ -15,8 +15,7 @@ from torch import Tensor
 from paecli.model.model import Model
 from paecli.model.requirements import FAST_SCORES
 from paecli.outliers.conformal import p_values
-from paecli.outliers.pixel_statistics import pixel_statistics
-from paecli.outliers.scores import measure_scores
+from paecli.outliers.scores import measure_beside, measure_scores
 from paecli.system.errors import DataError
 from paecli.system.names import counted
 from paecli.system.progress import NullProgress, Progress
@@ -74,7 +73,7 @@ def recalibrate(
             f"{before[score]:.0%} of the images are outliers to this model: it does not know such "
             "images, and would tell little about them; train one on them with `pae train-ae`"
         )
-    measured |= pixel_statistics(images)  # so that `pae watch` takes these for usual
+    measured |= measure_beside(model, images)  # so that `pae watch` takes these for usual
     model.reference_scores = {name: torch.sort(values).values for name, values in measured.items()}
     return Recalibration(len(images), before, *_further_rate(len(images)))
 

@@ -11,20 +11,19 @@ from torch.nn import functional as F
 
 from paecli.data.images.pixels import resize, set_channels
 from paecli.model.model import Model
-from paecli.model.requirements import require_rate
+from paecli.model.requirements import MAP_PEAK, require_rate
 from paecli.outliers.flag_images import FlagReport
+from paecli.outliers.ingredients import Ingredients
 from paecli.outliers.map_images import ImageMap, map_images
 from paecli.system.errors import CheckpointError
 from paecli.system.progress import NullProgress, Progress
-
-SMOOTHING = 1.0  # standard deviation in pixels of the model; single pixels err by chance
-REACH = 3  # standard deviations at which the blur ends
 
 
 class ResidualMaps:
     """Scores pixels by their squared residual in units of its usual size, blurred a little.
 
-    What is reference comes from the held-out images that a model keeps to measure its errors.
+    Pixels are compared with those of the held-out images that a model keeps to measure its errors,
+    peaks with those of all its calibration images, or of the kept ones in older files.
     An image of another size is seen as the model sees it: cropped about the centre, shrunk.
     """
 
@@ -48,6 +47,8 @@ class ResidualMaps:
     @cached_property
     def reference_peaks(self) -> Tensor:
         """`(n,)` ascending highest scores of held-out images."""
+        if MAP_PEAK in self.model.reference_scores:
+            return self.model.reference_scores[MAP_PEAK]
         return self._reference.flatten(1).amax(1).sort().values
 
     @cached_property
@@ -74,8 +75,7 @@ class ResidualMaps:
     @torch.no_grad()
     def _maps(self, images: Tensor) -> Tensor:
         """Maps images `(b, c, h, w)` of the model's shape to scores `(b, h, w)`."""
-        residual = (images - self.model.reconstruct(images)) / self.model.sigma
-        return _blur(residual.square().mean(1, keepdim=True))[:, 0]
+        return Ingredients(self.model, images).residual_map
 
 
 def with_maps(
@@ -109,13 +109,3 @@ def with_maps(
         progress.say(f"No map of {path}: {reason}")
     images = tuple(replace(image, regions=regions.get(image.path)) for image in report.images)
     return replace(report, images=images)
-
-
-def _blur(values: Tensor) -> Tensor:
-    """Blurs maps `(b, 1, h, w)` by a Gaussian."""
-    reach = int(REACH * SMOOTHING)
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / SMOOTHING).square())
-    kernel = (kernel / kernel.sum()).to(values)
-    padded = F.pad(values, (reach,) * 4, mode="replicate")
-    blurred = F.conv2d(padded, kernel.view(1, 1, -1, 1))
-    return F.conv2d(blurred, kernel.view(1, 1, 1, -1))

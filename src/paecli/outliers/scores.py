@@ -11,7 +11,7 @@ from torch import Tensor
 from paecli.model.held_out_errors import calibration_part, fitting_part
 from paecli.model.model import BATCH, Model
 from paecli.model.reference_images import IMAGES
-from paecli.model.requirements import FAST_SCORES, SCORE_NAMES, require_scores
+from paecli.model.requirements import FAST_SCORES, MAP_PEAK, SCORE_NAMES, require_scores
 from paecli.outliers.ingredients import Ingredients
 from paecli.outliers.pixel_statistics import pixel_statistics
 from paecli.system.progress import NullProgress, Progress
@@ -139,9 +139,22 @@ def fit_reference_scores(
     model.reference_images.fit(components)
     model.voices.fit(model.reference_images.combine(components), statements)
     calibration = calibration_part(held_out)
-    scores = measure_scores(model, calibration, names)
-    scores |= pixel_statistics(calibration)
+    scores = measure_scores(model, calibration, names) | measure_beside(model, calibration)
     model.reference_scores = {name: values.sort().values for name, values in scores.items()}
+
+
+@torch.no_grad()
+def measure_beside(model: Model, images: Tensor) -> dict[str, Tensor]:
+    """Measures what is no score but compared with reference images, too: `(n,)` by name.
+
+    Pixel statistics are for `pae watch`, peaks of residual maps for `pae ood --maps`.
+
+    Args:
+        model: a model with a flow.
+        images: `(n, c, h, w)`, uint8 or float in [0, 1].
+    """
+    peaks = [Ingredients(model, model.as_images(batch)).map_peak for batch in images.split(BATCH)]
+    return pixel_statistics(images) | {MAP_PEAK: torch.cat(peaks).cpu()}
 
 
 @torch.no_grad()

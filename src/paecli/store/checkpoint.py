@@ -17,7 +17,7 @@ from paecli.model.autoencoder import Autoencoder
 from paecli.model.flow import LatentFlow
 from paecli.model.model import Model
 from paecli.model.pixel_table import is_pixel_table
-from paecli.model.voices import LEVELS, STATEMENTS
+from paecli.model.voices import LEVELS, STATEMENTS, Voices
 from paecli.store.contents import (
     AUTOENCODER,
     ERRORS,
@@ -174,7 +174,7 @@ def load_pae(path: Path) -> tuple[Model, Header]:
         name.removeprefix(REFERENCE_SCORES): values for name, values in scores.items()
     }
     _check_errors(path, model)
-    _check_voices(path, model)
+    _drop_other_voices(model)
     if COMBINED in model.reference_scores and not model.voices.fitted:
         add_voices(model, hash_tensors({COMBINED: model.reference_scores[COMBINED]}))
     _try(path, model.eval())
@@ -309,12 +309,16 @@ def _check_errors(path: Path, model: Model) -> None:
         raise unfit(path, f"{ERROR_IMAGES!r} has images of another kind")
 
 
-def _check_voices(path: Path, model: Model) -> None:
-    """Refuses voices that state other things than this version's."""
+def _drop_other_voices(model: Model) -> None:
+    """Takes away voices that state other things than this version's, and the scores made by them.
+
+    Whoever asks for these is told how to have them measured anew.
+    """
     voices, width = model.voices, len(STATEMENTS)
     shapes = (tuple(voices.tables.shape), tuple(voices.precision.shape))
     if voices.fitted and shapes != ((width + 2, LEVELS), (width, width)):
-        raise unfit(path, "its voices are of another kind")
+        model.voices = Voices()
+        model.reference_scores.pop(COMBINED, None)
 
 
 @torch.no_grad()

@@ -1,8 +1,8 @@
-"""What shipped models were told after they were published: the voices of `combined`.
+"""What shipped models were told after they were published: the voices of `combined`, and more.
 
 Their files are as they were, with the scores that `combined` had before it had voices. A file
-beside them holds what is missing, for each model under the hash of those scores, so that a copy of
-a model under another name finds it too. `benchmarks/measure_voices.py` writes it.
+beside this module holds what is missing, for each model under the hash of those scores, so that a
+copy of a model under another name finds it too. `benchmarks/measure_voices.py` writes it.
 """
 
 import json
@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import paecli
 from paecli.model.model import Model
+from paecli.model.requirements import MAP_PEAK
 
-VOICES_FILE = Path(paecli.__file__).parent / "registry" / "voices.json"
+VOICES_FILE = Path(__file__).with_name("shipped_voices.json")
 COMBINED = "combined"
+ADDED_SCORES = (COMBINED, MAP_PEAK)
 DIGITS = 7
 
 
@@ -24,7 +25,8 @@ def add_voices(model: Model, key: str) -> None:
     """Gives a model the voices that were measured after it was published, if there are any.
 
     Args:
-        model: a model without voices; its reference scores of `combined` are replaced.
+        model: a model without voices; its reference scores of `combined` are replaced, and the
+            peaks of residual maps added.
         key: the hash of these scores.
     """
     found = json.loads(VOICES_FILE.read_text("ascii")).get(key)
@@ -32,17 +34,18 @@ def add_voices(model: Model, key: str) -> None:
         return
     model.voices.tables = torch.tensor(found["tables"])
     model.voices.precision = torch.tensor(found["precision"])
-    model.reference_scores = {**model.reference_scores, COMBINED: torch.tensor(found[COMBINED])}
+    added = {name: torch.tensor(found[name]) for name in ADDED_SCORES}
+    model.reference_scores = {**model.reference_scores, **added}
 
 
-def as_entry(model: Model, scores: Tensor) -> dict[str, Any]:
+def as_entry(model: Model, scores: dict[str, Tensor]) -> dict[str, Any]:
     """Returns what `add_voices` reads.
 
     Args:
         model: a model whose voices are fitted.
-        scores: `(n,)` ascending, `combined` of held-out images by these voices.
+        scores: each of `ADDED_SCORES` of held-out images, `(n,)` ascending.
     """
-    tensors = {"tables": model.voices.tables, "precision": model.voices.precision, COMBINED: scores}
+    tensors = {"tables": model.voices.tables, "precision": model.voices.precision, **scores}
     return {name: _rounded(values.tolist()) for name, values in tensors.items()}
 
 

@@ -1,4 +1,4 @@
-"""How many cores this process may use: its affinity, and its container's share of time."""
+"""How many cores this process may use, and which of several processes it is."""
 
 import os
 from collections.abc import Callable
@@ -19,6 +19,21 @@ def available_cores(root: Path = Path("/")) -> int:
         cores = os.cpu_count() or 1
     quota = _quota(root)
     return cores if quota is None else max(1, min(cores, int(quota)))
+
+
+def process_count() -> int:
+    """Returns how many processes torchrun started to do one job together; 1 without it."""
+    return int(_from_torchrun("WORLD_SIZE", "1"))
+
+
+def process_index() -> int:
+    """Returns which of them this one is; the first, 0, prints and writes."""
+    return int(_from_torchrun("RANK", "0"))
+
+
+def _from_torchrun(name: str, alone: str) -> str:
+    """Reads what torchrun sets; other launchers set some of it, but not its own run's number."""
+    return os.environ.get(name, alone) if "TORCHELASTIC_RUN_ID" in os.environ else alone
 
 
 def _quota(root: Path) -> float | None:

@@ -18,7 +18,6 @@ from paecli.system.progress import NullProgress, Progress
 from paecli.training.build_networks import build_flow
 from paecli.training.history import Log
 from paecli.training.images import describe_split, read_same_data, split_data
-from paecli.training.mixture_fit import fit_mixture
 from paecli.training.objectives import FlowObjective
 from paecli.training.run import (
     Measure,
@@ -188,6 +187,8 @@ def _first_flow(
 def _fit_base(flow: LatentFlow, latents: Tensor, *, seed: int, progress: Progress) -> None:
     """Fits the base, if it can be, to where the untrained flow sends the latents."""
     if isinstance(flow.base, GaussianMixture):
+        from paecli.training.mixture_fit import fit_mixture  # brings scikit-learn: seconds
+
         progress.say(f"fitting {len(flow.base.means)} Gaussians to {len(latents)} latents")
         fit_mixture(flow.base, flow.to_base(latents)[0], seed=seed)
 

@@ -99,7 +99,7 @@ def test_its_own_picture_is_no_input_the_next_time(run_folder: Path, images: Pat
     for _ in range(2):
         result = run(run_folder, images, "--picture", images / "u.png", "--json")
         assert len(json.loads(result.stdout)["images"]) == 4
-    assert "1 pictures that pae wrote" in result.stderr
+    assert "1 picture that pae wrote" in result.stderr
 
 
 def test_files_are_written(run_folder: Path, images: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from PIL import Image
 from paecli.data import find_images, write_image
 from paecli.data.images.listing import find_all, image_endings, list_images
 from paecli.system.errors import DataError
+from paecli.system.progress import NullProgress
 
 Writer = Callable[..., list[Path]]
 
@@ -83,7 +84,7 @@ def test_what_is_passed_over_is_counted(tmp_path: Path, write_images: Writer) ->
     os.mkfifo(tmp_path / "pipe.png")
     summary = list_images(tmp_path).summary()
     assert "1 hidden" in summary
-    assert "1 neither files nor folders" in summary
+    assert "1 neither file nor folder" in summary
     assert "5 no images (.txt" in summary
 
 
@@ -92,7 +93,7 @@ def test_own_pictures_are_left_out_unless_there_is_nothing_else(tmp_path: Path) 
     assert names(tmp_path) == ["restored/a/map.png"]
     write_image(tmp_path / "a.png", torch.zeros(1, 4, 4))
     assert names(tmp_path) == ["a.png"]
-    assert "1 pictures that pae wrote" in list_images(tmp_path).summary()
+    assert "1 picture that pae wrote" in list_images(tmp_path).summary()
     assert find_images([tmp_path / "restored" / "a" / "map.png"])  # named by the user
 
 
@@ -109,6 +110,20 @@ def test_run_folders_and_the_output_folder_are_left_out(
     assert f"the output folder {tmp_path / 'run'}" in summary
     assert f"the output folder {tmp_path / 'out'}" in summary
     assert names(tmp_path / "run") == ["old-loss.png"]  # named by the user
+
+
+def test_an_empty_folder_among_others_is_named(tmp_path: Path, write_images: Writer) -> None:
+    said: list[str] = []
+
+    class Listening(NullProgress):
+        def say(self, message: str) -> None:
+            said.append(message)
+
+    write_images(tmp_path / "full", ["a.png"])
+    (tmp_path / "empty").mkdir()
+    paths = [tmp_path / "empty", tmp_path / "full"]
+    assert [file.name for file in find_images(paths, progress=Listening())] == ["a.png"]
+    assert said == [f"Warning: no images in {tmp_path / 'empty'}"]
 
 
 def test_nothing_found_says_why(tmp_path: Path) -> None:

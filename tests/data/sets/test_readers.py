@@ -44,6 +44,60 @@ def test_labels_must_fit_the_images(
         load_dataset("kmnist", data_dir=tmp_path, download=False)
 
 
+def write_npz_set(folder: Path, count: int = 20) -> None:
+    for part, images in (("train", count), ("test", count // 2)):
+        pixels = np.arange(images * 20, dtype=np.uint8).reshape(images, 4, 5)
+        np.savez_compressed(folder / f"kmnist-{part}-imgs.npz", pixels)
+        labels = (np.arange(images) % 10).astype(np.uint8)
+        np.savez_compressed(folder / f"kmnist-{part}-labels.npz", labels)
+
+
+def test_kmnist_as_numpy_archives_is_the_set_as_idx_files(
+    tmp_path: Path, write_idx_set: Callable[..., Path]
+) -> None:
+    write_idx_set(tmp_path / "idx" / "kmnist")
+    (tmp_path / "npz" / "kmnist").mkdir(parents=True)
+    write_npz_set(tmp_path / "npz" / "kmnist")
+    idx, npz = (
+        load_dataset("kmnist", data_dir=tmp_path / kind, download=False) for kind in ("idx", "npz")
+    )
+    assert npz.content_hash == idx.content_hash
+    assert npz.train.classes == idx.train.classes
+    assert npz.train.labels is not None
+    assert idx.train.labels is not None
+    assert npz.train.labels.equal(idx.train.labels)
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        ("cut short", "cannot read"),
+        ("no archive", "cannot read"),
+        ("pickle", "cannot read"),
+        ("floats", "type float64"),
+        ("wrong count", "do not belong together"),
+        ("another name", "cannot read"),
+    ],
+)
+def test_damaged_numpy_archives_are_named(tmp_path: Path, damage: str, problem: str) -> None:
+    write_npz_set(tmp_path)
+    file = tmp_path / "kmnist-train-imgs.npz"
+    if damage == "cut short":
+        file.write_bytes(file.read_bytes()[:200])
+    elif damage == "no archive":
+        file.write_bytes(b"nothing")
+    elif damage == "pickle":
+        np.savez(file, np.array([{}], dtype=object))
+    elif damage == "floats":
+        np.savez(file, np.zeros((20, 4, 5)))
+    elif damage == "wrong count":
+        np.savez(file, np.zeros((19, 4, 5), np.uint8))
+    else:
+        np.savez(file, images=np.zeros((20, 4, 5), np.uint8))
+    with pytest.raises(DataError, match=problem):
+        load_dataset("kmnist", data_dir=tmp_path, download=False)
+
+
 def celeba_image(path: Path, face: int) -> None:
     """An aligned face: the central 140x140 pixels are `face`, the rest is black."""
     path.parent.mkdir(parents=True, exist_ok=True)

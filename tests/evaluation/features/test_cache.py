@@ -59,6 +59,26 @@ def test_an_interrupted_run_goes_on(images: Tensor, tmp_path: Path) -> None:
     torch.testing.assert_close(features, CountingNetwork()(images))
 
 
+def test_processes_share_the_chunks(
+    images: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[dict[int, Tensor]] = []
+
+    def share(own: dict[int, Tensor]) -> list[Tensor]:
+        made.append(own)
+        return [*own.values()]
+
+    alone = cached_features(images, CountingNetwork(), label="x", folder=tmp_path / "alone")
+    monkeypatch.setattr(cache, "share_parts", share)
+    for index, count in ((0, 15), (1, 10)):
+        monkeypatch.setattr(cache, "is_own", lambda number, index=index: number % 2 == index)
+        network = CountingNetwork()
+        cached_features(images, network, label="x", folder=tmp_path / "shared")
+        assert network.seen == count
+    together = made[0] | made[1]
+    assert torch.cat([together[number] for number in sorted(together)]).equal(alone)
+
+
 def test_a_damaged_file_is_computed_again(images: Tensor, tmp_path: Path) -> None:
     expected = cached_features(images, CountingNetwork(), label="x", folder=tmp_path)
     next(tmp_path.glob("*/00001.safetensors")).write_bytes(b"damaged")

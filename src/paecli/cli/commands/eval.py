@@ -23,6 +23,7 @@ from paecli.cli.options import (
     refuse_useless,
 )
 from paecli.model.requirements import require_features
+from paecli.system.cores import process_index
 from paecli.system.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,8 +75,14 @@ def evaluate(
         ),
     ] = None,
     samples: Annotated[
-        int, typer.Option(min=20, help="Images in each set of --fid and --kid.")
-    ] = 10_000,
+        int | None,
+        typer.Option(
+            min=20,
+            help="Images in each set of --fid and --kid. Default: as many as there are test "
+            "images, at most 10,000.",
+            show_default=False,
+        ),
+    ] = None,
     dataset: Annotated[
         str | None,
         typer.Option(
@@ -150,7 +157,7 @@ def evaluate(
         progress=RichProgress(),
     )
     _print_tables(evaluation)
-    if report:
+    if report and process_index() == 0:
         from paecli.report.evaluation_page import write_evaluation
 
         say(f"Report: {write_evaluation(evaluation, report)}")

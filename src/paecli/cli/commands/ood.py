@@ -1,6 +1,7 @@
 """`pae ood`: which data sets, or which images, are unusual for a model."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -281,13 +282,17 @@ def split_arguments(arguments: Sequence[str], model: str | None) -> tuple[str | 
 
 def _is_model(argument: str) -> bool:
     from paecli.data.images.listing import image_endings
-    from paecli.system.outputs import AUTOENCODER_FILE, MODEL_FILE
+    from paecli.system.outputs import AUTOENCODER_FILE, MODEL_FILE, is_run_folder
 
     path = Path(argument)
-    if path.is_dir():
-        return any((path / file).is_file() for file in (MODEL_FILE, AUTOENCODER_FILE))
     if path.suffix == ".safetensors":
         return True
+    if path.is_dir():
+        with suppress(OSError):
+            files = frozenset(file.name for file in path.iterdir())
+            # an unfinished run is meant as a model, too: it must not be answered by the bundled one
+            return not files.isdisjoint((MODEL_FILE, AUTOENCODER_FILE)) or is_run_folder(files)
+        return False
     # what does not exist and is not called like an image can only be a registry name
     return not path.exists() and path.suffix.lower() not in image_endings()
 

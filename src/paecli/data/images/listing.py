@@ -24,6 +24,11 @@ OWN = "pictures that pae wrote"
 HIDDEN = "hidden"
 LINKED_TWICE = "links to what is here already"
 NO_FILE = "neither files nor folders"
+SINGULAR = {
+    OWN: "picture that pae wrote",
+    LINKED_TWICE: "link to what is here already",
+    NO_FILE: "neither file nor folder",
+}
 
 
 @dataclass
@@ -54,7 +59,10 @@ class Listing:
             more = ", ..." if len(self.other_endings) > ENDINGS_NAMED else ""
             reason = f"no images ({', '.join(endings)}{more})"
             counts[reason] = self.other_endings.total()
-        parts = [f"{count:,} {reason}" for reason, count in counts.items()]
+        parts = [
+            f"{count:,} {SINGULAR.get(reason, reason) if count == 1 else reason}"
+            for reason, count in counts.items()
+        ]
         parts += [f"the output folder {folder}" for folder in self.folders_left_out]
         return ", ".join(parts)
 
@@ -237,12 +245,15 @@ def find_all(
         # a dangling link is no reason to leave the other paths alone, a misspelt name is
         if not path.exists() and not path.is_symlink():
             raise DataError(f"{path} does not exist; give image files or folders")
-    listings = [list_images(path, leave_out=leave_out) for path in paths if path.is_dir()]
-    summary = summary_of(listings)
+    listings = {path: list_images(path, leave_out=leave_out) for path in paths if path.is_dir()}
+    for path, listing in listings.items():
+        if len(paths) > 1 and not listing.images and not listing.unreadable:
+            progress.say(f"Warning: no images in {path}")
+    summary = summary_of(list(listings.values()))
     if summary:
         progress.say(f"passed over in folders: {summary}")
-    found = files.union(*(listing.images for listing in listings))
-    unreadable = [each for listing in listings for each in listing.unreadable]
+    found = files.union(*(listing.images for listing in listings.values()))
+    unreadable = [each for listing in listings.values() for each in listing.unreadable]
     if not found:
         raise nothing_found(", ".join(map(str, paths)) or "nothing", summary, unreadable)
     return sorted(found), unreadable

@@ -1,14 +1,17 @@
 """Reads IDX, the file format of MNIST: a big-endian header, then the bytes.
 
 Format: two zero bytes, a type code, the number of dimensions, the dimensions as 32-bit
-big-endian integers, the values (Y. LeCun, "The MNIST database", file formats).
+big-endian integers, the values (Y. LeCun, "The MNIST database", file formats). KMNIST is handed out
+as NumPy's archives, too, of one array each.
 """
 
 import gzip
+import io
 import math
+import zipfile
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import numpy as np
 import torch
@@ -20,6 +23,7 @@ UINT8 = 0x08  # the one type code that MNIST's relatives use
 MAX_DIMENSIONS = 4
 MAX_BYTES = 1 << 31  # no known IDX set is near; a hostile gzip would be
 CHUNK = 1 << 22
+ARRAY = "arr_0.npy"  # what `numpy.savez` calls an array without a name
 
 
 def read_idx(path: Path) -> Tensor:
@@ -50,6 +54,35 @@ def read_idx(path: Path) -> Tensor:
         raise DataError(f"cannot read {path}: {reason}; download it again") from error
 
 
+def read_npz(path: Path) -> Tensor:
+    """Reads the one array of unsigned bytes in an archive of NumPy; runs no code of it.
+
+    Args:
+        path: the file.
+
+    Returns:
+        uint8 values.
+
+    Raises:
+        DataError: unreadable, no such archive, damaged, too long or of another type.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(ARRAY) as member:
+            content = _read_at_most(member, MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise DataError(f"{path} unpacks into more than an IDX set can have")
+        values = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    except DataError:
+        raise
+    # what zipfile and NumPy raise of damaged files
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, KeyError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise DataError(f"cannot read {path}: {reason:.200}; download it again") from error
+    if values.dtype != np.uint8:
+        raise DataError(f"{path} holds values of type {values.dtype}, only bytes (uint8) fit")
+    return torch.from_numpy(values)
+
+
 def _parse(stream: BinaryIO, path: Path) -> Tensor:
     shape = _read_shape(stream, path)
     expected = math.prod(shape)
@@ -78,7 +111,7 @@ def _read_shape(stream: BinaryIO, path: Path) -> tuple[int, ...]:
     return tuple(int(size) for size in np.frombuffer(sizes, dtype=">u4"))
 
 
-def _read_at_most(stream: BinaryIO, limit: int) -> bytearray:
+def _read_at_most(stream: IO[bytes], limit: int) -> bytearray:
     # grows with what is there, so a false header costs no memory
     content = bytearray()
     while len(content) < limit and (chunk := stream.read(min(CHUNK, limit - len(content)))):

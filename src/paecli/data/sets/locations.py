@@ -1,6 +1,7 @@
 """Where data sets are looked for on this machine, and in which order."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from paecli.data.images.lists import is_list
@@ -34,9 +35,14 @@ def find_location(named: NamedSet, data_dir: Path | None) -> Path | None:
         if root in chosen:
             candidates.append(root)
         for candidate in candidates:
-            if all(find_file(candidate, name) for name in named.files):
+            if has_files(candidate, named.files) or has_files(candidate, named.arrays):
                 return candidate
     return None
+
+
+def has_files(folder: Path, names: Sequence[str]) -> bool:
+    """Tells whether a folder holds all of some files, gzipped or not."""
+    return bool(names) and all(find_file(folder, name) for name in names)
 
 
 def require_dataset(name: str) -> None:

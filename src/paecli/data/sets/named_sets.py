@@ -14,6 +14,7 @@ class NamedSet:
         folders: sub-folders that may hold its files, below the folders that are searched; the
             last is the one to tell people.
         files: files or folders that must all be in one of them; IDX files may end in `.gz`.
+        arrays: the same as NumPy's archives, in the same order, in whose place they may stand.
         archives: what its files are handed out in; people may put these there instead.
         unpack_to: folder below the cache that the archives are unpacked into.
         classes: the names of its classes; empty when they come with the files.
@@ -25,6 +26,7 @@ class NamedSet:
     kind: Literal["idx", "cifar10", "celeba", "omniglot"]
     folders: tuple[str, ...]
     files: tuple[str, ...]
+    arrays: tuple[str, ...] = ()
     archives: tuple[str, ...] = ()
     unpack_to: str = ""
     classes: tuple[str, ...] = ()
@@ -64,6 +66,9 @@ NAMED_SETS = {
         kind="idx",
         folders=("KMNIST/raw", "kmnist"),
         files=IDX_FILES,
+        arrays=tuple(
+            f"kmnist-{part}-{what}.npz" for part in ("train", "test") for what in ("imgs", "labels")
+        ),
         classes=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
     ),
     "cifar10": NamedSet(

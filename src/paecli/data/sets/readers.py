@@ -14,8 +14,8 @@ from paecli.data.dataset import ImageSplit
 from paecli.data.images.decoded import Recipe, decode_files
 from paecli.data.images.listing import images_below
 from paecli.data.images.opening import open_image, oriented_size
-from paecli.data.sets.idx import read_idx
-from paecli.data.sets.locations import find_file
+from paecli.data.sets.idx import read_idx, read_npz
+from paecli.data.sets.locations import find_file, has_files
 from paecli.data.sets.named_sets import BUNDLED, NAMED_SETS, NamedSet
 from paecli.system.errors import DataError, ImageError
 from paecli.system.progress import Progress
@@ -57,8 +57,12 @@ def read_named(named: NamedSet, place: Path, image_size: int | None, progress: P
 def _read_idx_set(
     named: NamedSet, place: Path, _image_size: int | None, _progress: Progress
 ) -> Splits:
+    if has_files(place, named.files):
+        read, names = read_idx, named.files
+    else:
+        read, names = read_npz, named.arrays
     images, labels, test_images, test_labels = (
-        read_idx(find_file(place, name) or place / name) for name in named.files
+        read(find_file(place, name) or place / name) for name in names
     )
     _refuse_other_set(named, place, test_labels)
     return (

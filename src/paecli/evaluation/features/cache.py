@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from paecli.data.dataset import hash_images
+from paecli.data.sharing import is_own, share_parts
 from paecli.evaluation.features.network import FeatureNetwork
 from paecli.store.checkpoint import save_tensors
 from paecli.system.errors import WriteError
@@ -45,18 +46,21 @@ def cached_features(
         `(n, network.size)` float32.
 
     A folder that cannot be written is said, and costs only what an interruption would lose.
+    Processes that torchrun started share the chunks; each must call this.
     """
     place = (folder or features_folder()) / _key(images, network)
-    parts = []
+    parts: dict[int, Tensor] = {}
     problem = ""
     with progress.task(f"{network.name} features of {label}", len(images)) as task:
         for index, chunk in enumerate(images.split(CHUNK)):
+            if not is_own(index):
+                continue
             file = place / f"{index:05}.safetensors"
             features = _read_features(file)
             if features is None:
                 features = _compute(chunk, network)
                 problem = problem or _keep(file, features)
-            parts.append(features)
+            parts[index] = features
             task.advance(len(chunk))
     if problem:
         # of all sets the same words, which are said once
@@ -65,7 +69,7 @@ def cached_features(
             f"Features are not kept: cannot write {root} ({problem}); set {CACHE_VARIABLE} to a "
             "folder of yours to keep them."
         )
-    return torch.cat(parts)
+    return torch.cat(share_parts(parts))
 
 
 def _key(images: Tensor, network: FeatureNetwork) -> str:
