@@ -162,7 +162,9 @@ class Cold:
     def __init__(self, tree: Path) -> None:
         context = multiprocessing.get_context("fork")
         self.here, there = context.Pipe()
-        self.process = context.Process(target=_serve_cold, args=(there, tree), daemon=True)
+        self.process = context.Process(
+            target=_serve_cold, args=(self.here, there, tree), daemon=True
+        )
         self.process.start()
 
     def run(self, tests: list[str], budget: float) -> Outcome:
@@ -172,7 +174,8 @@ class Cold:
         return found
 
 
-def _serve_cold(connection: Connection, tree: Path) -> None:
+def _serve_cold(other: Connection, connection: Connection, tree: Path) -> None:
+    other.close()  # or its end would not be seen
     while True:
         try:
             tests, budget = connection.recv()
