@@ -156,9 +156,9 @@ def _of_all_processes(
             name, _, index = key.partition(" ")
             if name != PIXELS:
                 scores[int(index)][name] = values
-        for (readable, refused, several, spoke), values in zip(texts, scores, strict=True):
+        for (readable, refused, several, spoke), found in zip(texts, scores, strict=True):
             unreadable = [(number, reason) for number, reason in refused]
-            chunks.append(_Chunk(readable, unreadable, several, spoke, values))
+            chunks.append(_Chunk(readable, unreadable, several, spoke, found))
         images += [
             _Highest(score, number, told.tensors[f"{PIXELS} {number}"]) for score, number in others
         ]
