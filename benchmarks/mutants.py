@@ -9,7 +9,8 @@ docstrings stay. So do changes that alter no answer by their kind, by these rule
 - the keywords in `LAYOUT`, that say only how a picture or a table is drawn, and `strict=` of `zip`,
   a guard against faults of our own;
 - `<` for `<=` where a side is a float, a constant that is one, or a random draw: equality has
-  no weight there, so the comparison is turned round instead.
+  no weight there, so the comparison is turned round instead;
+- the order of two arguments of `min` and `max`.
 """
 
 import ast
@@ -194,16 +195,18 @@ def _is_stub(node: ast.AST) -> bool:
 
 def _changes(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST | str, str]]:
     """Yields what to replace, by what, and what kind of change that is."""
-    new: Any = copy.deepcopy(node)
     match node:
         case ast.Compare(ops=[first, *_]) if type(first) in OTHER:
+            new: Any = copy.deepcopy(node)
             is_turned = type(first) in TURNED and _is_continuous(node)
             new.ops[0] = (TURNED if is_turned else OTHER)[type(first)]()
             yield node, new, "comparison"
         case ast.BinOp(op=op) if type(op) in OTHER and not _is_text(node):
+            new = copy.deepcopy(node)
             new.op = OTHER[type(op)]()
             yield node, new, "operator"
         case ast.BoolOp(op=op):
+            new = copy.deepcopy(node)
             new.op = OTHER[type(op)]()
             yield node, new, "and, or"
         case ast.UnaryOp(op=ast.Not() | ast.USub() | ast.Invert(), operand=operand):
@@ -237,7 +240,7 @@ def _is_continuous(node: ast.Compare) -> bool:
 
 def _changed_arguments(node: ast.Call) -> Iterator[tuple[ast.AST, ast.AST, str]]:
     match node.args:
-        case [one, two, *_] if not (
+        case [one, two, *_] if ast.unparse(node.func) not in ("min", "max") and not (
             isinstance(one, ast.Starred | ast.Constant)
             or isinstance(two, ast.Starred)
             or ast.unparse(one) == ast.unparse(two)

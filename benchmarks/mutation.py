@@ -9,33 +9,30 @@ processor time. Where no test executes it, and without a map, these do: `tests/a
 `a/b.py`, those that import it, then its folder's. At the end the tests that failed run on the
 sources as they are; what only tests that fail there have noticed counts as not noticed.
 
-The change is put into a copy of the sources, so that tests that start `pae` see it, too. torch
-and the other libraries are imported once; every change runs in a child of that process.
-`--untested` prints what no test executes.
+The change is put into a copy of the sources, so that tests that start `pae` see it, too, and into
+the functions of a process that has collected the tests (`warm_tests.py`). `--untested` prints
+what no test executes.
 """
 
 import argparse
-import compileall
-import gc
 import importlib
-import json
+import math
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from compileall import compile_dir
 from pathlib import Path
 from py_compile import PycInvalidationMode
 from typing import Any
 
 import pytest
 
-from line_map import executed
+from line_map import ELSEWHERE, FIXTURE, executed
 from mutants import SOURCES, Mutant, all_mutants, draw
+from warm_tests import ROOT, WORDS, Cold, Outcome, Warm, changed_on_disk, functions_around
 
-ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
 LIBRARIES = (
     "torch", "torch.func", "torch.utils.data", "safetensors.torch", "scipy.stats", "scipy.ndimage",
@@ -48,19 +45,11 @@ READ_SOURCES = {"test_house.py", "test_architecture.py"}
 REFERENCE = (
     "tests/cli/test_reference.py::test_reference_is_what_the_commands_say"  # and the commands
 )
-HUNG = 30.0  # seconds of processor time in one test
-DIED: dict[str, Any] = {"code": 1, "failed": ["(ended the process)"], "spent": False, "passed": 0}
-LONGEST = 900.0  # seconds on the clock, for tests that wait for other processes
-MOST_FILES = 12  # of tests that are imported for one change
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Test files to run, which of their tests in which order (None: all), and which not."""
-
-    files: list[str]
-    order: dict[str, int] | None
-    skipped: frozenset[str] = frozenset()
+HANDED_ON = "tests/test_handed_on.py"  # reads the sources: on no line of the map
+ONE_DEFAULT = f"{HANDED_ON}::test_an_option_has_one_default"
+QUICK = 0.5  # seconds
+UNKNOWN = 5.0  # seconds of a test that the map has not
+CHECK = 1200.0  # seconds for the tests that failed, on the sources as they are
 
 
 class Chooser:
@@ -69,58 +58,57 @@ class Chooser:
     def __init__(self, folder: Path | None) -> None:
         self.lines, self.seconds = executed(folder) if folder else ({}, {})
 
-    def tests_at(self, mutant: Mutant) -> set[str]:
-        """Returns the tests that execute a statement; those of its module if imports do."""
+    def _contexts(self, mutant: Mutant) -> set[str]:
         own = self.lines.get(mutant.name, {})
         first, last = mutant.statement
-        found = set().union(*(own.get(line, set()) for line in range(first, last + 1)))
+        found: set[str] = set().union(*(own.get(line, set()) for line in range(first, last + 1)))
         if "" in found and found <= {"", "between"}:
             found = set().union(*own.values())
-        return {test for test in found if "::" in test and test in self.seconds}
+        return found
 
-    def is_measured(self, folder: str) -> bool:
-        """Tells whether the map has the tests of a folder."""
-        return any(test.startswith(f"tests/{folder}/") for test in self.seconds)
+    def tests_at(self, mutant: Mutant) -> set[str]:
+        """Returns the tests that execute a statement; those of its module if imports do."""
+        return {test for test in self._contexts(mutant) if "::" in test}
 
-    def _by_name(self, file: Path, tests: set[str]) -> Plan:
-        """Returns the module's tests by their names, after the first file the kept answers."""
-        files = [path for path in tests_of(file) if Path(path).name not in KEPT_ANSWERS]
-        named = {test.partition("::")[0] for test in tests}
-        kept = [str(TESTS / name) for name in KEPT_ANSWERS if f"tests/{name}" in named]
-        skipped = {
-            test for test in self.seconds if Path(test.partition("::")[0]).name in KEPT_ANSWERS
-        }
-        return Plan([*files[:1], *kept, *files[1:]], None, frozenset(skipped - tests))
+    def is_in_a_fixture(self, mutant: Mutant) -> bool:
+        """Tells whether a fixture that tests share executes it."""
+        return any(context.startswith(FIXTURE) for context in self._contexts(mutant))
 
     def cost(self, test: str) -> float:
         """Returns the seconds of a test."""
-        return self.seconds.get(test, 5.0)
+        return self.seconds.get(test, UNKNOWN)
 
-    def plan(self, mutant: Mutant) -> Plan:
-        """Returns what to run: the module's own tests first, then quick ones."""
-        tests = self.tests_at(mutant)
-        relative = mutant.file.relative_to(SOURCES)
-        if not self.is_measured(relative.parts[0]):
-            return self._by_name(mutant.file, tests)
+    def order(self, mutant: Mutant, known: set[str]) -> list[str]:
+        """Returns what to run of the tests there are: first of all those that read the sources."""
+        reading = [f"{HANDED_ON}::test_a_name_that_both_know_is_handed_on[{mutant.name}]"]
+        reading += [ONE_DEFAULT] if is_in_a_head(mutant) else []
+        return [*(test for test in reading if test in known), *self._executing(mutant, known)]
+
+    def _executing(self, mutant: Mutant, known: set[str]) -> list[str]:
+        """Returns tests that execute it: quick ones first, the module's own before others."""
+        tests = self.tests_at(mutant) & known
         if not tests:
-            return Plan(tests_of(mutant.file), None)
+            files = {path: place for place, path in enumerate(tests_of(mutant.file))}
+            tests = {test for test in known if test.partition("::")[0] in files}
+            return sorted(tests, key=lambda test: (files[test.partition("::")[0]], self.cost(test)))
+        relative = mutant.file.relative_to(SOURCES)
         if relative.parts[0] == "cli":
-            tests.add(REFERENCE)
-        by_file: dict[str, list[str]] = {}
-        for test in tests:
-            if Path(test.partition("::")[0]).name not in READ_SOURCES:
-                by_file.setdefault(test.partition("::")[0], []).append(test)
+            tests |= {REFERENCE} & known
 
-        def rank(file: str) -> tuple[bool, bool, bool, float]:
-            path = Path(file)
-            mirrored = path.name == f"test_{relative.stem}.py"
+        def rank(test: str) -> tuple[bool, bool, bool, bool, str, float]:
+            path = Path(test.partition("::")[0])
             near = path.parent == Path("tests") / relative.parent
+            mirrored = near and path.name == f"test_{relative.stem}.py"
             kept = path.name in KEPT_ANSWERS
-            return not (mirrored and near), not kept, not near, min(map(self.cost, by_file[file]))
+            is_slow = self.cost(test) > QUICK * (6 if kept else 1)
+            return is_slow, not mirrored, not kept, not near, str(path), self.cost(test)
 
-        files = sorted(by_file, key=rank)[:MOST_FILES]
-        order = [test for file in files for test in sorted(by_file[file], key=self.cost)]
-        return Plan(files, {test: place for place, test in enumerate(order)})
+        return sorted(tests, key=rank)
+
+
+def is_in_a_head(mutant: Mutant) -> bool:
+    """Tells whether a change is in a default or another thing that imports execute."""
+    return not functions_around(mutant)
 
 
 def tests_of(file: Path) -> list[str]:
@@ -138,119 +126,89 @@ def tests_of(file: Path) -> list[str]:
     order += [path for path in importers if path in within]
     order += [path for path in importers if path not in within]
     order += within
-    return [str(path) for path in dict.fromkeys(order) if path.name not in READ_SOURCES]
+    return [
+        str(path.relative_to(ROOT))
+        for path in dict.fromkeys(order)
+        if path.name not in READ_SOURCES
+    ]
 
 
-class Watch:
-    """A pytest plugin: says which test failed, ends hung tests, and keeps to a budget."""
+class Run:
+    """A pytest plugin that runs tests on every change, in place of all tests."""
 
-    def __init__(self, budget: float, plan: Plan) -> None:
-        """Takes seconds of processor time for all tests together, and what to run."""
-        self.plan = plan
-        self.end = time.process_time() + budget
-        self.failed: list[str] = []
-        self.spent, self.passed = False, 0
+    def __init__(
+        self, drawn: list[Mutant], chooser: Chooser, tree: Path, cold: Cold, budget: float
+    ) -> None:
+        self.drawn, self.chooser, self.tree, self.cold = drawn, chooser, tree, cold
+        self.budget, self.end = budget, math.inf
+        self.shared: list[Any] = []
+        self.noticed_by: dict[Mutant, str] = {}
+        self.ran = 0
 
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Leaves the chosen tests, in their order."""
-        items[:] = [item for item in items if item.nodeid not in self.plan.skipped]
-        order = self.plan.order
-        if order is not None:
-            items[:] = sorted(
-                (item for item in items if item.nodeid in order),
-                key=lambda item: order[item.nodeid],
-            )
+    def pytest_fixture_setup(self, fixturedef: Any) -> None:
+        """Remembers fixtures that all tests share."""
+        if fixturedef.scope == "session":
+            self.shared.append(fixturedef)
 
-    def pytest_runtest_setup(self) -> None:
-        """Ends the run when the budget is spent; limits the test that comes."""
-        if time.process_time() > self.end:
-            self.spent = True
-            pytest.exit("the budget is spent", returncode=0)
-        signal.setitimer(signal.ITIMER_PROF, HUNG)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Runs all changes, then the tests that failed on the sources as they are."""
+        if session.testsfailed:
+            raise SystemExit("some tests cannot be collected")
+        warm = Warm(session, self.tree, self.shared)
+        users = [
+            test
+            for test, item in warm.items.items()
+            if "model_file" in getattr(item, "fixturenames", ())
+        ]
+        first = min(users, key=self.chooser.cost)
+        directly = next(test for test in warm.items if test.startswith("tests/test_"))
+        warm.begin(first, directly)
+        for number, mutant in enumerate(self.drawn, 1):
+            if time.monotonic() > self.end:
+                break
+            with changed_on_disk(mutant, self.tree):
+                found = self.outcome(mutant, warm)
+            self._tell(f"{number}/{len(self.drawn)}", mutant, found)
+        failed = sorted({test for test in self.noticed_by.values() if "::" in test})
+        again = warm.run([test for test in failed if test in warm.items], CHECK, stop=False)
+        print(f"{again.get('passed')} of {len(failed)} tests that noticed pass without a change")
+        wrong = set(again["failed"])
+        for test in wrong:
+            print(f"fails without a change: {test}")
+        self.noticed_by = {
+            mutant: test for mutant, test in self.noticed_by.items() if test not in wrong
+        }
+        return True
 
-    def pytest_runtest_logreport(self, report: Any) -> None:
-        """Remembers failures."""
-        if report.failed:
-            self.failed.append(report.nodeid)
-        self.passed += report.when == "call" and report.passed
+    def outcome(self, mutant: Mutant, warm: Warm) -> Outcome:
+        """Runs the tests of a change."""
+        tests = self.chooser.order(mutant, set(warm.items))
+        functions = warm.replacements(mutant)
+        if functions is None:
+            return self.cold.run(tests, self.budget) | {"cold": True}
+        in_fixture = self.chooser.is_in_a_fixture(mutant)
+        return warm.run(tests, self.budget, functions, fixtures_too=in_fixture)
 
-    def pytest_collectreport(self, report: Any) -> None:
-        """A module that cannot be imported fails."""
-        if report.failed:
-            self.failed.append(report.nodeid)
-
-
-def outcome(plan: Plan, tree: Path, budget: float, *, stop: bool = True) -> dict[str, Any]:
-    """Runs tests on the sources in `tree`, in a child; returns what came out.
-
-    Args:
-        plan: the tests.
-        tree: holds the package.
-        budget: seconds of processor time.
-        stop: at the first failure.
-    """
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:  # never returns: unwinding would remove the copied sources
-        try:
-            told = _run(plan, tree, budget, stop)
-        except BaseException as error:
-            told = {"broken": f"{error!r:.500}"}
-        os.write(writing, json.dumps(told).encode())
-        os._exit(0)
-    os.close(writing)
-    end = time.monotonic() + LONGEST
-    while os.waitpid(child, os.WNOHANG)[0] == 0:
-        if time.monotonic() > end:
-            os.killpg(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            os.close(reading)
-            return DIED | {"failed": ["(took too long)"]}
-        time.sleep(0.05)
-    with os.fdopen(reading, "rb") as pipe:
-        text = pipe.read()
-    return json.loads(text) if text else DIED
-
-
-def _run(plan: Plan, tree: Path, budget: float, stop: bool) -> dict[str, Any]:
-    """Runs tests in this process, which has imported nothing of the package."""
-    os.setsid()
-    sink = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(sink, 1)
-    os.dup2(sink, 2)
-    signal.signal(signal.SIGPROF, _stop_hung)
-    sys.path.insert(0, str(tree))
-    os.environ["PYTHONPATH"] = str(tree)
-    os.chdir(ROOT)
-    watch = Watch(budget, plan)
-    words = ["-q", "-p", "no:cacheprovider", *(["-x"] if stop else []), *plan.files]
-    code = pytest.main(words, plugins=[watch])
-    return {
-        "code": int(code),
-        "failed": watch.failed,
-        "spent": watch.spent,
-        "passed": watch.passed,
-        "seconds": round(time.process_time(), 1),
-    }
-
-
-def _stop_hung(*_unused: object) -> None:
-    raise TimeoutError("the test hangs")
+    def _tell(self, number: str, mutant: Mutant, found: Outcome) -> None:
+        if "broken" in found:  # pytest itself, which is no verdict
+            raise SystemExit(found["broken"])
+        self.ran += 1
+        if found["failed"]:
+            self.noticed_by[mutant] = found["failed"][0]
+        fate = "noticed" if found["failed"] else "SURVIVED"
+        if found["spent"] and not found["failed"]:
+            fate += " (budget)"
+        print(
+            f"{number} {fate} {found.get('seconds', '')} s{' cold' if 'cold' in found else ''} "
+            f"{mutant.describe()} <- {found['passed']} passed, {self.noticed_by.get(mutant, '')}",
+            flush=True,
+        )
 
 
 def copy_sources(tree: Path) -> None:
     """Copies the package; compiled files are checked by content, since changes keep the time."""
     shutil.copytree(SOURCES, tree / "paecli", ignore=shutil.ignore_patterns("__pycache__"))
-    compileall.compile_dir(
-        tree, quiet=2, invalidation_mode=PycInvalidationMode.CHECKED_HASH, workers=1
-    )
-
-
-def fail_anyway(tests: set[str], tree: Path) -> set[str]:
-    """Returns the tests that fail on the sources as they are."""
-    files = sorted({test.partition("::")[0] for test in tests})
-    plan = Plan(files, {test: place for place, test in enumerate(sorted(tests))})
-    return set(outcome(plan, tree, LONGEST, stop=False)["failed"]) & tests if tests else set()
+    compile_dir(tree, quiet=2, invalidation_mode=PycInvalidationMode.CHECKED_HASH, workers=1)
 
 
 def print_untested(chooser: Chooser, only: str) -> None:
@@ -265,6 +223,29 @@ def print_untested(chooser: Chooser, only: str) -> None:
     print(f"{sum(map(len, untested.values())):,} of {len(by_line):,} lines")
 
 
+def run(drawn: list[Mutant], chooser: Chooser, budget: float, minutes: float) -> Run:
+    """Runs the tests of each change for so many minutes; prints what comes out."""
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    sys.dont_write_bytecode = True
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    os.chdir(ROOT)
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder).resolve() / "sources"
+        copy_sources(tree)
+        os.environ["PYTHONPATH"] = str(tree)
+        plugin = Run(drawn, chooser, tree, Cold(tree), budget)
+        plugin.end = time.monotonic() + 60 * minutes
+        sys.path.insert(0, str(tree))
+        files = [
+            str(path.relative_to(ROOT))
+            for path in sorted(TESTS.rglob("test_*.py"))
+            if not any(word in str(path) for word in ELSEWHERE)
+        ]
+        pytest.main([*WORDS, "--basetemp", f"{folder}/tests", *files], plugins=[plugin])
+    return plugin
+
+
 def main() -> None:
     """Prints every change with its fate, and the share that survived."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
@@ -274,6 +255,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="of files with this in their path")
     parser.add_argument("--lines", type=Path, help="a folder that line_map.py made")
     parser.add_argument("--budget", type=float, default=60.0, help="processor seconds a change")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin none after these")
     parser.add_argument("--list", action="store_true", help="print the changes and run nothing")
     parser.add_argument("--untested", action="store_true", help="print lines that no test executes")
     options = parser.parse_args()
@@ -286,37 +268,10 @@ def main() -> None:
         for each in drawn:
             print(f"{each.describe()} <- {len(chooser.tests_at(each))} tests")
         return
-    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-    sys.dont_write_bytecode = True
-    for library in LIBRARIES:
-        importlib.import_module(library)
-    gc.freeze()
-    fates: list[tuple[Mutant, str]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder)
-        copy_sources(tree)
-        for number, mutant in enumerate(drawn, 1):
-            place = tree / "paecli" / mutant.name
-            place.write_text(mutant.source())
-            found = outcome(chooser.plan(mutant), tree, options.budget)
-            shutil.copyfile(mutant.file, place)
-            if "broken" in found:  # pytest itself, which is no verdict
-                raise SystemExit(found["broken"])
-            survived = found["code"] in (0, 5)
-            fates.append((mutant, "" if survived else (found["failed"] or ["?"])[0]))
-            fate = "SURVIVED" if survived else "noticed"
-            fate += " (budget)" if survived and found["spent"] else ""
-            print(
-                f"{number}/{len(drawn)} {fate} {found.get('seconds', '')} s "
-                f"{mutant.describe()} <- {found['passed']} passed, {fates[-1][1]}",
-                flush=True,
-            )
-        wrong = fail_anyway({test for _, test in fates if "::" in test}, tree)
-    for test in wrong:
-        print(f"fails without a change: {test}")
-    survivors = [mutant.describe() for mutant, test in fates if not test or test in wrong]
-    share = len(survivors) / max(len(drawn), 1)
-    print(f"\n{len(survivors)} of {len(drawn)} survived ({share:.1%}), seed {options.seed}:")
+    ran = run(drawn, chooser, options.budget, options.minutes)
+    survivors = [each.describe() for each in drawn[: ran.ran] if each not in ran.noticed_by]
+    share = len(survivors) / max(ran.ran, 1)
+    print(f"\n{len(survivors)} of {ran.ran} survived ({share:.1%}), seed {options.seed}:")
     print(*survivors, sep="\n")
 
 

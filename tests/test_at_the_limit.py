@@ -6,20 +6,25 @@ from typing import Any
 
 import pytest
 import torch
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from torch import nn
 
+from paecli.data.images.files import ImageFile
 from paecli.data.images.listing import ENDINGS_NAMED, Listing
+from paecli.data.images.painted import level_of_white
 from paecli.data.images.partners import NAMED, Partners
 from paecli.model.held_out_errors import calibration_part, fitting_part
 from paecli.model.reference_images import EDGE, NEIGHBOURS, _shares
 from paecli.report.html import Page
 from paecli.restoration.guarantee.references import RATE, Likeness
+from paecli.restoration.masks.files import MOST, _extreme, _is_the_image
 from paecli.restoration.samplers.emulator import _features
 from paecli.restoration.samplers.importance import SMALLEST_TAIL, pareto_smooth
 from paecli.store.header import DEEPEST, LARGEST_SIDE, LONGEST_NAME, Header, _is_deeper
+from paecli.store.index import Index
 from paecli.system.limits import LARGEST, LARGEST_BLOCKS
 from paecli.training.optimisers import MUON_SMALLEST_SIDE, build_optimisers
+from paecli.training.run_folder import StateFields
 from paecli.training.settings import OptimiserSettings, RunSettings
 
 from .kept_answers import compare
@@ -139,22 +144,92 @@ def test_a_picture_twice_as_wide_as_high_still_shrinks(width: int, shape: str) -
     assert f'<img class="{shape}" alt="alt" width="{width}" height="100"' in page.render()
 
 
+LENGTHS = ("minLength", "maxLength", "minItems", "maxItems", "pattern")
 BOUNDS = ("default", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "enum", "const")
 
 
-def test_settings_have_the_bounds_and_defaults_that_they_had() -> None:
-    """Those that the presets rest on, and that files of settings were written by."""
-    schema = RunSettings.model_json_schema()
-    parts = {"RunSettings": schema} | schema["$defs"]
-    compare("settings", {
-        part: {name: _bounds(field) for name, field in fields["properties"].items()}
+@pytest.mark.parametrize(
+    ("name", "forms"),
+    [
+        ("settings", [RunSettings]),
+        ("files", [StateFields, Index]),
+    ],
+)
+def test_forms_have_the_bounds_and_defaults_that_they_had(
+    name: str, forms: list[type[BaseModel]]
+) -> None:
+    """Those that presets rest on, and that files were written by."""
+    parts: dict[str, Any] = {}
+    for form in forms:
+        schema = form.model_json_schema()
+        parts |= {form.__name__: schema} | schema.get("$defs", {})
+    bounds = BOUNDS if name == "settings" else BOUNDS + LENGTHS
+    compare(name, {
+        part: {key: _bounds(field, bounds) for key, field in fields["properties"].items()}
         for part, fields in parts.items() if "properties" in fields
     })  # fmt: skip
 
 
-def _bounds(field: dict[str, Any]) -> list[dict[str, Any]]:
+def _bounds(field: dict[str, Any], bounds: tuple[str, ...]) -> list[dict[str, Any]]:
     return [
         found
         for each in (field, *field.get("anyOf", []))
-        if (found := {key: each[key] for key in BOUNDS if key in each})
+        if (found := {key: each[key] for key in bounds if key in each})
     ]
+
+
+@pytest.mark.parametrize(
+    ("greys", "value", "noted"),
+    [(29, 0.5, False), (31, 0.5, True), (40, 0.09, False), (40, 0.91, False), (40, 0.11, True),
+     (40, 0.89, True)],
+)  # fmt: skip
+def test_a_third_of_greys_is_no_mask(greys: int, value: float, noted: bool) -> None:
+    bright = torch.zeros(100)
+    bright[:greys], bright[-1] = value, 1
+    level, notes = level_of_white(Path("m.png"), bright)
+    assert level == 0.5
+    assert [f"{greys}% of the mask m.png is neither" in note for note in notes] == [True] * noted
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "level"),
+    [(0.2, 0.4, 0.3), (0.5, 0.6, 0.55), (0.4, 0.5, 0.5), (0.2, 0.2, 0.5), (0.0, 1.0, 0.5)],
+)
+def test_of_two_values_the_brighter_is_white(low: float, high: float, level: float) -> None:
+    found, notes = level_of_white(Path("m.png"), torch.tensor([low, high, high]))
+    assert found == pytest.approx(level)
+    assert bool(notes) == (level != 0.5)
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [(0, "nothing is missing: white"), (1, ""), (95, ""), (96, "96.0% of the pixels"), (100, "up")],
+)
+def test_how_much_a_mask_may_hide(missing: int, words: str) -> None:
+    observed = torch.arange(100) >= missing
+    said = _extreme(observed, observed, most=MOST)
+    assert len(said) == bool(words)
+    assert words in "".join(said)
+
+
+@pytest.mark.parametrize(
+    ("other", "by", "greys", "is_image"),
+    [(4, 0.1, 99, True), (5, 0.1, 99, False), (99, 9.9 / 255, 99, True),
+     (99, 10.1 / 255, 99, False), (0, 0.0, 5, True), (0, 0.0, 4, False)],
+)  # fmt: skip
+def test_when_a_mask_is_the_image_itself(
+    other: int, by: float, greys: int, is_image: bool, tmp_path: Path
+) -> None:
+    source, mask = tmp_path / "a.png", tmp_path / "b.png"
+    source.touch()
+    mask.touch()
+    pixels = torch.ones(1, 10, 10)
+    pixels.view(-1)[1 : 1 + greys] = 0.5
+    colours = pixels.clone()
+    colours.view(-1)[1 : 1 + other] += by
+    painted = torch.ones(10, 10, dtype=torch.bool)
+    painted[0, 0] = False
+    image = ImageFile(source, pixels, (10, 10), resized=False)
+    assert _is_the_image(mask, image, colours, colours[0], painted) == is_image
+    everywhere = torch.ones(10, 10, dtype=torch.bool)
+    assert not _is_the_image(mask, image, colours, colours[0], everywhere)

@@ -55,7 +55,7 @@ MAY_TOUCH_THE_DISK = {
     "outliers/flag_photographs.py", "outliers/map_images.py", "outliers/residual_maps.py",
     "restoration/samplers/kept_draws.py",
     "restoration/files.py", "restoration/reading.py", "restoration/noise_maps.py",
-    "restoration/larger/sizes.py", "restoration/places.py",
+    "restoration/larger/sizes.py", "restoration/picture_files.py",
     "restoration/guarantee/held_out.py",
     "restoration/masks/shapes.py", "data/images/partners.py",
     "serve/address.py", "serve/answers.py", "serve/app.py", "serve/finding.py", "serve/run.py",

@@ -23,9 +23,12 @@ from paecli.model.base_distribution import GaussianMixture, StandardGaussian
 from paecli.model.couplings import rational_quadratic_spline
 from paecli.model.flow import FLOWS, LatentFlow
 from paecli.model.networks import NETWORKS
+from paecli.model.patches.autoencoder import PatchAutoencoder
+from paecli.model.patches.pixels import PixelFeatures
 from paecli.model.pixel_table import local_variation, tabulate_pixels
 from paecli.model.principal_components import principal_components
 from paecli.outliers.detection_metrics import measure_detection
+from paecli.outliers.drift import DriftDetector, bets
 from paecli.outliers.localisation import localise
 from paecli.outliers.regions import find_regions
 from paecli.restoration.guarantee.risk_control import choose_factor, upper_bound
@@ -37,6 +40,8 @@ from paecli.training.augmentation import augment
 from paecli.training.course import Course, first_course, is_flat
 from paecli.training.objectives import AutoencoderObjective
 from paecli.training.optimisers import build_optimisers, learning_rate_at
+from paecli.training.patches import painting
+from paecli.training.patches.painting import paint_defects
 from paecli.training.settings import OptimiserSettings
 
 from .kept_answers import compare
@@ -315,10 +320,62 @@ def sets() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def defects() -> dict[str, Any]:
+    """Defects as they are painted on good images: every shape and filling at least once."""
+    good, other = images(2, 3, 40).numpy()
+    rng = np.random.default_rng(0)
+    painted = [paint_defects(good, other[: 1 + number % 3], rng) for number in range(24)]
+    return {
+        **{shape.__name__: [told(torch.from_numpy(np.asarray(shape((40, 30), rng))))
+                            for _ in range(2)] for _, shape in painting.SHAPES},
+        **{fill.__name__: [told(torch.from_numpy(np.asarray(fill(good, other, rng))))
+                           for _ in range(2)] for _, fill in painting.FILLS},
+        "images": [told(torch.from_numpy(each.image))["mean"] for each in painted],
+        "defects": [int(each.defects.sum()) for each in painted],
+        "touched": [int(each.touched.sum()) for each in painted],
+    }  # fmt: skip
+
+
+def drifts() -> dict[str, Any]:
+    """How evidence of a drift grows, before and after images change, and what raises the alarm."""
+    rng = np.random.default_rng(0)
+    usual = rng.normal(size=(60, 2))
+    stream = np.concatenate((rng.normal(size=(80, 2)), rng.normal(1.5, 1, (60, 2))))
+    answer: dict[str, Any] = {"bets": bets(np.array([0.0, 0.1, 0.5, 1.0])).tolist()}
+    for name, known, baseline, first in (
+        ("from the start", usual, 30, 80), ("later", usual, 0, 0), ("unknown", usual[:0], 0, 0),
+    ):  # fmt: skip
+        detector = DriftDetector(
+            {"a": known[:, 0].tolist(), "b": known[:, 1].tolist()}, baseline=baseline, seed=3
+        )
+        evidence = []
+        for row in stream[first:]:
+            detector.add({"a": row[0], "b": row[1] / 2})
+            evidence.append(detector.evidence)
+        raised = [detector.count, detector.alarm, detector.score, detector.from_start]
+        answer[name] = {"evidence": evidence[::8], "raised": raised}
+    return answer
+
+
+def patches() -> dict[str, Any]:
+    """Features of patches without a network, and their principal components."""
+    features = PixelFeatures()(images(3, 3, 64))
+    rows = features.movedim(1, -1).flatten(0, 2).double()
+    autoencoder = PatchAutoencoder(size=rows.shape[1], latent_size=5)
+    autoencoder.fit(rows.sum(0), rows.T @ rows, len(rows))
+    latents, left_out = autoencoder.project(rows.float())
+    return {
+        "features": told(features), "grey": told(PixelFeatures()(images(2, 1, 32))),
+        "latents": told(latents.abs()), "back": told(autoencoder.decode(latents)),
+        "left out": told(autoencoder.residual_energy(left_out)[:8]),
+        "explained": autoencoder.explained(),
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "figures",
     [networks, flows, couplings, bases, objectives, optimisers, augmentations, courses, detections,
-     evaluations, restorations, sets],
+     evaluations, restorations, sets, defects, drifts, patches],
     ids=lambda each: each.__name__,
 )  # fmt: skip
 def test_figures_are_as_before(

@@ -124,7 +124,7 @@ def test_directions_are_those_that_change_the_image_most(trained_pae: PAE, blobs
     image = blobs[500]
     found = go_along_directions(trained_pae, image, count=3, steps=5, reach=2.0)
     assert found.frames.shape == (3, 5, 1, 28, 28)
-    assert found.places.tolist() == [-2, -1, 0, 1, 2]
+    assert found.distances.tolist() == [-2, -1, 0, 1, 2]
     middle = trained_pae.reconstruct(image[None])[0]
     for frames in found.frames:
         assert torch.allclose(frames[2], middle, atol=1e-5)

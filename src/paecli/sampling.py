@@ -107,7 +107,7 @@ class DirectionsReport:
     """What changes along directions of the flow's base space from one image.
 
     Attributes:
-        places: `(steps,)` distances from the image along a direction, in standard deviations of
+        distances: `(steps,)`, from the image along a direction, in standard deviations of
             the base distribution; the middle one is 0.
         frames: `(count, steps, c, h, w)` in [0, 1].
         log_prob: `(count, steps)` log density of the frames' latents, in nats.
@@ -115,7 +115,7 @@ class DirectionsReport:
             descending.
     """
 
-    places: Tensor
+    distances: Tensor
     frames: Tensor
     log_prob: Tensor
     shares: Tensor
@@ -149,12 +149,12 @@ def go_along_directions(
     chosen = directions[:count]
     # the sign of a singular vector is arbitrary; this one is the same everywhere
     signs = chosen.gather(1, chosen.abs().argmax(1, keepdim=True)).sign()
-    places = torch.linspace(-reach, reach, steps).to(base)
-    path = base + places[:, None] * (chosen * signs)[:, None]
+    distances = torch.linspace(-reach, reach, steps).to(base)
+    path = base + distances[:, None] * (chosen * signs)[:, None]
     latents = flow.from_base(path.flatten(0, 1))
     shape = (len(chosen), steps)
     return DirectionsReport(
-        places=places,
+        distances=distances,
         frames=model.decode(latents).view(*shape, *model.image_shape),
         log_prob=flow.log_prob(latents).view(shape),
         shares=(changes.square() / changes.square().sum())[:count],

@@ -36,7 +36,7 @@ def test_further_images_are_flagged_at_the_rate_again(trained_pae: PAE, blobs: T
 
 def test_it_says_when_it_cannot(trained_pae: PAE, blobs: Tensor) -> None:
     model = copy.deepcopy(trained_pae)
-    with pytest.raises(DataError, match="99 images are too few"):
+    with pytest.raises(DataError, match="too few to recalibrate with: 99 images"):
         recalibrate(model, blobs[:99], score="log_prob")
     with pytest.raises(DataError, match="it does not know such images"):
         recalibrate(model, torch.rand(120, 1, 28, 28), score="log_prob")

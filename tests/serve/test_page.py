@@ -244,6 +244,8 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(
     tab.locator("#editor").wait_for()
     tab.locator("#easel").tap()
     assert not tab.locator("#easel-place").inner_text().startswith("0 of")
+    tab.locator("label:has([value=box])").click()  # what is above it must not shrink meanwhile
+    assert tab.locator("[value=box]").is_checked()
     for name in ("find", "explore", "restore"):
         tab.tap(f"#tab-{name}")
         assert tab.evaluate("() => document.documentElement.scrollWidth") <= 360

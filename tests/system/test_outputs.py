@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paecli.report.map_places import map_names
-from paecli.restoration.places import folders_for
+from paecli.restoration.picture_files import folders_for
 from paecli.system.outputs import distinct_names
 
 NAMES = st.lists(

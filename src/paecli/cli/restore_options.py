@@ -158,7 +158,7 @@ def run(
         check_truth,
     )
     from paecli.cli.outputs import OutputFolder
-    from paecli.restoration.places import folders_for, picture_names
+    from paecli.restoration.picture_files import folders_for, picture_names
 
     if tiles and (resize or blur > 0 or downsample > 1 or confidence is not None):
         raise UsageError(

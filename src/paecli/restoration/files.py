@@ -15,7 +15,7 @@ from paecli.restoration.guarantee.references import Guarantee, Likeness, Referen
 from paecli.restoration.larger.tiles import restore_in_tiles
 from paecli.restoration.masks.files import Mask
 from paecli.restoration.noise_maps import read_noise
-from paecli.restoration.places import folders_for, picture_files
+from paecli.restoration.picture_files import folders_for, picture_files
 from paecli.restoration.reading import Job, Reader, RestoreSettings, require_damaged
 from paecli.restoration.restore import restore_with
 from paecli.restoration.result import Restoration

@@ -63,6 +63,7 @@ def _read_array(path: Path) -> Tensor:
             f"cannot read {path} as a NumPy array ({reason:.200}); write it by numpy.save"
         ) from error
     if not isinstance(array, np.ndarray):
+        array.close()
         raise ImageError(
             f"{path} is an archive of arrays; give one NumPy array, written by numpy.save"
         )

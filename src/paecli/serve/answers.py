@@ -130,7 +130,7 @@ class Answers:
         found = go_along_directions(self._model, image)
         rows = zip(found.frames, found.log_prob, found.shares.tolist(), strict=True)
         return {
-            "places": found.places.tolist(),
+            "places": found.distances.tolist(),
             "directions": [
                 frames_of(frames, log_prob) | {"share": share} for frames, log_prob, share in rows
             ],

@@ -139,7 +139,7 @@ def resolve_flow_settings(
         started = resolve(preset=None, file=own, flags={})
         settings = merge(started.model_dump(), read_yaml(file) if file else {})
         settings = merge(settings, {"flow": without_none(flags)})
-        return check(settings, where=str(file or own)).flow
+        return check(settings, where=str(file or own), flags={"flow": flags}).flow
     return resolve(preset=preset, file=file, flags={"flow": flags}).flow
 
 

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from paecli.restoration.places import folders_for, picture_files, picture_names
+from paecli.restoration.picture_files import folders_for, picture_files, picture_names
 
 
 def test_pictures_by_their_keys() -> None:
