@@ -271,3 +271,12 @@ def test_numbers_of_options_stay_whole_when_written_and_read() -> None:
     assert {name: (type(value), value) for name, value in again.items()} == {
         name: (type(value), value) for name, value in options.items()
     }
+
+
+def test_an_empty_section_changes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    flags = {"autoencoder": {"optimiser": {"epochs": 3}}}
+    for text in ("autoencoder:\n", "autoencoder:\n  optimiser:\n", "flow:\n"):
+        file.write_text(text)
+        with_file = resolve(preset="fmnist", file=file, flags=flags)
+        assert with_file == resolve(preset="fmnist", file=None, flags=flags)

@@ -358,6 +358,8 @@ def merge(under: Settings, over: Mapping[str, Any]) -> Settings:
     """Returns `under` with the values of `over` put on top, section by section."""
     merged = dict(under)
     for key, value in over.items():
+        if value is None and isinstance(merged.get(key), Mapping):
+            continue  # a section whose keys are all commented out
         nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
         merged[key] = merge(merged[key], value) if nested else value
     return merged
