@@ -12,6 +12,7 @@ from paecli.cli.commands.info import _fields, _flatten
 from paecli.model.autoencoder import Autoencoder
 from paecli.model.flow import FLOWS, LatentFlow
 from paecli.model.model import Model
+from paecli.model.requirements import MAP_PEAK
 from paecli.model.networks import NETWORKS
 from paecli.report.model_summary import summary_rows
 from paecli.store.checkpoint import Header, load_pae, save_pae
@@ -63,9 +64,9 @@ def test_shipped_models_are_described_as_they_load(name: str) -> None:
     assert contents.header == header
     assert contents.parameters(AUTOENCODER) == learned(model.autoencoder)
     assert contents.parameters(FLOW) == learned(model.flow)
-    assert list(contents.reference_scores) == list(model.reference_scores)
-    lengths = [len(values) for values in model.reference_scores.values()]
-    assert list(contents.reference_scores.values()) == lengths
+    lengths = {name: len(values) for name, values in model.reference_scores.items()}
+    del lengths[MAP_PEAK]  # was measured after the models were published
+    assert contents.reference_scores == lengths
 
 
 TENSOR = {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}

@@ -93,7 +93,7 @@ def test_both_stages_from_the_command_line(folder: Path, pae: Callable[..., Outc
     [
         (["train-ae", "fmnist", "--data-dir", "nowhere"], 1, "fmnist"),
         (["train-ae", "mnist-mini", "--preset", "nosuch"], 1, "no preset 'nosuch'"),
-        (["train-ae", "mnist-mini", "--network", "lstm"], 1, "autoencoder.network"),
+        (["train-ae", "mnist-mini", "--network", "lstm"], 1, "--network: input should be"),
         (["train-ae", "mnist-mini", "--augment", "spin:3"], 2, "--augment"),
         (["train-ae", "mnist-mini", "--resume"], 1, "no interrupted run"),
         (["train-ae", "mnist-mini", "--device", "abacus"], 2, "--device"),
