@@ -12,8 +12,8 @@ from paecli.cli.commands.info import _fields, _flatten
 from paecli.model.autoencoder import Autoencoder
 from paecli.model.flow import FLOWS, LatentFlow
 from paecli.model.model import Model
-from paecli.model.requirements import MAP_PEAK
 from paecli.model.networks import NETWORKS
+from paecli.model.requirements import MAP_PEAK
 from paecli.report.model_summary import summary_rows
 from paecli.store.checkpoint import Header, load_pae, save_pae
 from paecli.store.contents import AUTOENCODER, FLOW, read_contents, read_header, read_table
