@@ -100,3 +100,13 @@ def test_files_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None
     for name in ("seed 0", "seed 1"):
         kept.obtain(name, draw)
     assert foreign.read_bytes() == b"mine"
+
+
+def test_draws_in_a_cache_that_can_only_be_read_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    points, _ = KeptDraws(small_model()).obtain("seed 0", draw)
+
+    def refuse(_: Path) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    assert torch.equal(KeptDraws(small_model()).obtain("seed 0", never)[0], points)

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -32,21 +33,25 @@ class KeptDraws:
     """The draws of one model, under names that say all else that they depend on."""
 
     def __init__(self, model: Model) -> None:
-        """Takes the model whose draws they are."""
-        sigma = model.sigma
+        """Takes the model whose draws they are; it is hashed when draws are first asked for."""
+        self.model = model
+
+    @cached_property
+    def _made_by(self) -> str:
+        """All that draws depend on beside their name."""
+        model, sigma = self.model, self.model.sigma
         parts = model.autoencoder.decoder, model.autoencoder.linear, model.require_flow()
         hashes = [hash_tensors(part.state_dict()) for part in parts if part is not None]
         # other versions may draw in another way; processors and devices give other last digits
         version = f"{__version__} {torch.__version__} {torch.backends.cpu.get_cpu_capability()}"
-        self.model = f"{' '.join(hashes)} {version} {sigma.dtype} {sigma.device.type}"
-        self.device = sigma.device
+        return f"{' '.join(hashes)} {version} {sigma.dtype} {sigma.device.type}"
 
     def obtain(self, name: str, draw: Callable[[], Drawn]) -> Drawn:
         """Reads draws that an earlier run has made, or makes and keeps them.
 
         A folder that cannot be written costs only the time of drawing again.
         """
-        key = hashlib.sha256(f"{name} {self.model}".encode()).hexdigest()[:32]
+        key = hashlib.sha256(f"{name} {self._made_by}".encode()).hexdigest()[:32]
         file = draws_folder() / f"{key}.safetensors"
         kept = self._read(file)
         if kept is not None:
@@ -61,11 +66,13 @@ class KeptDraws:
 
     def _read(self, file: Path) -> Drawn | None:
         try:
-            tensors = load_file(file, device=str(self.device))
-            file.touch()  # used: not the first to go
-            return tensors["points"], tensors["images"]
+            tensors = load_file(file, device=str(self.model.sigma.device))
+            drawn = tensors["points"], tensors["images"]
         except (OSError, KeyError, SafetensorError):
             return None  # not drawn yet, or damaged
+        with suppress(OSError):  # a cache that may be read only
+            file.touch()  # used: not the first to go
+        return drawn
 
 
 def _bound_folder(folder: Path) -> None:
