@@ -8,13 +8,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from paecli.data.images.files import read_image
+from paecli.data.images.files import none_readable, read_image
 from paecli.data.images.opening import several_note
 from paecli.data.sharing import Told, is_own, tell_all
 from paecli.model.model import Model
 from paecli.outliers.scores import measure_with_parts
 from paecli.system.errors import ImageError
-from paecli.system.names import counted
 from paecli.system.progress import NullProgress, Progress, Task
 
 CHUNK = 500  # images in memory at the same time
@@ -97,9 +96,7 @@ def score_files(
     if note := several_note([paths[each] for chunk in chunks for each in chunk.several]):
         progress.say(note)
     if not readable:
-        more = len(unreadable) - 1
-        others = f" ({counted(more, 'other')} failed too)" if more else ""
-        raise ImageError(f"{unreadable[0][1]}{others}")
+        raise none_readable(unreadable)
     return ScoredFiles(
         readable=readable,
         scores={

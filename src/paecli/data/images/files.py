@@ -93,10 +93,18 @@ def read_images(
     if note := several_note([image.path for image in images if image.several]):
         progress.say(note)
     if failures and not images:
-        first = failures[0][1]
-        others = len(failures) - 1
-        raise ImageError(f"{first} ({counted(others, 'other')} failed too)" if others else first)
+        raise none_readable(failures)
     return images, failures
+
+
+def none_readable(failures: Sequence[tuple[Path, str]]) -> ImageError:
+    """Returns what to raise where of some files, at least one, none can be read.
+
+    Args:
+        failures: each file with the reason.
+    """
+    first, others = failures[0][1], len(failures) - 1
+    return ImageError(f"{first} ({counted(others, 'other')} failed too)" if others else first)
 
 
 def write_image(path: Path, pixels: Tensor, *, own: bool = False) -> None:
