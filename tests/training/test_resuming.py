@@ -124,9 +124,9 @@ def test_resuming_changes_nothing_for_any_loss(
     assert differing_tensors(tmp_path / "whole", resumed) == []
 
 
-@pytest.mark.parametrize("components", [0, 3])
+@pytest.mark.parametrize("components", [0, 3, "auto"])
 def test_resumed_flow_equals_an_undisturbed_one(
-    small_run: RunSettings, trained_run: Path, components: int
+    small_run: RunSettings, trained_run: Path, components: int | str
 ) -> None:
     chosen = {"flow": {"flow_options": {"components": components}}}
     small_run = check(merge(small_run.model_dump(), chosen), where="the test")

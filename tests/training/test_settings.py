@@ -100,6 +100,8 @@ def test_files_of_earlier_versions_are_read_by_their_names_now(tmp_path: Path) -
     ("settings", "problem"),
     [
         ({"autoencoder": {"latent_sizes": 8}}, "unknown key 'autoencoder.latent_sizes'"),
+        ({"flow": {"flow_options": {"width": "wide"}}}, "flow.flow_options.width.*got 'wide'"),
+        ({"flow": {"flow_options": {"components": -1}}}, ".*must lie between 0 and"),
         ({"flow": {"optimiser": {"lr": 1}}}, "unknown key 'flow.optimiser.lr'"),
         ({"autoencoder": {"latent_size": 0}}, "autoencoder.latent_size: .*greater.*got 0"),
         ({"autoencoder": {"network": "vit"}}, "autoencoder.network: .*got 'vit'"),

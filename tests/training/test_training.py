@@ -7,23 +7,26 @@ from pathlib import Path
 
 import pytest
 import torch
+from sklearn.mixture import GaussianMixture as Estimator
 from tests.listener import Listener
 
 from paecli.api import load
 from paecli.data import ImageSplit, write_image
 from paecli.data.dataset import make_dataset
-from paecli.model.base_distribution import GaussianMixture
+from paecli.model.base_distribution import GaussianMixture, StandardGaussian
 from paecli.model.flow import LatentFlow
 from paecli.model.reference_images import ReferenceImages
 from paecli.model.requirements import FAST_SCORES, MAP_PEAK, PIXEL_STATISTICS
 from paecli.report.plots import training_curves
-from paecli.store.checkpoint import save_pae
+from paecli.store.checkpoint import load_pae, save_pae
 from paecli.store.runs import load_with_header
 from paecli.system.errors import CheckpointError, ConfigError, DataError, TrainingError
-from paecli.system.outputs import MODEL_FILE
+from paecli.system.outputs import AUTOENCODER_FILE, MODEL_FILE
 from paecli.train import measure_again, train_autoencoder, train_flow
+from paecli.training import mixture_fit
 from paecli.training.autoencoder import split_data
-from paecli.training.flow import FlowStage
+from paecli.training.build_networks import build_flow
+from paecli.training.flow import FlowLatents, FlowStage
 from paecli.training.history import history_file
 from paecli.training.run_folder import resolve_flow_settings, state_file
 from paecli.training.settings import RunSettings
@@ -262,6 +265,71 @@ def test_base_of_gaussians_is_fitted_and_kept(small_run: RunSettings, trained_ru
     assert restoration.mean.isfinite().all()
 
 
+def test_the_number_of_gaussians_is_chosen_and_kept(
+    small_run: RunSettings, trained_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixture = fitted_mixture(2, size=4)
+    monkeypatch.setattr(mixture_fit, "choose_mixture", lambda *args, **kwargs: mixture)
+    settings = small_run.flow.model_copy(update={"flow_options": {"components": "auto"}})
+    train_flow(settings, run_dir=trained_run, device="cpu")
+    base = load(trained_run).require_flow().base
+    assert isinstance(base, GaussianMixture)
+    torch.testing.assert_close(base.means, torch.from_numpy(mixture.means_).float())
+
+
+def test_the_flow_of_a_flow_vae_starts_from_a_standard_gaussian(small_run: RunSettings) -> None:
+    settings = small_run.flow.model_copy(update={"flow_options": {"components": "auto"}})
+    flow, arguments = build_flow(settings, 4)
+    assert isinstance(flow.base, StandardGaussian)
+    assert arguments["components"] == 0
+
+
+def test_only_the_number_of_gaussians_is_chosen(small_run: RunSettings) -> None:
+    settings = small_run.flow.model_copy(update={"flow_options": {"width": "auto"}})
+    with pytest.raises(ConfigError, match="only `components` can be auto"):
+        build_flow(settings, 4)
+
+
+def fitted_mixture(components: int, *, size: int) -> Estimator:
+    u = torch.randn(50, size, generator=torch.Generator().manual_seed(0))
+    return Estimator(components, covariance_type="diag", random_state=0).fit(u.numpy())
+
+
+def test_where_images_were_mirrored_the_flow_learns_mirrored_ones() -> None:
+    plain, mirrored = torch.zeros(4000, 2), torch.ones(4000, 2)
+    latents = FlowLatents(plain, plain[:5], mirrored=mirrored, flip_probability=0.25)
+    generator = torch.Generator().manual_seed(0)
+    drawn = latents.draw(torch.arange(4000), generator)
+    assert drawn.unique().tolist() == [0, 1]
+    assert (drawn[:, 0] == drawn[:, 1]).all()  # a whole vector is the one or the other's
+    assert drawn[:, 0].mean().item() == pytest.approx(0.25, abs=0.03)
+    assert len(latents.all) == 8000
+
+
+@pytest.mark.parametrize("flip", [0.0, 0.5])
+def test_mirrored_images_are_encoded_if_stage_1_mirrored_some(
+    small_run: RunSettings, trained_run: Path, monkeypatch: pytest.MonkeyPatch, flip: float
+) -> None:
+    seen: list[FlowLatents] = []
+    monkeypatch.setattr(
+        "paecli.training.flow.FlowStage",
+        lambda flow, noise, latents: seen.append(latents) or FlowStage(flow, noise, latents),
+    )
+    path = trained_run / AUTOENCODER_FILE
+    model, header = load_pae(path)
+    header.config["autoencoder"]["augment"]["horizontal_flip"] = flip
+    save_pae(path, model, header)
+    train_flow(small_run.flow, run_dir=trained_run, device="cpu")
+    (latents,) = seen
+    assert latents.flip_probability == flip
+    if not flip:
+        assert latents.mirrored is None
+        return
+    assert latents.mirrored is not None
+    assert latents.mirrored.shape == latents.training.shape
+    assert not torch.equal(latents.mirrored, latents.training)
+
+
 def test_too_few_images_for_the_base_are_told_before_training(
     small_run: RunSettings, trained_run: Path
 ) -> None:
@@ -275,13 +343,13 @@ def test_noise_of_the_latents_has_their_covariance() -> None:
     latents = torch.randn(20_000, 2) @ torch.tensor([[3.0, 1.0], [0.0, 0.2]])
     flow = LatentFlow(kind="nsf", latent_size=2, blocks=1, width=8)
     flow.fit_whitening(latents)
-    stage = FlowStage(flow, 0.5, latents, latents[:10])
+    stage = FlowStage(flow, 0.5, FlowLatents(latents, latents[:10]))
     index, generator = torch.arange(len(latents)), torch.Generator().manual_seed(0)
     (noisy,) = stage.batch(index, fraction=0.0, generator=generator)
     torch.testing.assert_close(
         (noisy - latents).T.cov(), 0.25 * latents.T.cov(), rtol=0.05, atol=0.01
     )
-    (quiet,) = FlowStage(flow, 0.0, latents, latents[:10]).batch(
+    (quiet,) = FlowStage(flow, 0.0, FlowLatents(latents, latents[:10])).batch(
         index, fraction=0.0, generator=generator
     )
     assert torch.equal(quiet, latents)

@@ -11,6 +11,7 @@ from paecli.model.principal_components import PrincipalComponents
 from paecli.system.errors import ConfigError, TrainingError
 from paecli.training.settings import AutoencoderSettings, FlowSettings
 
+COMPONENTS = "components"  # Gaussians of a flow's base, in `flow_options`
 SPLINE_REACH = 5.0  # of the subnets of new flows with splines; older files have none
 
 
@@ -72,19 +73,31 @@ def _trains_on_one_image(arguments: dict[str, object]) -> bool:
     return True
 
 
-def build_flow(settings: FlowSettings, latent_size: int) -> tuple[LatentFlow, dict[str, Any]]:
+def build_flow(
+    settings: FlowSettings, latent_size: int, *, components: int = 0
+) -> tuple[LatentFlow, dict[str, Any]]:
     """Builds the flow, and the arguments that build it again.
+
+    Args:
+        settings: of stage 2.
+        latent_size: length of a latent vector.
+        components: Gaussians of its base, where the settings leave them open.
 
     Raises:
         ConfigError: an option that the flow does not have, or affine couplings over one latent.
     """
     torch.manual_seed(settings.seed)
+    options = dict(settings.flow_options)
+    if options.get(COMPONENTS) == "auto":
+        options[COMPONENTS] = components
+    if "auto" in options.values():
+        raise ConfigError(f"flow_options: only `{COMPONENTS}` can be auto; give numbers")
     arguments = {
         "kind": settings.flow,
         "latent_size": latent_size,
         "blocks": settings.blocks,
         "reach": SPLINE_REACH if settings.flow in ("nsf", "hybrid") else 0.0,
-        **settings.flow_options,
+        **options,
     }
     try:
         return LatentFlow(**arguments), arguments  # type: ignore[arg-type]

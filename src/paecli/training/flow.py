@@ -1,5 +1,6 @@
 """`pae train-flow`: stage 2, from an autoencoder's latents to `model.safetensors`."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from paecli.store.checkpoint import Header, load_pae, save_pae
 from paecli.system.files import write_atomically
 from paecli.system.outputs import CONFIG_FILE, MODEL_FILE
 from paecli.system.progress import NullProgress, Progress
-from paecli.training.build_networks import build_flow
+from paecli.training.build_networks import COMPONENTS, build_flow
 from paecli.training.history import Log
 from paecli.training.images import describe_split, read_same_data, split_data
 from paecli.training.objectives import FlowObjective
@@ -31,7 +32,45 @@ from paecli.training.run import (
 )
 from paecli.training.run_folder import FLOW_STAGE as STAGE
 from paecli.training.run_folder import require_trained_autoencoder, require_trained_flow, state_file
-from paecli.training.settings import FlowSettings, RunSettings, as_recorded, check, to_yaml
+from paecli.training.settings import (
+    FlowSettings,
+    RunSettings,
+    as_recorded,
+    check,
+    to_yaml,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class FlowLatents:
+    """Latents that a flow is trained on, and others that choose its best epoch.
+
+    Attributes:
+        training: `(n, k)`.
+        held_out: `(m, k)`.
+        mirrored: `(n, k)` of the mirrored training images, if stage 1 mirrored some, too.
+        flip_probability: that a mirrored image stands for one of a batch.
+    """
+
+    training: Tensor
+    held_out: Tensor
+    mirrored: Tensor | None = None
+    flip_probability: float = 0.0
+
+    @property
+    def all(self) -> Tensor:
+        """Latents of all training images and their mirror images, `(n or 2 n, k)`."""
+        if self.mirrored is None:
+            return self.training
+        return torch.cat((self.training, self.mirrored))
+
+    def draw(self, index: Tensor, generator: torch.Generator) -> Tensor:
+        """Returns the latents `(b, k)` of training images, some of them mirrored."""
+        z = self.training[index]
+        if self.mirrored is None:
+            return z
+        flipped = torch.rand(len(index), 1, generator=generator) < self.flip_probability
+        return torch.where(flipped, self.mirrored[index], z)
 
 
 def train_flow(
@@ -79,13 +118,19 @@ def train_flow(
         config = as_recorded(header.config) | {"flow": settings.model_dump()}
         run_settings = check(config, where=str(run_dir))
         kept, held_out, test = _split(run_settings, header, run_dir, data_dir, progress)
-        latents = model.encode(kept.images)
+        tuning = fitting_part(held_out.images)  # the others must not choose: they judge p-values
+        flip = run_settings.autoencoder.augment.flip_probability
+        latents = FlowLatents(
+            training=model.encode(kept.images),
+            held_out=model.encode(tuning),
+            mirrored=model.encode(kept.images.flip(-1)) if flip else None,
+            flip_probability=flip,
+        )
         flow, arguments = _first_flow(settings, model, header, latents, progress)
         if resumed is None:  # else the state of the interrupted run holds the base
-            _fit_base(flow, latents, seed=settings.seed, progress=progress)
-        tuning = fitting_part(held_out.images)  # the others must not choose: they judge p-values
+            _fit_base(flow, latents.all, settings, progress)
         loop = run_loop(
-            FlowStage(flow, settings.latent_noise, latents, model.encode(tuning)),
+            FlowStage(flow, settings.latent_noise, latents),
             name=STAGE,
             run_dir=run_dir,
             settings=settings.optimiser,
@@ -99,7 +144,7 @@ def train_flow(
         )
         model.flow = flow.cpu().eval()
         model.trained_on.remember(content_keys(kept.images))
-        measure(model, training=kept.images, held_out=held_out.images, latents=latents)
+        measure(model, training=kept.images, held_out=held_out.images, latents=latents.training)
         metrics = header.metrics | {
             "held_out_nll": -model.log_prob(held_out.images).mean().item(),
             "test_nll": -model.log_prob(test.images).mean().item(),
@@ -170,7 +215,7 @@ def _split(
 
 
 def _first_flow(
-    settings: FlowSettings, model: Model, header: Header, latents: Tensor, progress: Progress
+    settings: FlowSettings, model: Model, header: Header, latents: FlowLatents, progress: Progress
 ) -> tuple[LatentFlow, dict[str, Any]]:
     """Returns the flow to start from, and the arguments that build it again."""
     flow, arguments = build_flow(settings, model.latent_size)
@@ -179,18 +224,51 @@ def _first_flow(
             progress.say("going on with the flow that was trained with the autoencoder")
             return model.flow, arguments
         progress.say("starting a new flow: the one trained with the autoencoder is of another kind")
-    flow.fit_whitening(latents)
+    flow.fit_whitening(latents.all)
+    if settings.flow_options.get(COMPONENTS) == "auto":
+        return _with_chosen_base(flow, arguments, latents, settings, progress)
     return flow, arguments
 
 
 @torch.no_grad()
-def _fit_base(flow: LatentFlow, latents: Tensor, *, seed: int, progress: Progress) -> None:
-    """Fits the base, if it can be, to where the untrained flow sends the latents."""
-    if isinstance(flow.base, GaussianMixture):
+def _with_chosen_base(
+    flow: LatentFlow,
+    arguments: dict[str, Any],
+    latents: FlowLatents,
+    settings: FlowSettings,
+    progress: Progress,
+) -> tuple[LatentFlow, dict[str, Any]]:
+    """Gives an untrained flow as many Gaussians for its base as held-out latents want."""
+    from paecli.training.mixture_fit import choose_mixture, set_mixture  # brings scikit-learn
+
+    mixture = choose_mixture(
+        flow.to_base(latents.all)[0], flow.to_base(latents.held_out)[0], seed=settings.seed
+    )
+    if mixture is None:
+        progress.say(
+            "the flow maps to N(0, I): no mixture of Gaussians fits held-out images better"
+        )
+        return flow, arguments
+    count = len(mixture.weights_)
+    progress.say(f"the flow maps to {count} Gaussians, by the density of held-out images")
+    flow, arguments = build_flow(settings, flow.latent_size, components=count)
+    flow.fit_whitening(latents.all)
+    assert isinstance(flow.base, GaussianMixture)
+    set_mixture(flow.base, mixture)
+    return flow, arguments
+
+
+@torch.no_grad()
+def _fit_base(
+    flow: LatentFlow, latents: Tensor, settings: FlowSettings, progress: Progress
+) -> None:
+    """Fits a base of a given number of Gaussians to where the untrained flow sends latents."""
+    given = settings.flow_options.get(COMPONENTS) != "auto"
+    if given and isinstance(flow.base, GaussianMixture):
         from paecli.training.mixture_fit import fit_mixture  # brings scikit-learn: seconds
 
         progress.say(f"fitting {len(flow.base.means)} Gaussians to {len(latents)} latents")
-        fit_mixture(flow.base, flow.to_base(latents)[0], seed=seed)
+        fit_mixture(flow.base, flow.to_base(latents)[0], seed=settings.seed)
 
 
 def _write(result_file: Path, model: Model, header: Header, settings: RunSettings) -> None:
@@ -205,20 +283,17 @@ class FlowStage:
 
     metric_name = "nll"
 
-    def __init__(
-        self, flow: LatentFlow, latent_noise: float, latents: Tensor, held_out: Tensor
-    ) -> None:
+    def __init__(self, flow: LatentFlow, latent_noise: float, latents: FlowLatents) -> None:
         self.flow = flow
         self.latent_noise = latent_noise
         self.latents = latents
-        self.held_out = held_out
-        self.examples = len(latents)
+        self.examples = len(latents.training)
         self.module: nn.Module = FlowObjective(flow)
 
     def batch(self, index: Tensor, *, fraction: float, generator: torch.Generator) -> tuple[Tensor]:
         """Returns the latents of a batch, with noise."""
         del fraction
-        z = self.latents[index]
+        z = self.latents.draw(index, generator)
         if self.latent_noise:
             noise = torch.randn(z.shape, generator=generator)
             z = z + self.latent_noise * noise @ self.flow.cholesky.T.to(z)
@@ -228,5 +303,5 @@ class FlowStage:
     def held_out_metric(self) -> float:
         """Returns the negative log density of held-out latents, nats."""
         device = self.flow.mean.device
-        parts = [self.flow.log_prob(part.to(device)) for part in self.held_out.split(2000)]
+        parts = [self.flow.log_prob(part.to(device)) for part in self.latents.held_out.split(2000)]
         return -torch.cat(parts).mean().item()

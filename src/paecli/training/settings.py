@@ -30,7 +30,7 @@ Settings = dict[str, Any]
 
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 AtLeastOne = Annotated[int, Field(ge=1)]
-Auto = Literal["auto"]  # chosen from the images before stage 1 begins
+Auto = Literal["auto"]  # chosen from the images before the stage begins
 DEMO_PRESET = "demo"  # what `pae demo` trains
 CHOICE = re.compile(r"constrained-\w+|literal\[.*\]")  # pydantic's word for a part of a union
 FORMER_NAMES = {"clean_epochs": "clean_fraction"}  # keys of files that earlier versions wrote
@@ -61,9 +61,9 @@ def _chosen(name: str, value: Number | Auto) -> Number:
     return value
 
 
-def _within_limits(options: dict[str, float]) -> dict[str, float]:
+def _within_limits(options: dict[str, Any]) -> dict[str, Any]:
     # a constraint on the union of types would make early releases of pydantic 2 turn 32 into 32.0
-    if not all(0 <= value <= LARGEST for value in options.values()):
+    if not all(value == "auto" or 0 <= value <= LARGEST for value in options.values()):
         raise ValueError(f"numbers must lie between 0 and {LARGEST}")
     return options
 
@@ -220,7 +220,8 @@ class FlowSettings(_Section):
 
     flow: Literal["nsf", "realnvp", "glow", "hybrid"] = "nsf"
     blocks: int = Field(8, ge=1, le=LARGEST_BLOCKS)
-    flow_options: Annotated[dict[str, int | float], AfterValidator(_within_limits)] = {}
+    # components: auto: as many Gaussians as held-out latents want
+    flow_options: Annotated[dict[str, int | float | Auto], AfterValidator(_within_limits)] = {}
     latent_noise: float = Field(0.0, ge=0)  # standard deviation, in whitened units
     warm_start: bool = True  # go on with the flow of a flow-vae, if it is of the same kind
     optimiser: OptimiserSettings = OptimiserSettings(epochs=60, learning_rate=1e-3)

@@ -99,6 +99,12 @@ def test_a_trained_run_is_not_replaced(folder: Path, tmp_path: Path) -> None:
     train_patch_autoencoder(settings(folder), run_dir=run, overwrite=True)
 
 
+def test_a_mixture_for_patches_is_refused(folder: Path, tmp_path: Path) -> None:
+    flow = settings(folder).flow.model_copy(update={"flow_options": {"components": "auto"}})
+    with pytest.raises(ConfigError, match="components is for whole images only"):
+        train_patch_flow(flow, run_dir=tmp_path, device="cpu")
+
+
 def test_other_images_are_noticed(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train_patch_autoencoder(settings(folder), run_dir=run)

@@ -12,7 +12,7 @@ from paecli.model.patches.autoencoder import PatchAutoencoder
 from paecli.model.patches.model import PatchPAE
 from paecli.system.progress import NullProgress, Progress
 from paecli.training.build_networks import build_flow
-from paecli.training.flow import FlowStage
+from paecli.training.flow import FlowLatents, FlowStage
 from paecli.training.history import Log
 from paecli.training.loop import LoopResult
 from paecli.training.patches.discriminator_trainer import train_discriminator
@@ -67,7 +67,7 @@ class FlowTrainer:
         flow, arguments = build_flow(settings, model.autoencoder.latent_size)
         flow.fit_whitening(latents)
         loop = run_loop(
-            FlowStage(flow, settings.latent_noise, latents, _some(latents)),
+            FlowStage(flow, settings.latent_noise, FlowLatents(latents, _some(latents))),
             name=FLOW_STAGE,
             run_dir=run_dir,
             settings=settings.optimiser,

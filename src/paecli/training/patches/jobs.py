@@ -16,6 +16,7 @@ from paecli.system.errors import CheckpointError, ConfigError, DataError
 from paecli.system.files import write_atomically
 from paecli.system.outputs import AUTOENCODER_FILE, CONFIG_FILE, MODEL_FILE
 from paecli.system.progress import NullProgress, Progress
+from paecli.training.build_networks import COMPONENTS
 from paecli.training.history import Log
 from paecli.training.images import USUAL_PART
 from paecli.training.patches.feature_maps import (
@@ -123,9 +124,12 @@ def train_patch_flow(
         progress: told of every step.
 
     Raises:
+        ConfigError: the settings ask for a mixture of Gaussians as the flow's base.
         DataError: the images are not those that the autoencoder was trained on.
         TrainingError: the folder holds another run, or the loss is no longer finite.
     """
+    if settings.flow_options.get(COMPONENTS):
+        raise ConfigError(f"flow_options: {COMPONENTS} is for whole images only; leave it out")
     result_file = run_dir / MODEL_FILE
     accelerator = open_accelerator(device)
     with only_training(run_dir, accelerator):
