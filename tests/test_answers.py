@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
@@ -81,6 +82,10 @@ COMMANDS = {
     "download-list": "download --list --json",
     "download-text": "download --list",
     "download": f"download {MODEL} --json",
+    "watch": f"watch in --model {FILE} --jsonl given.jsonl --once --score log_prob --fpr 0.3",
+    "fid": "fid first.npz second.npz --json",
+    "recalibrate": f"recalibrate {FILE} many --out again --json && "
+    "ood again/model.safetensors in --score log_prob --fpr 0.02",
     "train": "train-ae mnist-mini --config quick.yaml --limit 96 --out run --json && "
     "train-flow run --json && info run --json && eval run",
 }  # fmt: skip
@@ -118,6 +123,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         errors = model.held_out_errors
         errors.u, errors.images = errors.u[:count], errors.images[:count]
         save_pae(folder / file, model, header)
+    for index, image in enumerate(load_dataset("mnist-mini").test.images[5:105].float() / 255):
+        write_image(folder / "many" / f"{index:03}.png", image)
+    for name, shift in (("first", 0.0), ("second", 0.5)):
+        np.savez(folder / f"{name}.npz", mu=np.full(3, shift), sigma=(1 + shift) * np.eye(3))
     (folder / "quick.yaml").write_text(QUICK)
     return folder
 
