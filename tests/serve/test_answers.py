@@ -5,6 +5,7 @@ import json
 import zipfile
 from base64 import b64decode, b64encode
 from contextlib import suppress
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -18,6 +19,8 @@ from paecli.data import load_dataset
 from paecli.data.images.files import png_of
 from paecli.model.model import Model
 from paecli.restoration.guarantee import references
+from paecli.restoration.reading import RestoreSettings
+from paecli.serve import answers as module
 from paecli.serve.answers import Answers, as_colours, defined
 from paecli.serve.app import build_app
 from paecli.serve.finding import LONGEST_SIDE, shrink
@@ -77,6 +80,7 @@ def test_answers_are_as_before(answers: Answers) -> None:
 
 def test_restorations_say_what_they_said(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(references, "COMPARED", 3)
+    monkeypatch.setattr(module, "RestoreSettings", partial(RestoreSettings, starts=2))
     mask = torch.zeros(1, 28, 28)
     mask[:, 6:12, 8:20] = 1
     hidden = {"name": "mask.png", "data": b64encode(png_of(mask)).decode()}
