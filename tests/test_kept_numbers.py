@@ -6,6 +6,7 @@ file anew: `PAE_KEEP_ANSWERS=1 pytest tests/test_kept_numbers.py`; say what it g
 """
 
 import ast
+import copy
 import json
 import os
 from collections.abc import Iterator
@@ -26,11 +27,23 @@ MODULES = sorted(
 KEPT = FOLDER / "numbers.json"
 
 
+class WithoutWords(ast.NodeTransformer):
+    """Leaves the numbers of an expression, and how they are put together."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
+        return ast.Constant("") if isinstance(node.value, str) else node
+
+
 def holds_a_number(value: ast.expr) -> bool:
-    return any(
+    is_kind = isinstance(value, ast.Subscript)  # Annotated[...], Literal[...]
+    return not is_kind and any(
         isinstance(node, ast.Constant) and isinstance(node.value, int | float)
         for node in ast.walk(value)
     )
+
+
+def written(value: ast.expr) -> str:
+    return ast.unparse(WithoutWords().visit(copy.deepcopy(value)))
 
 
 def defaults(function: ast.FunctionDef) -> Iterator[tuple[str, ast.expr]]:
@@ -52,13 +65,13 @@ def numbers(body: list[ast.stmt], within: str = "") -> Iterator[tuple[str, str]]
     for node in body:
         match node:
             case ast.Assign(targets=[target], value=value) if holds_a_number(value):
-                yield within + ast.unparse(target), ast.unparse(value)
+                yield within + ast.unparse(target), written(value)
             case ast.AnnAssign(target=target, value=ast.expr() as value) if holds_a_number(value):
-                yield within + ast.unparse(target), ast.unparse(value)
+                yield within + ast.unparse(target), written(value)
             case ast.FunctionDef(name=name):
                 for argument, value in defaults(node):
                     if holds_a_number(value):
-                        yield f"{within}{name}({argument})", ast.unparse(value)
+                        yield f"{within}{name}({argument})", written(value)
             case ast.ClassDef(name=name, body=inner):
                 yield from numbers(inner, f"{within}{name}.")
 
@@ -69,8 +82,8 @@ def test_numbers_are_as_they_were_chosen(module: str) -> None:
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     if os.environ.get(KEEP):
         kept = {name: kept[name] for name in kept.keys() & set(MODULES)} | {module: found}
-        written = {name: dict(sorted(kept[name].items())) for name in sorted(kept) if kept[name]}
-        KEPT.write_text(json.dumps(written, indent=1) + "\n")
+        ordered = {name: dict(sorted(kept[name].items())) for name in sorted(kept) if kept[name]}
+        KEPT.write_text(json.dumps(ordered, indent=1) + "\n")
     before = kept.get(module, {})
     # names that are new or gone are no change of a number
     changed = {name: (before[name], value) for name, value in found.items() if name in before}

@@ -259,7 +259,7 @@ def trajectories() -> dict[str, Any]:
                         evaluate=evaluate)  # fmt: skip
     turned = rotate(u, momentum, centre=u.mean(1, keepdim=True), factors=factors[:, 0],
                     angle=step.expand(2, 3, 1), steps=3, evaluate=evaluate,
-                    score=gradient)  # fmt: skip
+                    force=gradient)  # fmt: skip
     ratios = log_ratios(target, bimodal(), bimodal().sample(120, seeded()))
     weights, shape = pareto_smooth(ratios[0])
     linear = Linearisation(draw(2, LATENT, 5), bimodal().factors[:, 0] @ bimodal().factors[:, 0].mT)

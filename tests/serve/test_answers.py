@@ -5,22 +5,23 @@ import json
 import zipfile
 from base64 import b64decode, b64encode
 from contextlib import suppress
-from functools import partial
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.kept_answers import compare, told
+from tests.kept_answers import compare, seeded, told
 
 from paecli.data import load_dataset
-from paecli.data.images.files import png_of
+from paecli.data.images.files import ImageFile, png_of
 from paecli.model.model import Model
-from paecli.restoration.guarantee import references
+from paecli.restoration.files import RestoredFile
+from paecli.restoration.masks.files import Mask
 from paecli.restoration.reading import RestoreSettings
-from paecli.serve import answers as module
+from paecli.restoration.result import Diagnostics, Mode, Restoration
 from paecli.serve.answers import Answers, as_colours, defined
 from paecli.serve.app import build_app
 from paecli.serve.finding import LONGEST_SIDE, shrink
@@ -78,20 +79,33 @@ def test_answers_are_as_before(answers: Answers) -> None:
     })  # fmt: skip
 
 
-def test_restorations_say_what_they_said(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(references, "COMPARED", 3)
-    monkeypatch.setattr(module, "RestoreSettings", partial(RestoreSettings, starts=2))
-    mask = torch.zeros(1, 28, 28)
-    mask[:, 6:12, 8:20] = 1
-    hidden = {"name": "mask.png", "data": b64encode(png_of(mask)).decode()}
-    asked = Restore.model_validate({"image": digit(0), "mask": hidden, "samples": 2, "seed": 1})
-    other = asked.model_copy(update={"method": "map"})  # within seconds
-    found = {
-        "hidden": described(answers.restore(other)),
-        "noisy": described(answers.restore(other.model_copy(update={"noise": 0.3}))),
-        "whole": described(answers.restore(other.model_copy(update={"noise": 0.3, "mask": None}))),
-    }
-    compare("page-restored", found, figures=False)
+def test_a_restoration_is_told_as_it_came(
+    answers: Answers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    images = torch.rand(9, 1, 28, 28, generator=seeded())
+    modes = tuple(Mode(torch.zeros(2), images[0], level, 0.5) for level in (-3.5, float("-inf")))
+    result = Restoration(
+        images[0], images[1], 0.2 * images[2], images[3:5], torch.zeros(2, 8), images[3:9], modes,
+        12.5, 700, Diagnostics(None, None, 30.0, True), "smc", "a note", 1.23456,
+    )  # fmt: skip
+    damaged = images[5].clone()
+    damaged[:, :2] = torch.nan
+    asked: list[Any] = []
+
+    def restore(model: Model, image: ImageFile, mask: Mask, settings: RestoreSettings) -> Any:
+        asked.append([mask.observed.sum().item(), settings])
+        return RestoredFile(image.path, damaged, None, result, None, tmp_path, ("odd mask",))
+
+    monkeypatch.setattr("paecli.serve.answers.restore_image", restore)
+    hidden = torch.zeros(1, 28, 28)
+    hidden[:, 6:12, 8:20] = 1
+    mask = {"name": "mask.png", "data": b64encode(png_of(hidden)).decode()}
+    plain = {"image": digit(0), "noise": 0.3, "samples": 2, "seed": 5, "method": "smc"}
+    told_of = [described(answers.restore(Restore.model_validate(each)))
+               for each in (plain | {"mask": mask}, plain)]  # fmt: skip
+    settings = RestoreSettings(noise=0.3, method="smc", samples=2, seed=5)
+    assert asked == [[784 - 72, settings], [784, settings]]
+    compare("page-restored", told_of)
 
 
 def test_numbers_that_json_lacks_are_left_out() -> None:
