@@ -109,7 +109,7 @@ def test_seeds_of_steps_differ() -> None:
 
 @pytest.mark.parametrize(
     ("rates", "over"),
-    [([], 0), ([0.1], 1), ([0.1, 0.2], 2), ([0.1, 0.5, 0.2], 1), ([0.1, 0.3, 0.2], 2), ([0.5], 0)],
+    [([0.1], 1), ([0.1, 0.2], 2), ([0.1, 0.5, 0.2], 1), ([0.1, 0.3, 0.2], 2), ([0.5], 0)],
 )
 def test_the_warm_up_is_over_where_the_rate_is_highest(rates: list[float], over: int) -> None:
     history = [{"learning_rate": rate} for rate in rates]
