@@ -35,6 +35,8 @@ def test_a_bar_keeps_steps_and_time_left_however_much_is_shown(
     with RichProgress().task("training the autoencoder", 5000) as task:
         task.advance(1234, loss="0.012345", held_out="0.0123", images_per_second="1234.5")
     last = screen.getvalue()
+    assert "…" not in last.replace("training the …", "")
+    assert ("held out 0.0123" in last) == (width == 120)
     assert "1234/5000" in last
     assert " left" in last
     assert "-:--:--" in last
@@ -70,3 +72,16 @@ def test_what_is_said_stays_readable_however_narrow_the_screen(
     said = capsys.readouterr().err
     assert "0.0123" in said
     assert "image" in said
+
+
+def test_names_fold_and_numbers_do_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(console, "stderr", console._console())
+    numbers = ("log_prob", "0.3973±.2099", "0.2035±.1775", "1.0000±.4643")
+    columns = ("data set", "score", "AUROC", "AUPR", "FPR95")
+    print_table("Against", columns, [("/home/somebody/photographs", *numbers)])
+    said = capsys.readouterr().err
+    assert all(number in said for number in numbers)
+    assert max(map(len, said.splitlines())) <= 80

@@ -17,14 +17,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from paecli.api import PAE
-from paecli.data import write_image
+from paecli.api import PAE, load
+from paecli.data import load_dataset, write_image
 from paecli.data.images.files import read_image
+from paecli.model.requirements import PIXEL_STATISTICS
+from paecli.outliers.drift import DriftDetector
+from paecli.outliers.pixel_statistics import pixel_statistics
 from paecli.system.errors import DataError, WriteError
 from paecli.watching import arrivals
 from paecli.watching.arrivals import Arrival, Arrivals
 from paecli.watching.journal import Journal, Stamp, open_journal
-from paecli.watching.watch import Watcher, WatchSettings
+from paecli.watching.watch import TOLERANCE, Watcher, WatchSettings, usual_values
 
 SHAPE = (1, 28, 28)
 
@@ -142,6 +145,27 @@ def test_only_regular_files_of_bounded_size_are_read(
         assert "2.png: it has more than" in given_up.error
         monkeypatch.setattr(arrivals.time, "sleep", swap)
         assert found.look([swapped]) == []  # and it does not wait for the pipe
+
+
+SHIPPED = {"fmnist-32": "fmnist-mini", "fmnist-64": "fmnist-mini", "mnist-8": "mnist-mini"}
+
+
+@pytest.mark.parametrize(("name", "sample"), SHIPPED.items())
+def test_a_lamp_that_changed_before_the_first_image_is_told_by_the_pixels(
+    name: str, sample: str
+) -> None:
+    known = usual_values(load(name))
+    reference = {each: known[each].tolist() for each in PIXEL_STATISTICS}
+    images = load_dataset(sample).test.images[:300] / 255
+    brighter = ((1.05 * images).clamp_max(1) * 255).round() / 255
+    alarms = []
+    for changed in (images, brighter):
+        rows = pixel_statistics(changed)
+        detector = DriftDetector(reference, tolerance=TOLERANCE, baseline=300)
+        for values in zip(*(rows[each].tolist() for each in PIXEL_STATISTICS), strict=True):
+            detector.add(dict(zip(PIXEL_STATISTICS, values, strict=True)))
+        alarms.append((detector.score, detector.from_start))
+    assert alarms == [(None, False), ("saturation", True)]
 
 
 def test_a_restart_takes_up_the_drift(
@@ -287,7 +311,7 @@ from pathlib import Path
 from paecli.store.runs import load_with_header
 from paecli.system.interruption import StopRequest
 from paecli.watching.journal import open_journal
-from paecli.watching.watch import Watcher, WatchSettings
+from paecli.watching.watch import TOLERANCE, Watcher, WatchSettings, usual_values
 
 model, folder, file = sys.argv[1:]
 pae = load_with_header(model)[0]
