@@ -5,7 +5,7 @@ otherwise still accept the same moves. Whether answers are right is tested besid
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -210,12 +210,10 @@ def tempered() -> dict[str, Any]:
     before = particles_of(target)
     flat = before.points.flatten(0, 1)
     seen = [tempering._see(one, before, 0.1)]
-    emulator = fit_emulator(seen, 0.4)
-    kernel = Kernel.begin(before).adapted(before, emulator, 0.4)
+    begun = Kernel.begin(before)
+    emulator = fit_emulator(seen, 0.4, begun.shared_factor())
+    kernel = begun.adapted(before, emulator, 0.4)
     moved, tried, next_kernel = move(target, before, kernel, emulator, 0.4, seeded())
-    exact, _, exact_kernel = move(
-        target, before, replace(kernel, is_exact=True), emulator, 0.4, seeded()
-    )
     stirred, last = stir(target, before, kernel, list(seen), 0.4, 1.5, seeded(1))
     pool = PriorPool(space(), like=one.data, populations=2, seed=3)
     part = pool.for_image(one, 1)
@@ -227,13 +225,11 @@ def tempered() -> dict[str, Any]:
     )
     short = kernel.adjusted(torch.full((2, 3), 0.1), torch.full((2, 3), 0.3))
     return {
-        "emulator": [told(emulator.centre), told(emulator.unit), told(emulator.pull),
-                     told(emulator.curvature), told(emulator.log_likelihood(flat)),
-                     told(emulator.gradient(flat))],
-        "weights": told(seen[0].weights(0.8)), "kernel": told(kernel.factors),
+        "emulator": [told(getattr(emulator, each.name)) for each in fields(emulator)],
+        "forces": [told(emulator.log_likelihood(flat)), told(emulator.gradient(flat))],
+        "shared": told(kernel.shared_factor()), "weights": told(seen[0].weights(0.8)), "kernel": told(kernel.factors),
         "moved": of_particles(moved), "tried": of_particles(tried),
-        "step": told(next_kernel.step), "exact": of_particles(exact),
-        "exact step": told(exact_kernel.step), "short": [told(short.step), short.is_exact],
+        "step": told(next_kernel.step), "short": told(short.step),
         "stirred": of_particles(stirred), "last": [told(last.step), told(last.factors)],
         "pool": [list(part.points.shape), told(part.points), told(part.log_likelihood)],
         "run": of_particles(run.particles), "evidence": run.log_evidence.tolist(),
