@@ -99,6 +99,7 @@ CELLS, PARTS = r"</?t[dh][^>]*>", r"</?(?:div|tr|table|tbody|thead|main|body|hea
 # pictures with letters, which other fonts draw otherwise, by their names or folders
 PLOTS = ("overview.png", "scale.png", "page", "sets", "run", "way/grid.png")
 HASH = re.compile("[0-9a-f]{64}")
+SOURCE = re.compile("^[0-9a-f]{16}(?=-)")  # what a journal calls a model: a hash of its file
 CLOCK = re.compile(r" +\d+\.\d\d│$")  # the column of seconds
 
 
@@ -241,4 +242,6 @@ def _relative(text: str, here: Path) -> str:
 def _steady(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _steady(each) for key, each in value.items() if key not in UNSTEADY}
+    if isinstance(value, str):
+        return SOURCE.sub("MODEL", value)
     return [_steady(each) for each in value] if isinstance(value, list) else value

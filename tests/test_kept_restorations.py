@@ -227,7 +227,8 @@ def tempered() -> dict[str, Any]:
     return {
         "emulator": [told(getattr(emulator, each.name)) for each in fields(emulator)],
         "forces": [told(emulator.log_likelihood(flat)), told(emulator.gradient(flat))],
-        "shared": told(kernel.shared_factor()), "weights": told(seen[0].weights(0.8)), "kernel": told(kernel.factors),
+        "shared": told(kernel.shared_factor()),
+        "weights": told(seen[0].weights(0.8)), "kernel": told(kernel.factors),
         "moved": of_particles(moved), "tried": of_particles(tried),
         "step": told(next_kernel.step), "short": told(short.step),
         "stirred": of_particles(stirred), "last": [told(last.step), told(last.factors)],
