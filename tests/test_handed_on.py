@@ -28,7 +28,7 @@ LEFT_OUT = {
     "evaluation/image_sets.py cached_features progress": "the caller counts all images together",
     "model/patches/lite0.py SameConv2d stride": "that of the stage's first block, not of all",
     "model/networks/resnet.py ResidualMLPBlock dropout": "the last block has none",
-    "outliers/drift.py _Comparison tolerance": "images of one stream differ from each other by nothing",
+    "outliers/drift.py _Comparison tolerance": "images of one stream are drawn alike",
     "outliers/flag_images.py measure_with_parts progress": "the caller counts all images together",
     "report/ood_plots.py page.add_picture caption": "the plot has it in its own words",
     "restoration/guarantee/held_out.py load_dataset data_dir": "the bundled sample has none",
