@@ -91,7 +91,7 @@ MISTAKES = {
     "ood words.png": (1, "words.png is not an image"),
     "ood nomodel image.png": (1, "'nomodel' is no file"),
     "ood fmnist-23 image.png": (1, "did you mean 'fmnist-32'"),
-    "ood unfinished image.png": (1, "unfinished holds no trained model"),
+    "ood unfinished image.png": (1, "unfinished holds no trained model yet; go on with"),
     "ood folder.safetensors image.png": (1, "folder.safetensors holds no trained model"),
     "ood image.png --score beauty": (2, "no score 'beauty'"),
     "ood image.png --score marginal_likelihood": (
