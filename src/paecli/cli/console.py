@@ -33,7 +33,8 @@ from paecli.system.names import escape_name, visible
 
 SECONDS_BETWEEN_LINES = 10
 NARROWEST = 40  # letters of a line; tables need as many
-BAR_WIDTH = 12
+BAR_WIDTHS = 6, 12  # where the line is shorter than `WIDE`, and elsewhere
+WIDE = 100
 TIMES_WIDTH = 25  # letters of both times, of `left` and of the gaps
 SHORTEST_NAME = 8  # letters
 BORDERS = 3  # letters of a column's edge and gaps
@@ -209,10 +210,14 @@ class _FiguresColumn(ProgressColumn):
         return _Figures(task.fields["shown"])
 
 
+def _bar_width() -> int:
+    return BAR_WIDTHS[stderr.width >= WIDE]
+
+
 def _shortened(description: str, total: int) -> str:
     """Cuts what a bar is called so that steps and time left fit beside it."""
     steps = 2 * len(str(total)) + 1
-    room = max(stderr.width - BAR_WIDTH - steps - TIMES_WIDTH, SHORTEST_NAME)
+    room = max(stderr.width - _bar_width() - steps - TIMES_WIDTH, SHORTEST_NAME)
     return description if len(description) <= room else f"{description[: room - 1]}…"
 
 
@@ -221,6 +226,7 @@ def _columns(total: int) -> list[ProgressColumn]:
 
     A single step has no bar, which would stay at 0 to the end.
     """
+    width = _bar_width()
     what = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True))
     time_taken = TimeElapsedColumn(Column(no_wrap=True))
     figures = _FiguresColumn(Column(ratio=1, no_wrap=True))
@@ -228,7 +234,7 @@ def _columns(total: int) -> list[ProgressColumn]:
         return [SpinnerColumn(table_column=Column(no_wrap=True)), what, time_taken, figures]
     return [
         what,
-        BarColumn(bar_width=BAR_WIDTH, table_column=Column(no_wrap=True, min_width=BAR_WIDTH)),
+        BarColumn(bar_width=width, table_column=Column(no_wrap=True, min_width=width)),
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
         time_taken,
         TimeRemainingColumn(table_column=Column(no_wrap=True)),
