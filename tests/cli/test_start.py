@@ -246,6 +246,7 @@ MISTAKES = {
     "export nomodel out.onnx": (1, "'nomodel' is no file"),
     "export stage1 out.onnx": (1, "this model has no flow yet"),
     "export fmnist-32": (2, "FILE"),
+    "export moved.safetensors moved.safetensors": (2, "moved.safetensors is read by this command"),
     "export fmnist-32 empty": (2, "empty is a folder; give the name of a file"),
     "export fmnist-32 out.onnx --score marginal_likelihood": (2, "no fast score"),
     "export moved.safetensors out.onnx --score combined": (1, "no reference scores of 'combined'"),

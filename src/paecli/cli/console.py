@@ -55,11 +55,19 @@ _errors = _console()
 
 
 class _Details(logging.Handler):
-    """Prints what the library logs."""
+    """Prints what the library logs, and each sentence once: a file is often found twice."""
+
+    def __init__(self) -> None:
+        """Starts with nothing said."""
+        super().__init__()
+        self.said: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Prints one record as a line."""
-        complain(f"{record.name.removeprefix('paecli.')}: {record.getMessage()}")
+        line = f"{record.name.removeprefix('paecli.')}: {record.getMessage()}"
+        if line not in self.said:
+            self.said.add(line)
+            complain(line)
 
 
 _details = _Details()
@@ -76,6 +84,7 @@ def set_verbosity(*, quiet: bool, verbose: bool) -> None:
     logger = logging.getLogger("paecli")
     logger.setLevel(logging.DEBUG if verbose else logging.NOTSET)
     (logger.addHandler if verbose else logger.removeHandler)(_details)
+    _details.said.clear()
 
 
 def print_json(fields: Mapping[str, Any]) -> None:
