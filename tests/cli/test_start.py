@@ -91,7 +91,7 @@ MISTAKES = {
     "ood words.png": (1, "words.png is not an image"),
     "ood nomodel image.png": (1, "'nomodel' is no file"),
     "ood fmnist-23 image.png": (1, "did you mean 'fmnist-32'"),
-    "ood unfinished image.png": (1, "unfinished holds no trained model"),
+    "ood unfinished image.png": (1, "unfinished holds no trained model yet; go on with"),
     "ood folder.safetensors image.png": (1, "folder.safetensors holds no trained model"),
     "ood image.png --score beauty": (2, "no score 'beauty'"),
     "ood image.png --score marginal_likelihood": (
@@ -246,6 +246,7 @@ MISTAKES = {
     "export nomodel out.onnx": (1, "'nomodel' is no file"),
     "export stage1 out.onnx": (1, "this model has no flow yet"),
     "export fmnist-32": (2, "FILE"),
+    "export moved.safetensors moved.safetensors": (2, "moved.safetensors is read by this command"),
     "export fmnist-32 empty": (2, "empty is a folder; give the name of a file"),
     "export fmnist-32 out.onnx --score marginal_likelihood": (2, "no fast score"),
     "export moved.safetensors out.onnx --score combined": (1, "no reference scores of 'combined'"),

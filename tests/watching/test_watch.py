@@ -421,3 +421,27 @@ def test_an_answer_is_made_of_the_model_s_own_figures(
         assert answer["scores"]["brightness"] == pytest.approx(images[index].mean().item())
         assert answer["drift"]["images"] == index + 1
         assert answer["drift"]["alarm"] is None
+
+
+def test_what_cannot_be_read_is_answered_in_its_place(
+    tmp_path: Path, trained_pae: PAE, blobs: Tensor
+) -> None:
+    given: list[dict[str, Any]] = []
+    stamps = [Stamp(number, 1, number) for number in range(3)]
+    with open_journal(tmp_path / "j.jsonl", model="m") as journal:
+        settings = WatchSettings("log_prob", baseline=0)
+        watcher = Watcher(trained_pae, journal, settings, source="m", emit=given.append)
+        watcher.answer([
+            Arrival(tmp_path / "a.png", stamps[0], "0", blobs[500]),
+            Arrival(tmp_path / "b.png", stamps[1], "1", None, "b.png is empty"),
+            Arrival(tmp_path / "c.png", stamps[2], "2", blobs[501]),
+        ])  # fmt: skip
+        assert all(journal.knows(Path(each["path"]), stamp)
+                   for each, stamp in zip(given, stamps, strict=True))  # fmt: skip
+    assert given[1] == {"path": str(tmp_path / "b.png"), "error": "b.png is empty"}
+    assert [Path(each["path"]).name for each in given] == ["a.png", "b.png", "c.png"]
+    scores = trained_pae.score(blobs[500:502])
+    assert [given[0]["score"], given[2]["score"]] == pytest.approx(scores.tolist())
+    assert given[2]["drift"]["images"] == 2
+    lines = answers_in(tmp_path / "j.jsonl")
+    assert [line["model"] for line in lines] == ["m"] * 3

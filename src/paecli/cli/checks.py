@@ -24,6 +24,7 @@ from paecli.model.requirements import (
     require_flow,
     require_noise_of_file,
     require_rate,
+    typed_rate,
 )
 from paecli.restoration.masks.shapes import is_mask_folder, parse_mask
 from paecli.store.contents import ModelContents, read_contents
@@ -155,7 +156,7 @@ def flagging_rate(
         return rate
     say(
         f"{contents.path} holds {count} held-out images, too few for a rate of {rate:g}: "
-        f"flagging at {finest:.2g}, its smallest p-value"
+        f"flagging at {typed_rate(finest)}, its smallest p-value"
     )
     return finest
 

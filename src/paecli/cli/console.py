@@ -33,7 +33,8 @@ from paecli.system.names import escape_name, visible
 
 SECONDS_BETWEEN_LINES = 10
 NARROWEST = 40  # letters of a line; tables need as many
-BAR_WIDTH = 12
+BAR_WIDTHS = 6, 12  # where the line is shorter than `WIDE`, and elsewhere
+WIDE = 100
 TIMES_WIDTH = 25  # letters of both times, of `left` and of the gaps
 SHORTEST_NAME = 8  # letters
 BORDERS = 3  # letters of a column's edge and gaps
@@ -54,11 +55,19 @@ _errors = _console()
 
 
 class _Details(logging.Handler):
-    """Prints what the library logs."""
+    """Prints what the library logs, and each sentence once: a file is often found twice."""
+
+    def __init__(self) -> None:
+        """Starts with nothing said."""
+        super().__init__()
+        self.said: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Prints one record as a line."""
-        complain(f"{record.name.removeprefix('paecli.')}: {record.getMessage()}")
+        line = f"{record.name.removeprefix('paecli.')}: {record.getMessage()}"
+        if line not in self.said:
+            self.said.add(line)
+            complain(line)
 
 
 _details = _Details()
@@ -75,6 +84,7 @@ def set_verbosity(*, quiet: bool, verbose: bool) -> None:
     logger = logging.getLogger("paecli")
     logger.setLevel(logging.DEBUG if verbose else logging.NOTSET)
     (logger.addHandler if verbose else logger.removeHandler)(_details)
+    _details.said.clear()
 
 
 def print_json(fields: Mapping[str, Any]) -> None:
@@ -200,10 +210,14 @@ class _FiguresColumn(ProgressColumn):
         return _Figures(task.fields["shown"])
 
 
+def _bar_width() -> int:
+    return BAR_WIDTHS[stderr.width >= WIDE]
+
+
 def _shortened(description: str, total: int) -> str:
     """Cuts what a bar is called so that steps and time left fit beside it."""
     steps = 2 * len(str(total)) + 1
-    room = max(stderr.width - BAR_WIDTH - steps - TIMES_WIDTH, SHORTEST_NAME)
+    room = max(stderr.width - _bar_width() - steps - TIMES_WIDTH, SHORTEST_NAME)
     return description if len(description) <= room else f"{description[: room - 1]}…"
 
 
@@ -212,6 +226,7 @@ def _columns(total: int) -> list[ProgressColumn]:
 
     A single step has no bar, which would stay at 0 to the end.
     """
+    width = _bar_width()
     what = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True))
     time_taken = TimeElapsedColumn(Column(no_wrap=True))
     figures = _FiguresColumn(Column(ratio=1, no_wrap=True))
@@ -219,7 +234,7 @@ def _columns(total: int) -> list[ProgressColumn]:
         return [SpinnerColumn(table_column=Column(no_wrap=True)), what, time_taken, figures]
     return [
         what,
-        BarColumn(bar_width=BAR_WIDTH, table_column=Column(no_wrap=True, min_width=BAR_WIDTH)),
+        BarColumn(bar_width=width, table_column=Column(no_wrap=True, min_width=width)),
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
         time_taken,
         TimeRemainingColumn(table_column=Column(no_wrap=True)),

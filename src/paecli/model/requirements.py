@@ -1,7 +1,7 @@
 """What jobs ask of their arguments and of a model; told without torch, so before it is imported."""
 
 from collections.abc import Collection, Sequence
-from math import isfinite
+from math import ceil, floor, isfinite, log10
 
 from paecli.system.errors import CheckpointError, DataError, UsageError
 from paecli.system.names import counted
@@ -25,6 +25,7 @@ PIXEL_STATISTICS = ("brightness", "saturation", "roughness")
 MAP_PEAK = "map_peak"  # likewise, for the regions of `pae ood --maps`
 FEWEST_COMPARED = 2  # images in a folder of `pae fid`: fewer have no covariance
 FEWEST_RECALIBRATED = 100  # images; below, the rate itself scatters by more than .02
+ROUNDING = 1e-9  # of a quotient
 GREY_LEVELS = 255  # of a pixel in most files
 CLASSIFIER_SHAPE = (1, 28, 28)  # of the images that the bundled feature network takes
 
@@ -81,8 +82,14 @@ def require_rate(rate: float, reference_count: int) -> None:
     if not rate >= smallest:  # NaN, too
         raise UsageError(
             f"a rate of {rate:g} is finer than the model's {reference_count} reference scores can "
-            f"tell; use at least {smallest:.2g}"
+            f"tell; use at least {typed_rate(smallest)}"
         )
+
+
+def typed_rate(rate: float) -> str:
+    """Writes a smallest rate with two digits, rounded up: what is below it would be refused."""
+    unit = 10.0 ** (floor(log10(rate)) - 1)
+    return f"{ceil(rate / unit - ROUNDING) * unit:.2g}"
 
 
 def require_temperature(temperature: float) -> None:

@@ -198,7 +198,7 @@ def move(
         angle=kernel.step * jitter.to(like),
         steps=STEPS,
         evaluate=evaluate,
-        score=particles.prior_gradient + b * emulator.gradient(like),
+        force=particles.prior_gradient + b * emulator.gradient(like),
     )
     with torch.no_grad(), fitting("images of particles", points.shape[0] * points.shape[1]):
         images = target.images(points)
