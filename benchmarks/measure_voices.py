@@ -12,6 +12,7 @@ from pathlib import Path
 
 from paecli.data import hold_out, load_dataset
 from paecli.model.held_out_errors import calibration_part, fitting_part
+from paecli.model.requirements import PIXEL_STATISTICS
 from paecli.outliers.scores import compare_with_reference, measure_beside, measure_scores
 from paecli.store.checkpoint import hash_tensors, load_pae
 from paecli.store.find_model import find_model
@@ -39,7 +40,7 @@ def main() -> None:
         model.voices.fit(model.reference_images.combine(components), statements)
         judges = calibration_part(held_out)
         scores = measure_scores(model, judges, [COMBINED]) | measure_beside(model, judges)
-        added = {each: scores[each].sort().values for each in ADDED_SCORES}
+        added = {each: scores[each].sort().values for each in (*ADDED_SCORES, *PIXEL_STATISTICS)}
         entries[key] = as_entry(model, added)
         print(f"{name}: {len(judges):,} held-out images for p-values, {key[:12]}", flush=True)
     VOICES_FILE.write_text(json.dumps(entries, separators=(",", ":")) + "\n", "ascii")

@@ -40,13 +40,18 @@ LIBRARIES = (
     "typer.testing", "rich.table", "pydantic", "yaml", "PIL.Image", "FrEIA.framework",
     "accelerate", "filelock",
 )  # fmt: skip
-KEPT_ANSWERS = ("test_kept_figures.py", "test_answers.py")  # see most of what changes an answer
+# see most of what changes an answer
+KEPT_ANSWERS = (
+    "test_kept_figures.py", "test_kept_models.py", "test_kept_restorations.py", "test_answers.py",
+)  # fmt: skip
 READ_SOURCES = {"test_house.py", "test_architecture.py"}
 REFERENCE = (
     "tests/cli/test_reference.py::test_reference_is_what_the_commands_say"  # and the commands
 )
+MISTAKES = "tests/cli/test_start.py::"  # in another process: on no line of the map
 HANDED_ON = "tests/test_handed_on.py"  # reads the sources: on no line of the map
 ONE_DEFAULT = f"{HANDED_ON}::test_an_option_has_one_default"
+NUMBERS = "tests/test_kept_numbers.py::test_numbers_are_as_they_were_chosen"  # likewise
 QUICK = 0.5  # seconds
 UNKNOWN = 5.0  # seconds of a test that the map has not
 CHECK = 1200.0  # seconds for the tests that failed, on the sources as they are
@@ -80,9 +85,14 @@ class Chooser:
 
     def order(self, mutant: Mutant, known: set[str]) -> list[str]:
         """Returns what to run of the tests there are: first of all those that read the sources."""
-        reading = [f"{HANDED_ON}::test_a_name_that_both_know_is_handed_on[{mutant.name}]"]
-        reading += [ONE_DEFAULT] if is_in_a_head(mutant) else []
-        return [*(test for test in reading if test in known), *self._executing(mutant, known)]
+        return [*self.reading(mutant, known), *self._executing(mutant, known)]
+
+    def reading(self, mutant: Mutant, known: set[str]) -> list[str]:
+        """Returns the tests that read the sources; the change need not be imported for these."""
+        tests = [f"{HANDED_ON}::test_a_name_that_both_know_is_handed_on[{mutant.name}]"]
+        if is_in_a_head(mutant):
+            tests = [f"{NUMBERS}[{mutant.name}]", ONE_DEFAULT, *tests]
+        return [test for test in tests if test in known]
 
     def _executing(self, mutant: Mutant, known: set[str]) -> list[str]:
         """Returns tests that execute it: quick ones first, the module's own before others."""
@@ -92,6 +102,9 @@ class Chooser:
             tests = {test for test in known if test.partition("::")[0] in files}
             return sorted(tests, key=lambda test: (files[test.partition("::")[0]], self.cost(test)))
         relative = mutant.file.relative_to(SOURCES)
+        # its own, also those that the map has elsewhere: they may start processes, or be newer
+        own = f"tests/{relative.parent.as_posix()}/test_{relative.stem}.py"
+        tests |= {test for test in known if test.startswith(own)}
         if relative.parts[0] == "cli":
             tests |= {REFERENCE} & known
 
@@ -103,7 +116,12 @@ class Chooser:
             is_slow = self.cost(test) > QUICK * (6 if kept else 1)
             return is_slow, not mirrored, not kept, not near, str(path), self.cost(test)
 
-        return sorted(tests, key=rank)
+        ordered = sorted(tests, key=rank)
+        if relative.parts[0] == "cli":
+            slow = sum(rank(test)[0] for test in ordered)
+            others = {test for test in known if test.startswith(MISTAKES)} - tests
+            ordered[len(ordered) - slow : len(ordered) - slow] = sorted(others)
+        return ordered
 
 
 def is_in_a_head(mutant: Mutant) -> bool:
@@ -185,6 +203,9 @@ class Run:
         tests = self.chooser.order(mutant, set(warm.items))
         functions = warm.replacements(mutant)
         if functions is None:
+            quick = warm.run(self.chooser.reading(mutant, set(warm.items)), self.budget)
+            if quick["failed"] or "broken" in quick:
+                return quick
             return self.cold.run(tests, self.budget) | {"cold": True}
         in_fixture = self.chooser.is_in_a_fixture(mutant)
         return warm.run(tests, self.budget, functions, fixtures_too=in_fixture)
@@ -229,6 +250,8 @@ def run(drawn: list[Mutant], chooser: Chooser, budget: float, minutes: float) ->
     sys.dont_write_bytecode = True
     for library in LIBRARIES:
         importlib.import_module(library)
+    torch = importlib.import_module("torch")  # whose forward mode imports a compiler, for seconds
+    torch.func.jvp(torch.sin, (torch.ones(1),), (torch.ones(1),))
     os.chdir(ROOT)
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder).resolve() / "sources"

@@ -39,7 +39,7 @@ from paecli.outliers.conformal import p_values
 from paecli.outliers.drift import DriftDetector
 from paecli.outliers.pixel_statistics import pixel_statistics
 from paecli.outliers.scores import measure_scores
-from paecli.watching.watch import DRIFT_SCORES, WatchSettings, usual_values
+from paecli.watching.watch import DRIFT_SCORES, TOLERANCE, WatchSettings, usual_values
 
 MODELS = {"fmnist-32": "fmnist", "fmnist-64": "fmnist", "mnist-8": "mnist"}
 RATE = 0.05
@@ -123,7 +123,11 @@ def reference_of(model: str) -> dict[str, list[float]]:
 def detector_of(reference: dict[str, list[float]], seed: int) -> DriftDetector:
     """What `pae watch` makes by its defaults."""
     return DriftDetector(
-        reference, false_alarm=DEFAULTS.false_alarm, baseline=DEFAULTS.baseline, seed=seed
+        reference,
+        tolerance=TOLERANCE,
+        false_alarm=DEFAULTS.false_alarm,
+        baseline=DEFAULTS.baseline,
+        seed=seed,
     )
 
 

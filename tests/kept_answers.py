@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
 FOLDER = Path(__file__).parent / "answers"
 KEEP = "PAE_KEEP_ANSWERS"
@@ -40,6 +42,23 @@ def compare(name: str, found: Any, *, relative: float = 2e-3, figures: bool = Tr
     different = list(_differences(kept, plain, name, relative))
     hint = f"(wanted? {KEEP}=1 pytest ... writes them anew)"
     assert not different, "\n".join([*different[:20], hint])
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def told(values: Tensor) -> dict[str, Any]:
+    """Sums a tensor up by figures that see every place of it."""
+    flat = values.detach().double().flatten()
+    ramp = torch.linspace(-1, 1, len(flat), dtype=torch.float64)
+    kept = {"mean": flat.mean(), "size": flat.abs().mean(), "ramp": (flat * ramp).mean(),
+            "waves": (flat * (7 * ramp).cos()).mean()}  # fmt: skip
+    return {
+        "shape": list(values.shape),
+        **{name: value.item() for name, value in kept.items()},
+        "first": flat[:4].tolist(),
+    }
 
 
 def described_picture(path: Path, *, plot: bool = False) -> dict[str, Any]:

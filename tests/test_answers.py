@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
@@ -81,6 +82,10 @@ COMMANDS = {
     "download-list": "download --list --json",
     "download-text": "download --list",
     "download": f"download {MODEL} --json",
+    "watch": f"watch in --model {FILE} --jsonl given.jsonl --once --score log_prob --fpr 0.3",
+    "fid": "fid first.npz second.npz --json",
+    "recalibrate": f"recalibrate {FILE} many --out again --json && "
+    "ood again/model.safetensors in --score log_prob --fpr 0.02",
     "train": "train-ae mnist-mini --config quick.yaml --limit 96 --out run --json && "
     "train-flow run --json && info run --json && eval run",
 }  # fmt: skip
@@ -94,6 +99,7 @@ CELLS, PARTS = r"</?t[dh][^>]*>", r"</?(?:div|tr|table|tbody|thead|main|body|hea
 # pictures with letters, which other fonts draw otherwise, by their names or folders
 PLOTS = ("overview.png", "scale.png", "page", "sets", "run", "way/grid.png")
 HASH = re.compile("[0-9a-f]{64}")
+SOURCE = re.compile("^[0-9a-f]{16}(?=-)")  # what a journal calls a model: a hash of its file
 CLOCK = re.compile(r" +\d+\.\d\d│$")  # the column of seconds
 
 
@@ -118,6 +124,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         errors = model.held_out_errors
         errors.u, errors.images = errors.u[:count], errors.images[:count]
         save_pae(folder / file, model, header)
+    for index, image in enumerate(load_dataset("mnist-mini").test.images[5:105].float() / 255):
+        write_image(folder / "many" / f"{index:03}.png", image)
+    for name, shift in (("first", 0.0), ("second", 0.5)):
+        np.savez(folder / f"{name}.npz", mu=np.full(3, shift), sigma=(1 + shift) * np.eye(3))
     (folder / "quick.yaml").write_text(QUICK)
     return folder
 
@@ -232,4 +242,6 @@ def _relative(text: str, here: Path) -> str:
 def _steady(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _steady(each) for key, each in value.items() if key not in UNSTEADY}
+    if isinstance(value, str):
+        return SOURCE.sub("MODEL", value)
     return [_steady(each) for each in value] if isinstance(value, list) else value

@@ -18,7 +18,7 @@ from paecli.model.reference_images import EDGE, NEIGHBOURS, _shares
 from paecli.report.html import Page
 from paecli.restoration.guarantee.references import RATE, Likeness
 from paecli.restoration.masks.files import MOST, _extreme, _is_the_image
-from paecli.restoration.samplers.emulator import _features
+from paecli.restoration.samplers.emulator import MOST_COLUMNS, _narrowed
 from paecli.restoration.samplers.importance import SMALLEST_TAIL, pareto_smooth
 from paecli.store.header import DEEPEST, LARGEST_SIDE, LONGEST_NAME, Header, _is_deeper
 from paecli.store.index import Index
@@ -96,9 +96,12 @@ def test_a_p_value_at_the_rate_is_a_warning() -> None:
     assert Likeness(RATE + 1e-9, 40).warning == ""
 
 
-def test_products_of_at_most_nine_latents() -> None:
-    assert _features(torch.ones(3, 9)).shape == (3, 54)
-    assert _features(torch.ones(3, 10)).shape == (3, 10)
+@pytest.mark.parametrize(("values", "told_in"), [(MOST_COLUMNS, 256), (MOST_COLUMNS + 1, 256)])
+def test_a_misfit_is_told_in_at_most_so_many_columns(values: int, told_in: int) -> None:
+    parts = torch.ones(1, values), torch.ones(2, values), torch.ones(300, values)
+    narrowed = _narrowed(*parts)
+    assert {each.shape[1] for each in narrowed} == {told_in}
+    assert all(map(torch.equal, narrowed, parts)) == (values == MOST_COLUMNS)
 
 
 @pytest.mark.parametrize(("count", "known"), [(5 * SMALLEST_TAIL - 1, False), (25, True)])

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,13 @@ def test_page_shows_every_step(report: DemoReport, tmp_path: Path) -> None:
     for name in report.seconds:
         assert name in page
     assert f"{report.evaluation.reconstruction.mse:.5f}" in page
+    headings = ["Reconstruction", "New images", "Whole sets of outliers", "Outliers in a folder",
+                "Restoration", "Training", "All figures"]  # fmt: skip
+    assert re.findall("<h2>(.*?)</h2>", page) == headings
+    hidden = "of some test images was hidden"
+    assert f"The bottom half {hidden}" in page
+    assert "95 images of clothes and 5 digits" in page
+    assert "5 are expected" in page
 
 
 def test_preset_needs_no_download() -> None:

@@ -44,11 +44,7 @@ from paecli.training.patches import painting
 from paecli.training.patches.painting import paint_defects
 from paecli.training.settings import OptimiserSettings
 
-from .kept_answers import compare
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from .kept_answers import compare, seeded, told
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -57,19 +53,6 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 
 def images(count: int, channels: int = 1, side: int = 12) -> Tensor:
     return torch.rand(count, channels, side, side, generator=seeded(5))
-
-
-def told(values: Tensor) -> dict[str, Any]:
-    """Sums a tensor up by figures that see every place of it."""
-    flat = values.detach().double().flatten()
-    ramp = torch.linspace(-1, 1, len(flat), dtype=torch.float64)
-    kept = {"mean": flat.mean(), "size": flat.abs().mean(), "ramp": (flat * ramp).mean(),
-            "waves": (flat * (7 * ramp).cos()).mean()}  # fmt: skip
-    return {
-        "shape": list(values.shape),
-        **{name: value.item() for name, value in kept.items()},
-        "first": flat[:4].tolist(),
-    }
 
 
 def stirred(module: nn.Module, scale: float = 0.1) -> nn.Module:

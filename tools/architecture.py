@@ -56,13 +56,13 @@ WAYS = {
     ),
 }
 
-WIDTH, BOX, HEIGHT, GAP = 1200, 222, 72, 30
+WIDTH, BOX, HEIGHT, GAP, SPACE = 1200, 222, 72, 34, 14
 LETTERS = 36  # in a line of a box
 STEP, STEP_HEIGHT = 148, 56
 STYLE = (
     "text{font:12px sans-serif;fill:#222}.name{font-weight:bold;font-size:14px}"
     ".small{font-size:10.5px;fill:#555}.box{fill:#f4f6fb;stroke:#5b6b8c}"
-    ".step{fill:#fbf6ec;stroke:#a08c5b}.arrow{fill:none;stroke:#8a94a8}"
+    ".module{font-size:11px}.step{fill:#fbf6ec;stroke:#a08c5b}.arrow{fill:none;stroke:#8a94a8}"
 )
 
 
@@ -114,9 +114,9 @@ def places() -> dict[str, tuple[float, float]]:
     """Returns the upper left corner of every box."""
     corners = {}
     for row, layer in enumerate(LAYERS):
-        left = (WIDTH - len(layer) * BOX - (len(layer) - 1) * 14) / 2
+        left = (WIDTH - len(layer) * BOX - (len(layer) - 1) * SPACE) / 2
         for column, name in enumerate(layer):
-            corners[name] = (left + column * (BOX + 14), 10 + row * (HEIGHT + GAP))
+            corners[name] = (left + column * (BOX + SPACE), 10 + row * (HEIGHT + GAP))
     return corners
 
 
@@ -134,12 +134,29 @@ def folder_box(name: str, x: float, y: float) -> list[str]:
     ]
 
 
-def arrow(start: tuple[float, float], end: tuple[float, float]) -> str:
-    """Draws a curve from the lower edge of one box to the upper edge of another."""
-    x0, y0 = start[0] + BOX / 2, start[1] + HEIGHT
-    x1, y1 = end[0] + BOX / 2, end[1]
-    middle = (y0 + y1) / 2
-    path = f"M{x0:g} {y0:g} C{x0:g} {middle:g} {x1:g} {middle:g} {x1:g} {y1 - 5:g}"
+def passages(layer: tuple[str, ...], corners: dict[str, tuple[float, float]]) -> list[float]:
+    """Returns where an arrow can pass a layer: left of its boxes, between them, and right."""
+    return [corners[layer[0]][0] - SPACE / 2, *(corners[n][0] + BOX + SPACE / 2 for n in layer)]
+
+
+def arrow(name: str, used: str, corners: dict[str, tuple[float, float]]) -> str:
+    """Draws a curve from the lower edge of one box to the upper edge of another.
+
+    It never goes behind a box: layers on the way are passed where they leave room.
+    """
+    rows = {each: row for row, layer in enumerate(LAYERS) for each in layer}
+    x, y = corners[name][0] + BOX / 2, corners[name][1] + HEIGHT
+    end = corners[used][0] + BOX / 2
+    path = f"M{x:g} {y:g}"
+    for row in range(rows[name] + 1, rows[used] + 1):
+        last = row == rows[used]
+        towards = x + (end - x) / (rows[used] - row + 1)
+        room = [end] if last else passages(LAYERS[row], corners)
+        there = min(room, key=lambda each: abs(each - towards))
+        top, middle = 10 + row * (HEIGHT + GAP) - 5 * last, y + GAP / 2
+        path += f" C{x:g} {middle:g} {there:g} {middle:g} {there:g} {top:g}"
+        path += "" if last else f" V{top + HEIGHT:g}"
+        x, y = there, top + HEIGHT
     return f'<path class="arrow" marker-end="url(#tip)" d="{path}"/>'
 
 
@@ -152,19 +169,25 @@ def way(title: str, steps: tuple[tuple[str, str], ...], y: float) -> list[str]:
         x = 86 + index * (STEP + 8)
         drawn += [
             f'<rect class="step" x="{x}" y="{y:g}" width="{STEP}" height="{STEP_HEIGHT}" rx="6"/>',
-            f'<text x="{x + 7}" y="{y + 22:g}">{module}</text>',
+            f'<text class="module" x="{x + 7}" y="{y + 22:g}">{module}</text>',
             f'<text class="small" x="{x + 7}" y="{y + 41:g}">{escape(becomes)}</text>',
         ]
+        if index:
+            drawn.append(
+                f'<path class="arrow" marker-end="url(#tip)" d="M{x - 8} {y + 28:g} H{x - 1}"/>'
+            )
     return drawn
 
 
 def picture() -> str:
     """Returns the whole picture as SVG."""
     corners = places()
-    parts = [arrow(corners[a], corners[b]) for a, b in without_implied(imports_of_folders())]
+    parts = [arrow(a, b, corners) for a, b in without_implied(imports_of_folders())]
     for name, (x, y) in corners.items():
         parts += folder_box(name, x, y)
-    top = 10 + len(LAYERS) * (HEIGHT + GAP)
+    top = 40 + len(LAYERS) * (HEIGHT + GAP)
+    heading = "What an image passes, and what it is there"
+    parts.append(f'<text class="name" x="10" y="{top - 16:g}">{heading}</text>')
     for index, (title, steps) in enumerate(WAYS.items()):
         parts += way(title, steps, top + index * (STEP_HEIGHT + 18))
     height = top + len(WAYS) * (STEP_HEIGHT + 18)

@@ -97,8 +97,8 @@ def interpolate(model: Model, start: Tensor, end: Tensor, *, steps: int = 9) -> 
         raise UsageError("a path of fewer than 2 frames has no two ends; give at least 2 steps")
     flow = model.require_flow()
     ends = torch.stack([model.as_images(image[None])[0] for image in (start, end)])
-    base, _ = flow.to_base(model.encode(ends))
-    latents = flow.from_base(spherical_path(base[0], base[1], steps=steps))
+    u, _ = flow.to_base(model.encode(ends))
+    latents = flow.from_base(spherical_path(u[0], u[1], steps=steps))
     return InterpolationReport(ends, model.decode(latents), flow.log_prob(latents))
 
 
@@ -142,15 +142,15 @@ def go_along_directions(
         CheckpointError: the model has no flow.
     """
     flow = model.require_flow()
-    base, _ = flow.to_base(model.encode(model.as_images(image[None])))
-    latent, along = map_jacobian(flow.from_base, base)
+    u, _ = flow.to_base(model.encode(model.as_images(image[None])))
+    latent, along = map_jacobian(flow.from_base, u)
     _, derivatives = model.autoencoder.decode_along(latent, along[0])
     _, changes, directions = torch.linalg.svd(derivatives[0].flatten(1).T, full_matrices=False)
     chosen = directions[:count]
     # the sign of a singular vector is arbitrary; this one is the same everywhere
     signs = chosen.gather(1, chosen.abs().argmax(1, keepdim=True)).sign()
-    distances = torch.linspace(-reach, reach, steps).to(base)
-    path = base + distances[:, None] * (chosen * signs)[:, None]
+    distances = torch.linspace(-reach, reach, steps).to(u)
+    path = u + distances[:, None] * (chosen * signs)[:, None]
     latents = flow.from_base(path.flatten(0, 1))
     shape = (len(chosen), steps)
     return DirectionsReport(

@@ -157,9 +157,37 @@ def test_interruption_exits_as_shells_expect(failing: Callable[[BaseException], 
 
 
 @pytest.mark.parametrize(
-    "arguments", [["ood", ""], ["sample", "--out", ""], ["train-ae", ""], ["info", "", "--json"]]
-)
-def test_a_variable_that_is_not_set_is_not_the_working_folder(arguments: list[str]) -> None:
+    ("arguments", "what"),
+    [
+        (["ood", ""], "an argument"), (["sample", "--out", ""], "--out"),
+        (["train-ae", ""], "an argument"), (["info", "", "--json"], "an argument"),
+        (["sample", "--out="], "--out"),
+        (["publish", "a", "--to", "b", "--name", "", ""], "an argument"),
+    ],
+)  # fmt: skip
+def test_a_variable_that_is_not_set_is_not_the_working_folder(
+    arguments: list[str], what: str
+) -> None:
     result = runner.invoke(app, arguments)
     assert isinstance(result.exception, UsageError)
-    assert "is empty" in str(result.exception)
+    assert str(result.exception) == f"{what} is empty; is a variable of the shell not set?"
+
+
+@pytest.mark.parametrize("argument", ["--name=", "--description=", "--licence=", "a=", "x"])
+def test_words_and_file_names_may_be_empty(argument: str) -> None:
+    application._refuse_empty(["publish", argument])
+    application._refuse_empty(["publish", "--name", ""])
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [(float("nan"), "--n is nan; give a finite number"), (float("-inf"), "give a finite number"),
+     (10**15 + 1, "--n has 16 digits; give at most 1,000,000,000,000,000"),
+     (-(10**15) - 1, "has 16 digits"), (10**15, ""), (-(10**15), ""), (True, ""), ("nan", "")],
+)  # fmt: skip
+def test_numbers_are_finite_and_no_larger_than_libraries_hold(value: object, says: str) -> None:
+    if not says:
+        application._refuse_odd_number("--n", value)
+        return
+    with pytest.raises(UsageError, match=says):
+        application._refuse_odd_number("--n", value)

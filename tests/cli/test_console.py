@@ -1,5 +1,6 @@
 import io
 import json
+import re
 from dataclasses import asdict, dataclass
 
 import pytest
@@ -35,6 +36,8 @@ def test_a_bar_keeps_steps_and_time_left_however_much_is_shown(
     with RichProgress().task("training the autoencoder", 5000) as task:
         task.advance(1234, loss="0.012345", held_out="0.0123", images_per_second="1234.5")
     last = screen.getvalue()
+    assert "…" not in re.sub("training [a-z ]*…", "", last)
+    assert ("held out 0.0123" in last) == (width == 120)
     assert "1234/5000" in last
     assert " left" in last
     assert "-:--:--" in last
@@ -70,3 +73,28 @@ def test_what_is_said_stays_readable_however_narrow_the_screen(
     said = capsys.readouterr().err
     assert "0.0123" in said
     assert "image" in said
+
+
+def test_names_fold_and_numbers_do_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(console, "stderr", console._console())
+    numbers = ("log_prob", "0.3973±.2099", "0.2035±.1775", "1.0000±.4643")
+    columns = ("data set", "score", "AUROC", "AUPR", "FPR95")
+    print_table("Against", columns, [("/home/somebody/photographs", *numbers)])
+    said = capsys.readouterr().err
+    assert all(number in said for number in numbers)
+    assert max(map(len, said.splitlines())) <= 80
+
+
+def test_a_training_shows_its_loss_on_a_screen_of_usual_width(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    screen = io.StringIO()
+    terminal = Console(file=screen, width=80, force_terminal=True, color_system=None)
+    monkeypatch.setattr(console, "stderr", terminal)
+    with RichProgress().task("training", 20_000) as task:
+        task.advance(12_000, epoch="600/1000", loss="0.02419", images_per_second="390")
+    assert "epoch 600/1000  loss 0.02419 " in screen.getvalue()
+    assert "12000/20000" in screen.getvalue()

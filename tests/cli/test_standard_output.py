@@ -1,5 +1,6 @@
 """Closed and full standard streams, and paths that shells leave as they were typed."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ from typer.testing import CliRunner
 
 from paecli.cli import app as application
 from paecli.cli.app import app
+from paecli.cli.standard_output import write_standard_output
+from paecli.system.errors import WriteError
 
 PAE = f'"{sys.executable}" -m paecli'
 
@@ -58,3 +61,26 @@ def test_an_unknown_user_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HOME", raising=False)
     assert application._with_home("--out=~nobody-of-this-name/x") == "--out=~nobody-of-this-name/x"
     assert Path(application._with_home("--out=~/x").partition("=")[2]).is_absolute()
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(OSError(28, "No space left on device"), WriteError), (BrokenPipeError(), BrokenPipeError)],
+)
+def test_text_is_written_at_once(
+    error: OSError, raised: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stream(io.StringIO):
+        full = False
+
+        def flush(self) -> None:
+            if self.full:
+                raise error
+
+    stream = Stream()
+    monkeypatch.setattr(sys, "stdout", stream)
+    write_standard_output("words")
+    assert stream.getvalue() == "words"
+    stream.full = True
+    with pytest.raises(raised, match="redirect it to a file" if raised is WriteError else None):
+        write_standard_output("more")

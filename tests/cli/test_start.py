@@ -83,6 +83,7 @@ MISTAKES = {
     "denoise image.png --noise 25": (2, "25 of 255 grey levels meant?"),
     "denoise image.png --noise empty": (1, "have no noise map of their name in empty"),
     "denoise nowhere.png --noise 0.1": (1, "nowhere.png does not exist"),
+    "denoise image.png --noise 300": (2, "in [0, 1]; give a standard deviation of these"),
     "denoise image.png --noise 0": (2, "nothing to restore"),
     "denoise image.png --noise much": (2, "--noise"),
     "denoise image.png --noise 0.1 -m words.png": (1, "words.png is not a model file"),
@@ -90,7 +91,7 @@ MISTAKES = {
     "ood words.png": (1, "words.png is not an image"),
     "ood nomodel image.png": (1, "'nomodel' is no file"),
     "ood fmnist-23 image.png": (1, "did you mean 'fmnist-32'"),
-    "ood unfinished image.png": (1, "unfinished holds no trained model"),
+    "ood unfinished image.png": (1, "unfinished holds no trained model yet; go on with"),
     "ood folder.safetensors image.png": (1, "folder.safetensors holds no trained model"),
     "ood image.png --score beauty": (2, "no score 'beauty'"),
     "ood image.png --score marginal_likelihood": (
@@ -140,6 +141,8 @@ MISTAKES = {
     "sample fmnist-32 --registry emptyregistry": (1, "has no model 'fmnist-32'; without"),
     "inpaint image.png --mask box --starts 9": (2, "--starts would do nothing here: --method auto"),
     "denoise image.png --noise 0.1 --method smc --starts 9": (2, "--starts would do nothing"),
+    "inpaint image.png --mask box --method map --samples 9": (2, "--samples would do nothing"),
+    "denoise image.png --noise 0.1 --method map --samples 9": (2, "--samples would do nothing"),
     "inpaint image.png --mask box --data-dir empty": (2, "--data-dir would do nothing here"),
     "denoise image.png --noise 0.1 --data-dir empty": (2, "--data-dir would do nothing here"),
     "eval --fid --features classifier --inception-weights w": (2, "would do nothing here"),
@@ -153,12 +156,24 @@ MISTAKES = {
     "train-ae two --features pixels --precision fp32": (2, "--precision has no meaning"),
     "train-ae two --config patches.yaml --epochs 3": (2, "--epochs has no meaning"),
     "download mnist --revision 2": (2, "--revision would do nothing here"),
+    "download mnist --verify": (2, "--verify would do nothing here"),
+    "download --verify --list": (2, "--list would do nothing here"),
+    "train-ae two --data-dir empty": (2, "--data-dir would do nothing here: two is there"),
+    "train-ae --list list.csv --data-dir empty": (2, "--data-dir would do nothing here"),
+    "train-ae fmnist-mini --data-dir empty": (2, "--data-dir would do nothing here: it is for"),
+    "train-ae two --features pixels --data-dir empty": (2, "--data-dir would do nothing here"),
+    "train-flow stage1 --config patches.yaml": (2, "--config would do nothing here"),
+    "eval --dataset two --data-dir empty": (2, "--data-dir would do nothing here"),
+    "eval --dataset mnist-mini --data-dir empty": (2, "--data-dir would do nothing here"),
+    "eval --list list.csv --data-dir empty": (2, "--data-dir would do nothing here"),
     "download mnist --registry nowhere": (2, "--registry would do nothing here"),
     "sample nomodel": (1, "'nomodel' is no file"),
     "sample foreign.safetensors": (1, "not one of pae's"),
     "sample cut.safetensors": (1, "cut.safetensors"),
     "sample words.safetensors": (1, "words.safetensors is not a model file"),
     "sample stage1": (1, "this model has no flow yet"),
+    "eval stage1 --seed 3": (2, "--seed would do nothing here"),
+    "sample --temperature 0 --seed 3": (2, "--seed would do nothing here"),
     "sample -n 0": (2, "--count"),
     "sample -n 99999999999999999999999999": (2, "--count has 26 digits; give at most"),
     "train-ae two --learning-rate inf": (2, "--learning-rate is inf; give a finite number"),
@@ -179,6 +194,11 @@ MISTAKES = {
     "ood fmnist-32 --tiles": (2, "--tiles"),
     "ood fmnist-32 image.png --tiles --maps maps": (2, "--tiles goes with neither --maps"),
     "inpaint image.png --mask box --tiles --resize": (2, "goes with none of --resize"),
+    "train-ae empty": (1, "no images in"),
+    "eval --dataset empty": (1, "no images in empty"),
+    "ood --against empty": (1, "no images in empty"),
+    "fid two one": (1, "one holds 1 image; give at least 2"),
+    "recalibrate fmnist-32 two": (1, "too few to recalibrate with: 2 images"),
     "train-ae": (2, "give a data set, a folder of images, or --list FILE"),
     "train-ae fmnist-mini --list words.png": (2, "and one of them"),
     "train-ae --list nowhere.csv": (1, "nowhere.csv does not exist"),
@@ -226,6 +246,7 @@ MISTAKES = {
     "export nomodel out.onnx": (1, "'nomodel' is no file"),
     "export stage1 out.onnx": (1, "this model has no flow yet"),
     "export fmnist-32": (2, "FILE"),
+    "export moved.safetensors moved.safetensors": (2, "moved.safetensors is read by this command"),
     "export fmnist-32 empty": (2, "empty is a folder; give the name of a file"),
     "export fmnist-32 out.onnx --score marginal_likelihood": (2, "no fast score"),
     "export moved.safetensors out.onnx --score combined": (1, "no reference scores of 'combined'"),
@@ -259,7 +280,10 @@ MISTAKES = {
     "demo --model fmnist-32 --config bad.yaml": (2, "--config would do nothing here"),
     "demo --out image.png": (2, "looks like one picture"),
 }
-LIGHT = ["info", "info --json", "download --list", "download fmnist-32", "download --verify"]
+LIGHT = [
+    "info", "info --json", "download --list", "download fmnist-32", "download --verify",
+    "train-ae --list-presets", "train-ae --list-presets --json",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -275,6 +299,7 @@ def workplace(
     (folder / "kept.npz").write_bytes(b"no archive")
     for name in ("1.png", "2.png"):
         write_image(folder / "two" / name, torch.rand(1, 28, 28))
+    write_image(folder / "one" / "1.png", torch.rand(1, 28, 28))
     (folder / "list.csv").write_text("two/1.png\ntwo/2.png\n")
     (folder / "patches.yaml").write_text("autoencoder: {features: pixels}")
     (folder / "emptyregistry").mkdir()

@@ -18,22 +18,22 @@ ALWAYS = {
     # what every call of these commands heeds; `json` and `threads` everywhere
     "samples": "folder",
     "demo": "model out",
-    "train-ae": "dataset preset config latent_size image_size limit data_dir out resume overwrite "
+    "train-ae": "dataset preset config latent_size image_size limit out resume overwrite "
     "list_presets features file_list",
     "train-flow": "model file_list measure_only",
-    "eval": "argument model fid kid dataset file_list report seed data_dir",
+    "eval": "argument model fid kid dataset file_list report",
     "ood": "arguments file_list model against score report fail_on_outlier csv_file json_lines "
     "picture maps truth_masks",
-    "inpaint": "image mask model noise blur downsample samples method truth confidence out seed",
-    "denoise": "image noise model samples method truth confidence out seed",
-    "sample": "argument model count temperature files out seed",
+    "inpaint": "image mask model noise blur downsample method truth confidence out seed",
+    "denoise": "image noise model method truth confidence out seed",
+    "sample": "argument model count temperature files out",
     "interpolate": "a b model steps files out",
     "serve": "model port browser",
     "watch": "folder model score fpr false_alarm baseline jsonl once seed",
     "recalibrate": "model folder out",
     "export": "model out score pixels check data_dir seed",
     "info": "argument model everything",
-    "download": "name list_",
+    "download": "name",
     "publish": "model to name licence description replace",
     "fid": "a b features kid",
     "doctor": "registry data_dir",
@@ -41,6 +41,7 @@ ALWAYS = {
 # options that some calls cannot heed: a line of MISTAKES that shows the refusal, or where it is
 SOMETIMES = {
     "demo config": "demo --model fmnist-32 --config bad.yaml",
+    "train-ae data_dir": "train-ae two --data-dir empty",
     "train-ae network": "patches",
     "train-ae loss": "patches",
     "train-ae augment": "patches",
@@ -65,6 +66,8 @@ SOMETIMES = {
         )
     },
     "eval registry": "eval --registry nowhere",
+    "eval seed": "eval stage1 --seed 3",
+    "eval data_dir": "eval --dataset two --data-dir empty",
     "eval features": "need --fid",
     "eval samples": "need --fid",
     "eval inception_weights": "eval --fid --features classifier --inception-weights w",
@@ -77,6 +80,8 @@ SOMETIMES = {
     "ood seed": "for --against",
     "inpaint registry": "inpaint image.png --mask box --registry nowhere",
     "inpaint invert_mask": "inpaint image.png --mask box --invert-mask",
+    "inpaint samples": "inpaint image.png --mask box --method map --samples 9",
+    "denoise samples": "denoise image.png --noise 0.1 --method map --samples 9",
     "inpaint starts": "inpaint image.png --mask box --starts 9",
     "inpaint data_dir": "inpaint image.png --mask box --data-dir empty",
     "inpaint resize": "inpaint image.png --mask box --tiles --resize",
@@ -86,6 +91,7 @@ SOMETIMES = {
     "denoise data_dir": "denoise image.png --noise 0.1 --data-dir empty",
     "denoise resize": "with tiles, as inpaint",
     "denoise tiles": "with resize, as inpaint",
+    "sample seed": "sample --temperature 0 --seed 3",
     "sample registry": "sample --registry nowhere",
     "interpolate registry": "interpolate image.png image.png --registry nowhere",
     "interpolate data_dir": "both images are files",
@@ -94,13 +100,14 @@ SOMETIMES = {
     "download registry": "download mnist --registry nowhere",
     "download revision": "download mnist --revision 2",
     "download offline": "with --verify",
-    "download verify": "with --list",
+    "download verify": "download mnist --verify",
+    "download list_": "download --verify --list",
     "publish half": "models of patches",
     "fid inception_weights": "fid two two --features photo --inception-weights words.png",
     "fid seed": "fid kept.npz kept.npz --seed 3",
 }  # fmt: skip
 EVERYWHERE = {"json", "threads"}
-BY_CALLBACK = {"threads", "list_presets"}  # what acts before the command begins
+BY_CALLBACK = {"threads"}  # what acts before the command begins
 
 
 def options() -> set[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
@@ -57,6 +58,12 @@ def test_verbose_says_which_file_serves(tmp_path: Path) -> None:
     assert "mnist-8" not in sample(*COMMAND, folder=tmp_path).stderr.replace(str(tmp_path), "")
     assert "the model is" in sample(*COMMAND, "-v", folder=tmp_path).stderr
     assert "the model is" not in sample(*COMMAND, folder=tmp_path).stderr
+
+
+def test_verbose_says_each_thing_once(tmp_path: Path) -> None:
+    Image.new("L", (28, 28)).save(tmp_path / "black.png")
+    said = runner.invoke(app, ["ood", "-v", "mnist-8", str(tmp_path)]).stderr
+    assert said.count("the model is") == 1
 
 
 def test_a_quiet_progress_warns(monkeypatch: pytest.MonkeyPatch) -> None:

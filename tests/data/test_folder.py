@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from paecli.data import content_keys, load_dataset
-from paecli.system.errors import DataError
+from paecli.system.errors import DataError, ImageError
 
 Writer = Callable[..., list[Path]]
 NAMES = [f"{number:02}.png" for number in range(20)]
@@ -127,3 +127,10 @@ def test_a_broken_first_image_is_left_out_like_any_other(
     (tmp_path / NAMES[0]).write_bytes(b"")
     dataset = load_dataset(str(tmp_path))
     assert len(dataset.train) + len(dataset.test) == len(NAMES) - 1
+
+
+def test_where_no_file_is_an_image_the_first_is_named(tmp_path: Path) -> None:
+    for name in ("b.png", "a.png", "c.png"):
+        (tmp_path / name).write_text("words")
+    with pytest.raises(ImageError, match=r"a\.png is not an image"):
+        load_dataset(str(tmp_path))

@@ -14,6 +14,7 @@ from paecli.data import content_keys, load_dataset, write_image
 from paecli.evaluation.evaluate import (
     SampleQualityOptions,
     _decode_to_8_bit,
+    _sample_quality,
     _some,
     _with_reconstructions,
     evaluate,
@@ -22,6 +23,7 @@ from paecli.evaluation.reconstruction import reconstruction_quality
 from paecli.model.model import BATCH, Model
 from paecli.store.checkpoint import load_pae, save_pae
 from paecli.system.errors import DataError, UsageError
+from paecli.system.progress import NullProgress
 
 
 class Pooling:
@@ -207,3 +209,26 @@ def test_no_whole_set_is_turned_into_floats(model: Path, monkeypatch: pytest.Mon
     evaluation = evaluate(model, dataset="fmnist-mini")
     assert evaluation.images == 1000
     assert largest <= BATCH
+
+
+def test_images_that_are_compared_come_from_the_seed_alone(
+    trained_pae: PAE, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[dict[str, Tensor]] = []
+
+    def keep(reference: Tensor, sets: dict[str, Tensor], *_: object, **__: object) -> None:
+        drawn.append(sets)
+
+    monkeypatch.setattr("paecli.evaluation.evaluate.sample_quality", keep)
+    options, data = SampleQualityOptions(Pooling(), samples=30), load_dataset("fmnist-mini")
+    z = trained_pae.encode(data.test.images[:60])
+    for seed in (3, 3, 4):
+        _sample_quality(trained_pae, data, z, options, seed=seed, progress=NullProgress())
+    assert {name: len(images) for name, images in drawn[0].items()} == dict.fromkeys(
+        ("samples", "reconstructions", "decoded_gaussian", "train", "noise"), 30
+    )
+    for name, images in drawn[0].items():
+        assert images.dtype == torch.uint8
+        assert images.equal(drawn[1][name])
+        depends = name in ("samples", "decoded_gaussian")
+        assert images.equal(drawn[2][name]) != depends

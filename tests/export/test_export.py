@@ -199,6 +199,13 @@ def test_a_difference_is_seen(exported: tuple[Model, Path]) -> None:
     assert compare(path, other, images, names).flags > 0
 
 
+def test_latents_of_training_images_are_stored_once(exported: tuple[Model, Path]) -> None:
+    model, path = exported
+    constants = onnx.load(path).graph.initializer
+    count, size = model.reference_images.latents.shape
+    assert sum(sorted(each.dims) == sorted((count, size)) for each in constants) == 1
+
+
 def test_scores_to_export() -> None:
     measured = ["typicality", "combined", "beauty", "log_prob"]
     assert choose_scores([], measured) == ("combined", "log_prob", "typicality")

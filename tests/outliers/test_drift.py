@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from paecli.outliers.drift import BETS, DriftDetector, ExchangeablePValues, Martingales, bets
+from paecli.outliers.drift import (
+    BETS,
+    DriftDetector,
+    ExchangeablePValues,
+    Martingales,
+    bets,
+    largest_average,
+)
 
 SCORES = ("a", "b")
 
@@ -18,6 +25,21 @@ def test_bets_are_fair() -> None:
     integrals[:5] += ends
     integrals[5:10] += ends
     assert integrals == pytest.approx(np.ones(BETS), abs=2e-3)
+
+
+@pytest.mark.parametrize("tolerance", [0.05, 0.2])
+def test_bets_are_fair_at_the_edge_of_a_tolerance(tolerance: float) -> None:
+    uniform = (np.arange(200_000) + 0.5) / 200_000
+    worst = largest_average(np.array([tolerance]))
+    averages = [
+        (bets(p, tolerance) / worst).mean(0)
+        for p in (np.maximum(uniform - tolerance, 0), np.minimum(uniform + tolerance, 1), uniform)
+    ]
+    on_small = [0, 1, 2, 3, 4, 10, 11]
+    on_large = [5, 6, 7, 8, 9, 12, 13]
+    assert averages[0][on_small] == pytest.approx(np.ones(7), abs=1e-3)
+    assert averages[1][on_large] == pytest.approx(np.ones(7), abs=1e-3)
+    assert max(averages[0][on_large].max(), averages[1][on_small].max(), averages[2].max()) < 1
 
 
 def test_p_values_are_uniform_and_independent_against_a_small_reference() -> None:
@@ -101,6 +123,30 @@ def test_a_small_difference_from_the_model_is_no_drift_but_where_it_is_asked_for
         detector.add({"a": value})
     assert detector.count == 1200
     assert (detector.alarm is not None) == found
+
+
+def test_a_difference_within_the_tolerance_is_no_drift_and_a_larger_one_is() -> None:
+    known = {"a": np.random.default_rng(0).normal(size=2500).tolist()}
+    alarms = {}
+    for shift, tolerance in ((0.45, 0.0), (0.45, 0.2), (1.2, 0.2), (-1.2, 0.2)):
+        alarms[shift, tolerance] = 0
+        for seed in range(5):
+            detector = DriftDetector(known, tolerance={"a": tolerance}, baseline=300, seed=seed)
+            for value in np.random.default_rng(1 + seed).normal(shift, 1, 300):
+                detector.add({"a": value})
+            alarms[shift, tolerance] += detector.from_start
+    # Kolmogorov's distances are .18 and .45
+    assert alarms == {(0.45, 0.0): 5, (0.45, 0.2): 0, (1.2, 0.2): 5, (-1.2, 0.2): 5}
+
+
+def test_a_tolerance_is_for_the_comparison_with_known_images_alone() -> None:
+    rows = np.random.default_rng(1).normal(size=1200)
+    rows[500:] += 0.5
+    detector = DriftDetector({"a": []}, tolerance={"a": 0.3}, baseline=500)
+    for value in rows:
+        detector.add({"a": value})
+    assert detector.alarm is not None
+    assert detector.alarm > 500
 
 
 def test_wealth_starts_at_one_and_keeps_what_is_laid_by() -> None:

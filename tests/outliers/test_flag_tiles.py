@@ -93,3 +93,22 @@ def test_images_smaller_than_a_tile_are_unreadable(
     write_image(tmp_path / "right.png", blobs[0])
     report = flag_tiled(trained_pae, [tmp_path], score="log_prob")
     assert [path.name for path, _ in report.unreadable] == ["small.png"]
+
+
+def test_the_tile_that_scores_highest_says_why(
+    trained_pae: PAE, blobs: Tensor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def measured(
+        _model: PAE, tiles: Tensor, names: tuple[str, ...]
+    ) -> tuple[dict[str, Tensor], list[str]]:
+        scores = tiles.flatten(1).sum(1)
+        return dict.fromkeys(names, scores), [f"light {score:.0f}" for score in scores]
+
+    monkeypatch.setattr(flag_tiles, "measure_with_parts", measured)
+    monkeypatch.setattr(flag_tiles, "CHUNK", 2)
+    tiles = 0.1 * blobs[500:506]
+    tiles[4] = 1
+    write_image(tmp_path / "odd.png", sheet(tiles, 3))
+    (image,) = flag_tiled(trained_pae, [tmp_path], score="log_prob").images
+    assert image.spoke == "light 784"
+    assert image.score == pytest.approx(784)

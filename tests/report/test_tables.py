@@ -22,7 +22,7 @@ from paecli.report.evaluation_tables import (
     figure_rows,
     precision_recall_rows,
 )
-from paecli.report.map_places import map_files, map_names
+from paecli.report.map_places import ENDING, LONGEST_NAME, map_files, map_names
 from paecli.report.model_summary import summary_rows
 from paecli.report.ood_tables import common_folder, comparison_rows, image_row
 from paecli.store.describe import ModelDescription
@@ -207,3 +207,21 @@ def test_the_summary_of_patches(flow: dict[str, str] | None) -> None:
     assert rows["images"] == "of any size, scaled to 65,536 pixels"
     assert rows["flow"] == ("nsf, 567 parameters" if flow else "none; `pae train-flow` adds it")
     assert rows["trained on"] == "unknown"
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "字"])
+@pytest.mark.parametrize("length", [LONGEST_NAME - len(ENDING), 255])
+def test_long_names_of_maps_are_cut_between_letters(letter: str, length: int) -> None:
+    name = letter * (length // len(letter.encode())) + "x" * (length % len(letter.encode()))
+    chosen = map_names([Path("in") / f"{name}.png"])[Path("in") / f"{name}.png"].name
+    assert len(chosen.encode()) <= LONGEST_NAME
+    assert chosen.endswith(ENDING)
+    whole = length + len(ENDING) <= LONGEST_NAME
+    assert (chosen == name + ENDING) == whole
+    if not whole:
+        kept, _, mark = chosen.removesuffix(ENDING).partition("~")
+        assert len(mark) == 8
+        assert name.startswith(kept)
+        assert len(kept.encode()) > LONGEST_NAME - len(ENDING) - 9 - len(letter.encode())
+        other = map_names([Path("in") / f"{name}y.png"])[Path("in") / f"{name}y.png"].name
+        assert other != chosen

@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -49,7 +50,8 @@ def test_gradients_add_up_and_tempers_weigh_the_likelihood() -> None:
     target, u = three_images(), torch.randn(3, 4, 2)
     prior, prior_gradient = target.prior_gradient(u)
     value, gradient = target.log_prob_and_gradient(u, temper=0.3)
-    torch.testing.assert_close(gradient, prior_gradient + 0.3 * target.likelihood_gradient(u))
+    whole = target.log_prob_and_gradient(u)[1] - prior_gradient
+    torch.testing.assert_close(gradient, prior_gradient + 0.3 * whole)
     torch.testing.assert_close(value, prior + 0.3 * target.log_likelihood(target.images(u)))
 
 
@@ -59,3 +61,16 @@ def test_missing_pixels_are_what_is_asked_for() -> None:
     whole = target.select(torch.tensor([1]))
     assert torch.equal(whole.wanted(images), images)
     assert (target.misfit(target.images(torch.zeros(3, 1, 2)))[0, 0, 1] == 0).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_forward_mode_keeps_the_precision(dtype: torch.dtype) -> None:
+    target = Target(
+        generate=lambda u: torch.cat((u.square(), u.prod(1, keepdim=True)), 1).view(-1, 1, 1, 3),
+        data=torch.zeros(1, 3, dtype=dtype), variance=torch.ones(1, 3, dtype=dtype),
+        observed=torch.ones(1, 3, dtype=torch.bool), latent_size=2, base=StandardGaussian(2),
+    )  # fmt: skip
+    images, jacobian = target.jacobian(torch.tensor([[[3.0, 5.0]]], dtype=dtype))
+    assert images.dtype == jacobian.dtype == dtype
+    assert images.tolist() == [[[9, 25, 15]]]
+    assert jacobian.tolist() == [[[[6, 0, 5], [0, 10, 3]]]]

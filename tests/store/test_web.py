@@ -4,11 +4,13 @@ import itertools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from paecli.store import http_answers, web
-from paecli.store.http_answers import without_secrets
+from paecli.store.http_answers import PassingError, without_secrets
 from paecli.store.web import download, read_text
 from paecli.system.errors import RegistryError
 from paecli.system.progress import NullProgress
@@ -228,3 +230,37 @@ def test_this_machine_is_not_asked_through_a_proxy(
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert fetch(file_site, tmp_path / "part") == CONTENT
+
+
+@pytest.mark.parametrize(("count", "enough"), [(web.LEAST, True), (web.LEAST - 1, False)])
+def test_how_much_must_come_in_a_minute(
+    count: int, enough: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = itertools.count(0, 2 * web.PATIENCE)
+    monkeypatch.setattr(web.time, "monotonic", lambda: float(next(clock)))
+    pieces = iter([b"a" * count, b"a" * count, b""])
+    answer: Any = SimpleNamespace(raw=SimpleNamespace(read1=lambda size: next(pieces)))
+    if enough:
+        assert [len(piece) for piece in web._pieces(answer, "it")] == [count, count]
+        return
+    with pytest.raises(RegistryError, match="it arrives too slowly"):
+        list(web._pieces(answer, "it"))
+
+
+def test_progress_is_told_in_kilobytes() -> None:
+    told: list[int] = []
+    task: Any = SimpleNamespace(advance=told.append)
+    for before, after in ((0, 999), (999, 1000), (1000, 3500), (3500, 1500)):
+        web._show(task, before, after)
+    assert told == [0, 1, 2, -2]
+
+
+def test_pauses_double_until_it_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(web.time, "sleep", slept.append)
+    error = PassingError("the connection broke")
+    for failures in (1, 2, 3):
+        web._pause_or_give_up(failures, "https://a.b/c?key=1", error, 4)
+    assert slept == [0.5, 1.0, 2.0]
+    with pytest.raises(RegistryError, match=r"cannot fetch https://a\.b/c: the connection broke"):
+        web._pause_or_give_up(4, "https://a.b/c?key=1", error, 4)

@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 import subprocess
@@ -8,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from paecli.system.errors import WriteError
-from paecli.system.files import replacing, write_atomically
+from paecli.system.files import (
+    cannot_write,
+    hash_file,
+    is_intact,
+    replacing,
+    write_atomically,
+)
 
 WRITE = "import sys; from pathlib import Path; from paecli.system.files import write_atomically; "
 
@@ -185,3 +192,38 @@ def test_a_cache_that_cannot_be_written_is_named(
     monkeypatch.setenv("PAE_CACHE", str(tmp_path / "file"))
     with pytest.raises(WriteError, match="set PAE_CACHE to a folder of yours"):
         write_atomically(tmp_path / "file" / "a" / "b", b"")
+
+
+def test_a_reader_that_has_gone_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPipeError), replacing(tmp_path / "file.txt"):
+        raise BrokenPipeError
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [(errno.ENOSPC, "free some space"), (errno.EDQUOT, "free some space"), (errno.EBADF, "closed"),
+     (errno.EISDIR, "give the name of a file"), (errno.EIO, "choose another place")],
+)  # fmt: skip
+def test_what_to_do_depends_on_the_error(
+    number: int, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAE_CACHE", str(tmp_path / "cache"))
+    said = str(cannot_write(tmp_path / "a", OSError(number, "it went wrong")))
+    assert said.startswith(f"cannot write {tmp_path}/a: it went wrong; ")
+    assert hint in said
+    inside = str(cannot_write(tmp_path / "cache" / "b" / "a", OSError(number, "it went wrong")))
+    full = number in (errno.ENOSPC, errno.EDQUOT)
+    assert inside.endswith(f"; {'free some space or ' * full}set PAE_CACHE to a folder of yours")
+
+
+def test_a_file_is_intact_by_size_and_hash(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"abc")
+    digest = hash_file(path)
+    assert digest == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert is_intact(path, size=3, sha256=digest)
+    assert not is_intact(path, size=4, sha256=digest)
+    assert not is_intact(path, size=3, sha256="0" * 64)
+    assert not is_intact(tmp_path, size=3, sha256=digest)
+    assert not is_intact(tmp_path / "b", size=3, sha256=digest)

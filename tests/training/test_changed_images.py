@@ -15,6 +15,7 @@ from PIL import Image
 from paecli.data import content_keys, load_dataset
 from paecli.data.model_data import load_for_model
 from paecli.model.held_out_errors import calibration_part, fitting_part
+from paecli.model.requirements import typed_rate
 from paecli.store.runs import load_with_header, origin_of
 from paecli.system.errors import DataError, TrainingError, UsageError
 from paecli.system.locks import locked_folder
@@ -246,7 +247,9 @@ def test_the_split_and_the_finest_rate_are_said(folder: Path) -> None:
     kept, held_out = split_data(DataSettings(dataset=str(folder)), data)
     line = describe_split(data, kept, held_out)
     assert f"{len(held_out)} held out" in line
-    assert f"p-values from {1 / (len(calibration_part(held_out.images)) + 1):.2g} up" in line
+    assert (
+        f"p-values from {typed_rate(1 / (len(calibration_part(held_out.images)) + 1))} up" in line
+    )
 
 
 def test_validation_images_that_are_trained_on_judge_nothing(folder: Path) -> None:

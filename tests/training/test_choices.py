@@ -1,6 +1,7 @@
 """What training chooses from the images, and that explicit settings win."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from paecli.model.principal_components import principal_components
 from paecli.store.checkpoint import read_header
 from paecli.system.errors import ConfigError
 from paecli.train import train_autoencoder
+from paecli.training import choices
 from paecli.training.choices import choose
 from paecli.training.run_folder import resolve_flow_settings
 from paecli.training.settings import AutoencoderSettings, RunSettings, check, read_yaml, resolve
@@ -131,3 +133,38 @@ def test_auto_is_refused_where_nothing_chooses() -> None:
     flow = check({"flow": {"optimiser": {"epochs": "auto"}}}, where="the test").flow
     with pytest.raises(ConfigError, match="epochs: auto is for"):
         _ = flow.optimiser.last_epoch
+
+
+class Spectrum:
+    """Errors that fall by a share of what is left with every component."""
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def errors(self, images: Tensor) -> Tensor:
+        return (1 - self.share) ** torch.arange(300.0)[: len(images)].double()
+
+
+@pytest.mark.parametrize(
+    ("share", "training", "tuning", "size", "capped"),
+    [
+        (0.02, 63, 300, 4, True),  # a latent takes sixteen images, but four there are always
+        (0.02, 16 * 8 - 1, 300, 4, True),
+        (0.02, 16 * 8, 300, 8, True),
+        (0.02, 10**6, 300, 256, False),
+        (0.02, 10**6, 9, 8, False),  # no more components than images to judge them by
+        (0.02, 10**6, 4, 3, False),  # fewer than the least size
+        (0.9, 10**6, 300, 4, False),
+        (1 - 0.05**0.125, 10**6, 300, 8, False),  # just enough
+        (1 - 0.0501**0.125, 10**6, 300, 16, False),  # just not
+    ],
+)
+def test_the_latent_size_at_its_limits(
+    share: float, training: int, tuning: int, size: int, capped: bool
+) -> None:
+    spectrum: Any = Spectrum(share)
+    found, why = choices._latent_size(spectrum, torch.zeros(tuning, 1), training)
+    assert found == size
+    assert (f"would need more than {training:,} images" in why) == capped
+    assert why.startswith(f"{size} latents: ")
+    assert f"of what {min(256, tuning - 1)} principal components explain" in why

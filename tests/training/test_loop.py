@@ -7,9 +7,12 @@ import pytest
 import torch
 from torch import nn
 
+from paecli.system.errors import TrainingError
 from paecli.system.progress import NullProgress
-from paecli.training.loop import TrainingLoop
+from paecli.training.course import Course
+from paecli.training.loop import TrainingLoop, _generator, _warm_up
 from paecli.training.settings import OptimiserSettings
+from paecli.training.state import TrainingState
 
 
 class OnMeta:
@@ -46,3 +49,68 @@ def test_the_average_is_where_the_module_is(tmp_path: Path, averaging: float) ->
     )
     assert {value.device.type for value in loop.average.weights.values()} == {"meta"}
     loop.average.update(stage.module)
+
+
+@pytest.mark.parametrize("threads", [3, None])
+def test_a_run_goes_on_with_the_threads_and_the_course_of_its_state(
+    tmp_path: Path, threads: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[int] = []
+    monkeypatch.setattr("paecli.training.loop.keep_threads", kept.append)
+    monkeypatch.setattr(TrainingState, "give_back", lambda state, *parts: None)
+    loop = TrainingLoop(
+        SmallStage(),  # type: ignore[arg-type]
+        name="test",
+        settings=OptimiserSettings(batch_size=3, epochs=5),
+        seed=0,
+        state_file=tmp_path / "state",
+        described={},
+        content_hash="now",
+        accelerator=OnMeta(),  # type: ignore[arg-type]
+        use_bfloat16=False,
+        progress=NullProgress(),
+    )
+    assert (loop.batch_size, loop.steps_per_epoch, loop.course.last) == (3, 2, 10)
+    state = TrainingState(settings={}, epoch=1, step=2, threads=threads)
+    loop.restore(state)
+    assert kept == ([] if threads is None else [3])
+    assert loop.state is state
+    assert state.content_hash == "now"
+    assert loop.course == Course(last=10)
+    loop.restore(TrainingState(settings={}, course={"last": 7, "start": 2}))
+    assert loop.course == Course(last=7, start=2)
+
+
+def test_a_batch_divides_over_the_processes(tmp_path: Path) -> None:
+    class Two(OnMeta):
+        num_processes = 2
+
+    with pytest.raises(TrainingError, match="a batch of 3 does not divide over 2 processes"):
+        TrainingLoop(
+            SmallStage(),  # type: ignore[arg-type]
+            name="test",
+            settings=OptimiserSettings(batch_size=3),
+            seed=0,
+            state_file=tmp_path / "state",
+            described={},
+            content_hash="",
+            accelerator=Two(),  # type: ignore[arg-type]
+            use_bfloat16=False,
+            progress=NullProgress(),
+        )
+
+
+def test_seeds_of_steps_differ() -> None:
+    seeds = {_generator(*numbers).initial_seed() for numbers in
+             ((0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0), (0, 0, -1), (0, 0))}  # fmt: skip
+    assert len(seeds) == 6
+    assert _generator(1, 2, 3).initial_seed() == 3745298475754794335
+
+
+@pytest.mark.parametrize(
+    ("rates", "over"),
+    [([0.1], 1), ([0.1, 0.2], 2), ([0.1, 0.5, 0.2], 1), ([0.1, 0.3, 0.2], 2), ([0.5], 0)],
+)
+def test_the_warm_up_is_over_where_the_rate_is_highest(rates: list[float], over: int) -> None:
+    history = [{"learning_rate": rate} for rate in rates]
+    assert _warm_up(history, OptimiserSettings(learning_rate=0.5)) == over

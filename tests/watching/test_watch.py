@@ -17,14 +17,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from paecli.api import PAE
-from paecli.data import write_image
+from paecli.api import PAE, load
+from paecli.data import load_dataset, write_image
 from paecli.data.images.files import read_image
+from paecli.model.requirements import PIXEL_STATISTICS
+from paecli.outliers.drift import DriftDetector
+from paecli.outliers.pixel_statistics import pixel_statistics
 from paecli.system.errors import DataError, WriteError
 from paecli.watching import arrivals
 from paecli.watching.arrivals import Arrival, Arrivals
 from paecli.watching.journal import Journal, Stamp, open_journal
-from paecli.watching.watch import Watcher, WatchSettings
+from paecli.watching.watch import TOLERANCE, Watcher, WatchSettings, usual_values
 
 SHAPE = (1, 28, 28)
 
@@ -142,6 +145,27 @@ def test_only_regular_files_of_bounded_size_are_read(
         assert "2.png: it has more than" in given_up.error
         monkeypatch.setattr(arrivals.time, "sleep", swap)
         assert found.look([swapped]) == []  # and it does not wait for the pipe
+
+
+SHIPPED = {"fmnist-32": "fmnist-mini", "fmnist-64": "fmnist-mini", "mnist-8": "mnist-mini"}
+
+
+@pytest.mark.parametrize(("name", "sample"), SHIPPED.items())
+def test_a_lamp_that_changed_before_the_first_image_is_told_by_the_pixels(
+    name: str, sample: str
+) -> None:
+    known = usual_values(load(name))
+    reference = {each: known[each].tolist() for each in PIXEL_STATISTICS}
+    images = load_dataset(sample).test.images[:300] / 255
+    brighter = ((1.05 * images).clamp_max(1) * 255).round() / 255
+    alarms = []
+    for changed in (images, brighter):
+        rows = pixel_statistics(changed)
+        detector = DriftDetector(reference, tolerance=TOLERANCE, baseline=300)
+        for values in zip(*(rows[each].tolist() for each in PIXEL_STATISTICS), strict=True):
+            detector.add(dict(zip(PIXEL_STATISTICS, values, strict=True)))
+        alarms.append((detector.score, detector.from_start))
+    assert alarms == [(None, False), ("saturation", True)]
 
 
 def test_a_restart_takes_up_the_drift(
@@ -287,7 +311,7 @@ from pathlib import Path
 from paecli.store.runs import load_with_header
 from paecli.system.interruption import StopRequest
 from paecli.watching.journal import open_journal
-from paecli.watching.watch import Watcher, WatchSettings
+from paecli.watching.watch import TOLERANCE, Watcher, WatchSettings, usual_values
 
 model, folder, file = sys.argv[1:]
 pae = load_with_header(model)[0]
@@ -397,3 +421,27 @@ def test_an_answer_is_made_of_the_model_s_own_figures(
         assert answer["scores"]["brightness"] == pytest.approx(images[index].mean().item())
         assert answer["drift"]["images"] == index + 1
         assert answer["drift"]["alarm"] is None
+
+
+def test_what_cannot_be_read_is_answered_in_its_place(
+    tmp_path: Path, trained_pae: PAE, blobs: Tensor
+) -> None:
+    given: list[dict[str, Any]] = []
+    stamps = [Stamp(number, 1, number) for number in range(3)]
+    with open_journal(tmp_path / "j.jsonl", model="m") as journal:
+        settings = WatchSettings("log_prob", baseline=0)
+        watcher = Watcher(trained_pae, journal, settings, source="m", emit=given.append)
+        watcher.answer([
+            Arrival(tmp_path / "a.png", stamps[0], "0", blobs[500]),
+            Arrival(tmp_path / "b.png", stamps[1], "1", None, "b.png is empty"),
+            Arrival(tmp_path / "c.png", stamps[2], "2", blobs[501]),
+        ])  # fmt: skip
+        assert all(journal.knows(Path(each["path"]), stamp)
+                   for each, stamp in zip(given, stamps, strict=True))  # fmt: skip
+    assert given[1] == {"path": str(tmp_path / "b.png"), "error": "b.png is empty"}
+    assert [Path(each["path"]).name for each in given] == ["a.png", "b.png", "c.png"]
+    scores = trained_pae.score(blobs[500:502])
+    assert [given[0]["score"], given[2]["score"]] == pytest.approx(scores.tolist())
+    assert given[2]["drift"]["images"] == 2
+    lines = answers_in(tmp_path / "j.jsonl")
+    assert [line["model"] for line in lines] == ["m"] * 3

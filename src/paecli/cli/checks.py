@@ -12,14 +12,20 @@ from pathlib import Path
 import typer
 
 from paecli.cli.console import say
-from paecli.data.dataset_names import holds_images
+from paecli.data.dataset_names import holds_images, is_named
 from paecli.data.images.listing import find_images
 from paecli.data.images.lists import ENDINGS, Row, is_list, missing_files, read_list
 from paecli.data.images.opening import open_image, oriented_size
 from paecli.data.images.partners import ARRAY_ENDING, Partners
 from paecli.data.images.tiling import tile_corners
 from paecli.data.sets.locations import require_dataset
-from paecli.model.requirements import require_flow, require_noise_of_file, require_rate
+from paecli.model.requirements import (
+    require_comparable,
+    require_flow,
+    require_noise_of_file,
+    require_rate,
+    typed_rate,
+)
 from paecli.restoration.masks.shapes import is_mask_folder, parse_mask
 from paecli.store.contents import ModelContents, read_contents
 from paecli.store.find_model import find_model
@@ -86,14 +92,28 @@ def check_image(path: Path) -> None:
         pass
 
 
+def check_folder(dataset: str, *, leave_out: Path | None = None) -> None:
+    """Refuses a folder without images in the place of a data set.
+
+    Args:
+        dataset: what the user named; names and lists are not looked at.
+        leave_out: a folder that is about to be written to.
+
+    Raises:
+        DataError: there is none.
+    """
+    if not is_named(dataset) and Path(dataset).is_dir():
+        find_images([Path(dataset)], leave_out=leave_out)
+
+
 def check_image_set(path: Path) -> None:
     """Refuses what is neither a folder with images nor a file of statistics.
 
     Raises:
-        DataError: it does not exist, is another file, or holds no image.
+        DataError: it does not exist, is another file, or holds no more than one image.
     """
     if path.is_dir():
-        find_images([path])
+        require_comparable(str(path), len(find_images([path])))
     elif not path.exists():
         raise DataError(f"{path} does not exist; give a folder of images or an .npz file")
     elif path.suffix.lower() != ".npz" or not path.is_file():
@@ -136,7 +156,7 @@ def flagging_rate(
         return rate
     say(
         f"{contents.path} holds {count} held-out images, too few for a rate of {rate:g}: "
-        f"flagging at {finest:.2g}, its smallest p-value"
+        f"flagging at {typed_rate(finest)}, its smallest p-value"
     )
     return finest
 
@@ -163,6 +183,8 @@ def check_training_set(
             "trained on it; tell with --data-dir where it is"
         )
     require_dataset(name)
+    if instead is not None:
+        check_folder(instead)
 
 
 def check_tiles(image: Path, image_shape: tuple[int, int, int]) -> None:

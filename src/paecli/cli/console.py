@@ -7,15 +7,18 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -30,10 +33,13 @@ from paecli.system.names import escape_name, visible
 
 SECONDS_BETWEEN_LINES = 10
 NARROWEST = 40  # letters of a line; tables need as many
-BAR_WIDTH = 12
+BAR_WIDTHS = 6, 12  # where the line is shorter than `WIDE`, and elsewhere
+WIDE = 100
 TIMES_WIDTH = 25  # letters of both times, of `left` and of the gaps
 SHORTEST_NAME = 8  # letters
+BORDERS = 3  # letters of a column's edge and gaps
 LONGEST_WHOLE = 30  # letters of a name that is not folded
+GAP = "  "  # between figures beside a bar
 WARNING = "Warning: "  # how lines begin that somebody who asked for quiet should see
 
 
@@ -49,11 +55,19 @@ _errors = _console()
 
 
 class _Details(logging.Handler):
-    """Prints what the library logs."""
+    """Prints what the library logs, and each sentence once: a file is often found twice."""
+
+    def __init__(self) -> None:
+        """Starts with nothing said."""
+        super().__init__()
+        self.said: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Prints one record as a line."""
-        complain(f"{record.name.removeprefix('paecli.')}: {record.getMessage()}")
+        line = f"{record.name.removeprefix('paecli.')}: {record.getMessage()}"
+        if line not in self.said:
+            self.said.add(line)
+            complain(line)
 
 
 _details = _Details()
@@ -70,6 +84,7 @@ def set_verbosity(*, quiet: bool, verbose: bool) -> None:
     logger = logging.getLogger("paecli")
     logger.setLevel(logging.DEBUG if verbose else logging.NOTSET)
     (logger.addHandler if verbose else logger.removeHandler)(_details)
+    _details.said.clear()
 
 
 def print_json(fields: Mapping[str, Any]) -> None:
@@ -99,18 +114,29 @@ def print_table(
 ) -> None:
     """Prints a table; columns after the first align right, as numbers do, unless they are words.
 
-    Where it is too wide, cells are folded; those of the first column last.
+    Where it is too wide, cells are folded; those of the first column last, but numbers never while
+    there is room for a name beside them.
     """
     table = Table(
         title=Text(visible(title)), title_justify="left", title_style="bold", pad_edge=False
     )
+    cells = [[column, *(row[index] for row in rows)] for index, column in enumerate(columns)]
+    # what folds at no space without becoming another number
+    solid = [not words and not any(" " in cell for cell in column) for column in cells]
+    beside = sum(
+        max(len(cell if own else max(cell.split(), key=len, default="")) for cell in column)
+        for column, own in zip(cells[1:], solid[1:], strict=True)
+    )
+    room = stderr.width - beside - BORDERS * len(columns)  # of the first column
+    longest = max((len(cell) for cell in cells[0][1:]), default=0)
+    # names are typed again, so a short one stays whole while others fold
+    whole = longest <= min(LONGEST_WHOLE, stderr.width // 2)
     for index, column in enumerate(columns):
-        left = words or index == 0
-        # names are typed again, so a short one stays whole while others fold
-        longest = max((len(row[index]) for row in rows), default=0)
-        whole = index == 0 and longest <= min(LONGEST_WHOLE, stderr.width // 2)
-        justify: Literal["left", "right"] = "left" if left else "right"
-        table.add_column(column, justify=justify, overflow="fold", no_wrap=whole)
+        kept = whole and (words or longest <= room or room < SHORTEST_NAME)
+        if index > 0:
+            kept = solid[index] and room >= SHORTEST_NAME
+        justify: Literal["left", "right"] = "left" if words or index == 0 else "right"
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=kept)
     for row in rows:
         table.add_row(*(Text(visible(cell)) for cell in row))
     stderr.print(table)
@@ -160,33 +186,55 @@ class PlainTask:
 
 
 def _as_text(shown: Mapping[str, str]) -> str:
-    return "  ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items())
+    return GAP.join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items())
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """Figures beside a bar: as many as there is room for, each of them whole."""
+
+    text: str
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        parts = self.text.split(GAP)
+        while parts and len(GAP.join(parts)) > options.max_width:
+            parts.pop()
+        yield Text(GAP.join(parts))
+
+    def __rich_measure__(self, _console: Console, _options: ConsoleOptions) -> Measurement:
+        return Measurement(0, len(self.text))
+
+
+class _FiguresColumn(ProgressColumn):
+    def render(self, task: Task) -> _Figures:
+        return _Figures(task.fields["shown"])
+
+
+def _bar_width() -> int:
+    return BAR_WIDTHS[stderr.width >= WIDE]
 
 
 def _shortened(description: str, total: int) -> str:
     """Cuts what a bar is called so that steps and time left fit beside it."""
     steps = 2 * len(str(total)) + 1
-    room = max(stderr.width - BAR_WIDTH - steps - TIMES_WIDTH, SHORTEST_NAME)
+    room = max(stderr.width - _bar_width() - steps - TIMES_WIDTH, SHORTEST_NAME)
     return description if len(description) <= room else f"{description[: room - 1]}…"
 
 
 def _columns(total: int) -> list[ProgressColumn]:
-    """Returns the parts of a bar; where the line is too narrow, the figures at its end are cut.
+    """Returns the parts of a bar; where the line is too narrow, the last figures are left out.
 
     A single step has no bar, which would stay at 0 to the end.
     """
+    width = _bar_width()
     what = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True))
     time_taken = TimeElapsedColumn(Column(no_wrap=True))
-    figures = TextColumn(
-        "{task.fields[shown]}",
-        markup=False,
-        table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
-    )
+    figures = _FiguresColumn(Column(ratio=1, no_wrap=True))
     if total == 1:
         return [SpinnerColumn(table_column=Column(no_wrap=True)), what, time_taken, figures]
     return [
         what,
-        BarColumn(bar_width=BAR_WIDTH, table_column=Column(no_wrap=True, min_width=BAR_WIDTH)),
+        BarColumn(bar_width=width, table_column=Column(no_wrap=True, min_width=width)),
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
         time_taken,
         TimeRemainingColumn(table_column=Column(no_wrap=True)),

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from paecli.data.dataset_names import holds_images, is_named
+from paecli.data.sets.named_sets import BUNDLED
 from paecli.store.sources import REGISTRY_VARIABLE
 from paecli.system.destination import STANDARD_OUTPUT
 from paecli.system.errors import UsageError
@@ -45,12 +47,28 @@ def refuse_useless(context: typer.Context, options: Sequence[str], reason: str) 
         UsageError: names those that were typed.
     """
     typed = [
-        f"--{name.replace('_', '-')}"
+        f"--{name.rstrip('_').replace('_', '-')}"
         for name in options
         if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
     ]
     if typed:
         raise UsageError(f"{', '.join(typed)} would do nothing here: {reason}")
+
+
+def refuse_idle_data_dir(context: typer.Context, dataset: str) -> None:
+    """Refuses `--data-dir` beside a set that is not looked for: a folder or list that is there.
+
+    Args:
+        context: of the command.
+        dataset: what the user named.
+
+    Raises:
+        UsageError: it was typed.
+    """
+    if dataset in BUNDLED:
+        refuse_useless(context, ("data_dir",), f"it is for other sets, {dataset} is bundled")
+    elif not is_named(dataset) and holds_images(Path(dataset)):
+        refuse_useless(context, ("data_dir",), f"{dataset} is there as it is called")
 
 
 def output_file(text: str | Path) -> Path:

@@ -107,6 +107,8 @@ def refuse_idle(context: typer.Context, *, method: Method, confidence: float | N
     """
     if method in ("auto", "smc"):
         refuse_useless(context, ("starts",), f"--method {method} searches from its own draws")
+    if method == "map":
+        refuse_useless(context, ("samples",), "--method map gives the best images, and draws none")
     if confidence is None:
         refuse_useless(context, ("data_dir",), "only --confidence compares with the model's data")
 

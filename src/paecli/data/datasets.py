@@ -61,7 +61,7 @@ def load_dataset(
         return _fit_dataset(name, splits, str(place), image_size, channels)
     if name in BUNDLED:
         splits = load_bundled(name)
-        return _fit_dataset(name, splits, "bundled with the package", image_size, channels)
+        return _fit_dataset(name, splits, f"the bundled {name}", image_size, channels)
     folder = find_folder(name, None if data_dir is None else Path(data_dir)) or Path(name)
     require_dataset(str(folder))
     return load_folder(

@@ -21,12 +21,12 @@ from paecli.evaluation.image_sets import (
 )
 from paecli.evaluation.kid import kernel_distance
 from paecli.evaluation.sample_quality import FEWEST_IMAGES, RESAMPLES, RESAMPLES_WIDE, WIDE
+from paecli.model.requirements import require_comparable
 from paecli.system.errors import DataError
 from paecli.system.progress import NullProgress, Progress
 
 KEPT_OF = "inception"  # what pytorch-fid's statistics are of
 KEPT_DESCRIPTION = "the features that both files were made of"
-LEAST = 2  # images that have a covariance
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,7 @@ class _Side:
             raise DataError(f"{path} holds no statistics; name a network for its images")
         found: ImageSetFeatures = read_features(path, network, progress=progress)
         count = len(found.features)
-        if count < LEAST:
-            raise DataError(f"{path} holds 1 image; give at least {LEAST}, better thousands")
+        require_comparable(str(path), count)
         if count <= network.size:
             progress.say(
                 f"{path} holds {count:,} images for {network.size:,} features: the distance says "

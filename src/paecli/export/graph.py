@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from paecli.model.model import Model
@@ -78,8 +79,9 @@ class PortableOperators(TorchFunctionMode):
 
 def distances(a: Tensor, b: Tensor, **_usual: Any) -> Tensor:
     """As `torch.cdist` of `(n, k)` and `(m, k)`; the exporter's takes `n m k` numbers of memory."""
-    squares = a.square().sum(1, keepdim=True) - 2 * a @ b.T + b.square().sum(1)
-    return squares.clamp_min(0).sqrt()
+    # a linear layer takes b as it is stored; a product with b.T would store b a second time
+    products = functional.linear(-2 * a, b, b.square().sum(1))
+    return (a.square().sum(1, keepdim=True) + products).clamp_min(0).sqrt()
 
 
 def count_below(ordered: Tensor, values: Tensor, *, right: bool = False, side: str = "") -> Tensor:

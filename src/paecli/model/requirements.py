@@ -1,9 +1,10 @@
 """What jobs ask of their arguments and of a model; told without torch, so before it is imported."""
 
 from collections.abc import Collection, Sequence
-from math import isfinite
+from math import ceil, floor, isfinite, log10
 
-from paecli.system.errors import CheckpointError, UsageError
+from paecli.system.errors import CheckpointError, DataError, UsageError
+from paecli.system.names import counted
 
 FAST_SCORES = (
     "log_prob",
@@ -22,6 +23,10 @@ SCORE_NAMES = (*FAST_SCORES, "marginal_likelihood")
 # Measured beside the scores, for `pae watch` only: they tell of lamp and lens, not of outliers.
 PIXEL_STATISTICS = ("brightness", "saturation", "roughness")
 MAP_PEAK = "map_peak"  # likewise, for the regions of `pae ood --maps`
+FEWEST_COMPARED = 2  # images in a folder of `pae fid`: fewer have no covariance
+FEWEST_RECALIBRATED = 100  # images; below, the rate itself scatters by more than .02
+ROUNDING = 1e-9  # of a quotient
+GREY_LEVELS = 255  # of a pixel in most files
 CLASSIFIER_SHAPE = (1, 28, 28)  # of the images that the bundled feature network takes
 
 
@@ -77,8 +82,14 @@ def require_rate(rate: float, reference_count: int) -> None:
     if not rate >= smallest:  # NaN, too
         raise UsageError(
             f"a rate of {rate:g} is finer than the model's {reference_count} reference scores can "
-            f"tell; use at least {smallest:.2g}"
+            f"tell; use at least {typed_rate(smallest)}"
         )
+
+
+def typed_rate(rate: float) -> str:
+    """Writes a smallest rate with two digits, rounded up: what is below it would be refused."""
+    unit = 10.0 ** (floor(log10(rate)) - 1)
+    return f"{ceil(rate / unit - ROUNDING) * unit:.2g}"
 
 
 def require_temperature(temperature: float) -> None:
@@ -89,6 +100,29 @@ def require_temperature(temperature: float) -> None:
     """
     if not 0 <= temperature < float("inf"):
         raise UsageError(f"temperature {temperature} is out of range; give 0 or more, such as 0.8")
+
+
+def require_comparable(name: str, count: int) -> None:
+    """Refuses a set of too few images to compare with another.
+
+    Raises:
+        DataError: it is.
+    """
+    if count < FEWEST_COMPARED:
+        raise DataError(f"{name} holds 1 image; give at least {FEWEST_COMPARED}, better thousands")
+
+
+def require_recalibration(count: int) -> None:
+    """Refuses too few images to set p-values by.
+
+    Raises:
+        DataError: they are.
+    """
+    if count < FEWEST_RECALIBRATED:
+        raise DataError(
+            f"too few to recalibrate with: {counted(count, 'image')}; give at least "
+            f"{FEWEST_RECALIBRATED}, better 500, all of them good"
+        )
 
 
 def require_noise(noise: float, source: str = "noise") -> None:
@@ -116,10 +150,14 @@ def require_noise_of_file(noise: float, source: str) -> None:
         UsageError: negative, infinite, NaN, or above 1.
     """
     require_noise(noise, source)
+    if noise > GREY_LEVELS:
+        raise UsageError(
+            f"{source} is {noise:g}, but pixels lie in [0, 1]; give a standard deviation of these"
+        )
     if noise > 1:
         raise UsageError(
-            f"{source} is {noise:g}, but pixels lie in [0, 1]: is {noise:g} of 255 grey levels "
-            f"meant? That is {noise / 255:.3g}"
+            f"{source} is {noise:g}, but pixels lie in [0, 1]: is {noise:g} of {GREY_LEVELS} grey "
+            f"levels meant? That is {noise / GREY_LEVELS:.3g}"
         )
 
 

@@ -27,39 +27,58 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 POWERS = (0.1, 0.3, 0.5, 0.7, 0.85)  # e of the bets e p^(e - 1): on few, or on many small p-values
-SLOPES = (-1.0, -0.5, 0.5, 1.0)  # e of the bets 1 + 2 e (p - 1/2)
+SLOPES = (1.0, 0.5)  # e of the bets 1 + e (1 - 2 p)
 SMALLEST = 1e-12
+NONE: Mapping[str, float] = {}
 # Share of the false-alarm probability that the comparison with known images has. Theirs is the only
 # one whose set stays the same over all streams: an odd set would raise its alarms in many of them.
 SHARE_OF_KNOWN = 0.1
 
 
-def bets(p: Array) -> Array:
+def bets(p: Array, tolerance: Array | float = 0.0) -> Array:
     """Returns what each bet makes of a unit of wealth when p-values come.
 
-    Each integrates to 1 over a uniform p-value. The powers bet on small p-values, mirrored on large
-    ones; the slopes on a gentle shift.
+    The powers bet on small p-values, mirrored on large ones; the slopes on a gentle shift. Each
+    integrates to 1 over a uniform p-value.
+
+    A tolerance makes the null hypothesis a composite one: nowhere is the distribution function of p
+    further than that from the uniform one's. Then p + tolerance is a p-value, and so is 1 - p +
+    tolerance; every bet falls with the one or the other. Its average is at most `largest_average`.
 
     Args:
         p: `(n,)` in [0, 1].
+        tolerance: `(n,)` or one for all, in [0, 1/2].
 
     Returns:
         `(n, BETS)`, 0 or more.
     """
-    column = np.asarray(p)[:, None]
-    small, large = np.maximum(column, SMALLEST), np.maximum(1 - column, SMALLEST)
-    powers, slopes = np.array(POWERS), np.array(SLOPES)
+    p = np.asarray(p)
+    small = np.minimum(np.maximum(p + tolerance, SMALLEST), 1)[:, None]
+    large = np.minimum(np.maximum(1 - p + tolerance, SMALLEST), 1)[:, None]
+    powers = np.array(POWERS)
     return np.concatenate(
         (
             powers * small ** (powers - 1),
             powers * large ** (powers - 1),
-            1 + slopes * (2 * column - 1),
+            1 + np.array(SLOPES) * (1 - 2 * small),
+            1 + np.array(SLOPES) * (1 - 2 * large),
         ),
         axis=1,
     )
 
 
-BETS = 2 * len(POWERS) + len(SLOPES)
+def largest_average(tolerance: Array) -> Array:
+    """Returns what `bets` come to on average in the worst case that a tolerance `(n,)` allows.
+
+    It is at most 1, since no p-value that a bet is on is below the tolerance. What bets pay is
+    divided by it: `(n, BETS)`.
+    """
+    share, powers, slopes = tolerance[:, None], np.array(POWERS), np.array(SLOPES)
+    steep, gentle = 1 - (1 - powers) * share**powers, 1 - slopes * share**2
+    return np.concatenate((steep, steep, gentle, gentle), axis=1)
+
+
+BETS = 2 * len(POWERS) + 2 * len(SLOPES)
 
 
 class Martingales:
@@ -72,9 +91,11 @@ class Martingales:
     stands for them.
     """
 
-    def __init__(self, number: int) -> None:
-        """Starts with a wealth of 1 each."""
+    def __init__(self, number: int, tolerance: Array | float = 0.0) -> None:
+        """Starts with a wealth of 1 each; `bets` has the tolerance, `(number,)` or one for all."""
         self.count = 0
+        self._tolerance = np.broadcast_to(tolerance, (number,))
+        self._worst = np.log(largest_average(self._tolerance))
         self._stakes = np.full((number, BETS), -inf)  # logarithms
 
     @property
@@ -88,7 +109,8 @@ class Martingales:
         self.count += 1
         opened = log((_laid_by(self.count - 1) - _laid_by(self.count)) / BETS)
         with np.errstate(divide="ignore"):  # a slope of 1 loses all at p = 0
-            self._stakes = np.logaddexp(self._stakes, opened) + np.log(bets(p))
+            paid = np.log(bets(p, self._tolerance)) - self._worst
+        self._stakes = np.logaddexp(self._stakes, opened) + paid
 
 
 def _laid_by(count: int) -> float:
@@ -119,12 +141,18 @@ class ExchangeablePValues:
 class _Comparison:
     """Streams of p-values, one for each score, and bets against them."""
 
-    def __init__(self, reference: Mapping[str, Sequence[float]], false_alarm: float) -> None:
+    def __init__(
+        self,
+        reference: Mapping[str, Sequence[float]],
+        false_alarm: float,
+        tolerance: Mapping[str, float] = NONE,
+    ) -> None:
         """Takes for each score what the first image is compared with; may be empty."""
         self.names = list(reference)
         self._threshold = log(max(len(reference), 1) / false_alarm)  # Bonferroni
         self._p_values = [ExchangeablePValues(values) for values in reference.values()]
-        self._martingales = Martingales(len(reference))
+        tolerances = [tolerance.get(name, 0.0) for name in reference]
+        self._martingales = Martingales(len(reference), np.array(tolerances))
 
     def add(self, scores: Mapping[str, float], draws: Sequence[float]) -> None:
         """Takes the next image's scores, and a uniform draw for each of them."""
@@ -157,6 +185,7 @@ class DriftDetector:
         self,
         reference: Mapping[str, Sequence[float]],
         *,
+        tolerance: Mapping[str, float] = NONE,
         false_alarm: float = 0.001,
         baseline: int = 0,
         seed: int = 0,
@@ -166,13 +195,16 @@ class DriftDetector:
         Args:
             reference: for each score to watch, its values on images that are known to be usual;
                 empty if none are known.
+            tolerance: for scores of which images without a change may differ from the known ones,
+                by how much: the largest distance of the two distribution functions (Kolmogorov's).
+                It is 0 for all others, and in the comparison with earlier images.
             false_alarm: chance of any alarm, ever, without a change, in (0, 1).
             baseline: how many images of the stream are compared with `reference`; 0 is all.
             seed: of the draws that break ties.
         """
         known = {name: values for name, values in reference.items() if len(values)}
         share = SHARE_OF_KNOWN if known else 0.0
-        self._known = _Comparison(known, max(share * false_alarm, SMALLEST))
+        self._known = _Comparison(known, max(share * false_alarm, SMALLEST), tolerance)
         self._earlier = _Comparison({name: [] for name in reference}, (1 - share) * false_alarm)
         self._baseline = baseline
         self._generator = np.random.default_rng(seed)

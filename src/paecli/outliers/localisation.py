@@ -43,45 +43,45 @@ class Localisation:
     best_threshold: float
 
 
-def localise(maps: Sequence[Map], masks: Sequence[Defects]) -> Localisation:
-    """Compares score maps with masks; takes some 20 bytes of memory a pixel.
+def localise(maps: Sequence[Map], defects: Sequence[Defects]) -> Localisation:
+    """Compares score maps with true defects; takes some 20 bytes of memory a pixel.
 
     Args:
         maps: `(h, w)` each, higher = more unusual.
-        masks: of the same sizes, True where defective; all False for a good image.
+        defects: of the same sizes, True where defective; all False for a good image.
 
     Raises:
         DataError: no pixel is defective, or none is good.
     """
     scores = np.concatenate([each.ravel() for each in maps])
-    truth = np.concatenate([each.ravel() for each in masks])
+    truth = np.concatenate([each.ravel() for each in defects])
     if not truth.any() or truth.all():
         kind = "defective" if not truth.any() else "good"
         raise DataError(f"the masks leave no {kind} pixel to compare with; white means defective")
-    defects = [found for pair in zip(maps, masks, strict=True) for found in _defects(*pair)]
+    regions = [found for pair in zip(maps, defects, strict=True) for found in _regions(*pair)]
     iou, threshold = _best_iou(np.sort(scores), np.sort(scores[truth]))
     return Localisation(
         images=len(maps),
-        defective=sum(bool(mask.any()) for mask in masks),
-        defects=len(defects),
+        defective=sum(bool(each.any()) for each in defects),
+        defects=len(regions),
         pixel_auroc=float(roc_auc_score(truth, scores)),
-        aupro=_aupro(defects, scores[~truth]),
+        aupro=_aupro(regions, scores[~truth]),
         best_iou=iou,
         best_threshold=threshold,
     )
 
 
-def _defects(scores: Map, mask: Defects) -> list[Map]:
-    """Returns for each connected region of a mask its scores, ascending."""
-    labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
+def _regions(scores: Map, defects: Defects) -> list[Map]:
+    """Returns for each connected region of defects its scores, ascending."""
+    labels, count = ndimage.label(defects, structure=np.ones((3, 3)))
     return [np.sort(scores[labels == number]) for number in range(1, count + 1)]
 
 
-def _aupro(defects: Sequence[Map], good: Map) -> float:
+def _aupro(regions: Sequence[Map], good: Map) -> float:
     """Integrates the mean share of a defect that is found over rates of false positives."""
     rates = np.linspace(0, LARGEST_RATE, STEPS + 1)
     thresholds = np.quantile(good, 1 - rates)
-    found = [1 - np.searchsorted(each, thresholds, side="right") / len(each) for each in defects]
+    found = [1 - np.searchsorted(each, thresholds, side="right") / len(each) for each in regions]
     return float(integrate.trapezoid(np.mean(found, axis=0), rates) / LARGEST_RATE)
 
 

@@ -13,14 +13,12 @@ from scipy.stats import beta
 from torch import Tensor
 
 from paecli.model.model import Model
-from paecli.model.requirements import FAST_SCORES
+from paecli.model.requirements import FAST_SCORES, require_recalibration
 from paecli.outliers.conformal import p_values
 from paecli.outliers.scores import measure_beside, measure_scores
 from paecli.system.errors import DataError
-from paecli.system.names import counted
 from paecli.system.progress import NullProgress, Progress
 
-FEWEST = 100  # images; below, the rate itself scatters by more than .02
 RATE = 0.05  # at which the state before and after is told
 TOO_DIFFERENT = 0.5  # share flagged before, from which on the model does not know such images
 
@@ -57,11 +55,7 @@ def recalibrate(
     Raises:
         DataError: too few images, or most of them are outliers to the model.
     """
-    if len(images) < FEWEST:
-        raise DataError(
-            f"too few to recalibrate with: {counted(len(images), 'image')}; give at least "
-            f"{FEWEST}, better 500, all of them good"
-        )
+    require_recalibration(len(images))
     names = [name for name in FAST_SCORES if name in model.reference_scores]
     measured = measure_scores(model, images, names, progress=progress)
     before = {

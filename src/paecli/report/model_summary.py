@@ -96,7 +96,9 @@ def _recipe(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             words.append(f"loss {settings['objective'].get('loss', '?')}")
         if isinstance(optimiser, dict):
             minutes = optimiser.get("minutes")
-            length = f"{minutes} minutes" if minutes else f"{optimiser.get('epochs', '?')} epochs"
+            epochs = optimiser.get("epochs", "?")
+            plural = "" if epochs == 1 else "s"
+            length = f"{minutes} minutes" if minutes else f"{epochs} epoch{plural}"
             words.append(f"{length} of {optimiser.get('method', '?')}")
         words.append(f"seed {settings.get('seed', '?')}")
         yield f"{stage} trained", ", ".join(words)

@@ -91,8 +91,8 @@ def overview(
     for each in axes.flat:
         each.set_axis_off()
     known = [] if truth is None else [("truth", truth)]
-    mask = damaged.isnan().any(0, keepdim=True).float()
-    given = [*known, ("input", damaged), (f"missing, {mask.mean():.1%}", mask)]
+    missing = damaged.isnan().any(0, keepdim=True).float()
+    given = [*known, ("input", damaged), (f"missing, {missing.mean():.1%}", missing)]
     answer = [("best mode", result.map), ("mean", result.mean)]
     for panel, (title, image) in zip(axes[0], [*given, *answer], strict=False):
         _show(panel, image, title)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import torch
@@ -19,10 +20,13 @@ from paecli.restoration.picture_files import folders_for, picture_files
 from paecli.restoration.reading import Job, Reader, RestoreSettings, require_damaged
 from paecli.restoration.restore import restore_with
 from paecli.restoration.result import Restoration
+from paecli.restoration.samplers.draws import KEPT
 from paecli.system.heap import keep_freed_memory
 from paecli.system.progress import NullProgress, Progress
 
-CHUNK = 24  # images restored as one batch; larger ones gain little and need more memory
+CHUNK = 24  # images restored as one batch, at most; larger ones gain little
+CHUNK_BYTES = 128 << 20  # of the answers of a batch, which are kept until their files are written
+FLOAT = 4  # bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +107,9 @@ def restore_files(
     paths = reader.prepare(paths)
     folders, told = folders_for(paths, source, out), False
     with progress.task("restoring", len(paths)) as task:
-        for start in range(0, len(paths), CHUNK):
-            chunk = paths[start : start + CHUNK]
+        size = batch_size(model.image_shape, settings.samples)
+        for start in range(0, len(paths), size):
+            chunk = paths[start : start + size]
             jobs = [job for path in chunk if (job := reader.read(path))]
             if not told and (warning := next(filter(None, (doubt(model, j) for j in jobs)), "")):
                 progress.say(warning)
@@ -115,6 +120,17 @@ def restore_files(
                 yield from _restore_chunk(model, jobs, settings, folders, references)
             task.advance(len(chunk))
     reader.refuse_if_all_failed()
+
+
+def batch_size(image_shape: tuple[int, int, int], samples: int) -> int:
+    """Returns how many images are restored together, so that their answers fit into memory.
+
+    Args:
+        image_shape: `(channels, height, width)` of the model.
+        samples: restored images that are drawn of each.
+    """
+    answer = FLOAT * prod(image_shape) * (KEPT + samples)
+    return min(max(CHUNK_BYTES // answer, 1), CHUNK)
 
 
 def restore_image(

@@ -92,7 +92,7 @@ class Mixture:
         """Reshapes all components alike, so that points look standard Gaussian in their units.
 
         Two estimates of the covariance are joined by their geometric mean: that of the points,
-        and the inverse of that of the scores. It standardises both together, and settles on
+        and the inverse of that of the gradients. It standardises both together, and settles on
         fewer points than either (the metric of the sampler nutpie, which minimises the Fisher
         divergence to a Gaussian).
 

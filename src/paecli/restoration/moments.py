@@ -1,6 +1,6 @@
 """Mean and variance of the restored image, with control variates.
 
-For draws from a density with score `s(u)`, Stein's identity gives functions of known mean:
+For draws from a log density with gradient `s(u)`, Stein's identity gives functions of known mean:
 `E[s] = 0` and `E[s (u - m)'] = -I` (Mira, Solgi & Imparato, "Zero variance Markov chain
 Monte Carlo for Bayesian estimators", arXiv:1012.2983). With the linearised decoder they
 cancel all Monte Carlo noise of a Gaussian posterior, and some of that of others.

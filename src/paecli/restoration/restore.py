@@ -106,19 +106,23 @@ def restore_images(
         guesses: `(n, g, k)` good starting points, or None.
         obtain: see `PriorPool`.
     """
-    base, plain = (
+    base_target, plain = (
         build_target(damage, space=space, latent_size=latent_size, sigma=sigma, inflation=factors)
         for factors in (inflation, torch.ones_like(inflation))
     )
-    pool = PriorPool(space, like=base.data, populations=POPULATIONS, seed=seed, obtain=obtain)
+    pool = PriorPool(
+        space, like=base_target.data, populations=POPULATIONS, seed=seed, obtain=obtain
+    )
     restored = []
     for index in range(len(damage.data)):
         began = time.perf_counter()
         only = torch.tensor([index])
         # an image at a time, with randomness of its own: company must not change its answer
-        generator = image_generator(seed, data=base.data[index], observed=base.observed[index])
+        generator = image_generator(
+            seed, data=base_target.data[index], observed=base_target.observed[index]
+        )
         posterior = solve(
-            base.select(only),
+            base_target.select(only),
             space,
             method=method,
             starts=starts,

@@ -120,13 +120,6 @@ class Target:
             (gradient,) = torch.autograd.grad(log_prior.sum(), flat)
         return log_prior.detach().view(u.shape[:2]), gradient.view(u.shape)
 
-    def likelihood_gradient(self, u: Tensor) -> Tensor:
-        """Returns the gradient of the log likelihood at points `(n, s, k)`: the same shape."""
-        with fitting(f"gradients {_size_class(u)}", u.shape[0] * u.shape[1]), torch.enable_grad():
-            u = u.detach().requires_grad_(True)
-            (gradient,) = torch.autograd.grad(self.log_likelihood(self.images(u)).sum(), u)
-        return gradient
-
     def jacobian(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Returns images `(n, s, p)` and `d image / d u`, `(n, s, k, p)`, by forward mode."""
         n, s, k = u.shape

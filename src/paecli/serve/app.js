@@ -582,13 +582,19 @@ function cardOf(row) {
   return row.element;
 }
 
+function typedRate(rate) {
+  // rounded up: what is below the smallest rate would be refused
+  const unit = 10 ** (Math.floor(Math.log10(rate)) - 1);
+  return (Math.ceil(rate / unit - 1e-9) * unit).toPrecision(2);
+}
+
 function showFlags() {
   const rows = found.filter((row) => !row.error);
   const count = rows.filter(isFlagged).length;
   const finest = 1 / (model.references + 1);
   byId("flags").textContent =
     rate() < finest
-      ? `The model's ${model.references} reference images cannot tell so low a rate; use at least ${finest.toPrecision(2)}.`
+      ? `The model's ${model.references} reference images cannot tell so low a rate; use at least ${typedRate(finest)}.`
       : `${count} of ${rows.length} images flagged; if all were like the training images, about ${Number((rate() * rows.length).toPrecision(2))} would be.`;
   for (const row of rows) {
     row.element.classList.toggle("flagged", isFlagged(row));

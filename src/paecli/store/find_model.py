@@ -7,7 +7,7 @@ from paecli.store.contents import read_header
 from paecli.store.registry import fetch, fetch_model
 from paecli.store.sources import BUNDLED
 from paecli.system.errors import CheckpointError, RegistryError, UsageError
-from paecli.system.outputs import AUTOENCODER_FILE, MODEL_FILE
+from paecli.system.outputs import AUTOENCODER_FILE, MODEL_FILE, STATE_ENDING
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +57,11 @@ def _find(model: str | Path | None) -> Path:
 def _newest_stage(folder: Path) -> Path:
     both, first = folder / MODEL_FILE, folder / AUTOENCODER_FILE
     if not first.is_file() and not both.is_file():
+        begun = any(folder.glob(f"*{STATE_ENDING}"))
+        advice, resume = ("go on", " --resume") if begun else ("start", "")
         raise CheckpointError(
-            f"{folder} holds no trained model; start with `pae train-ae DATASET --out {folder}`"
+            f"{folder} holds no trained model{' yet' if begun else ''}; {advice} with "
+            f"`pae train-ae DATASET --out {folder}{resume}`"
         )
     if not both.is_file():
         return first

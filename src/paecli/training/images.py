@@ -8,6 +8,7 @@ from paecli.data import ImageDataset, ImageSplit, content_keys, hold_out, load_d
 from paecli.data.dataset_names import is_named
 from paecli.data.moved_folders import load_moved
 from paecli.model.held_out_errors import calibration_part
+from paecli.model.requirements import typed_rate
 from paecli.system.errors import DataError, TrainingError
 from paecli.system.names import counted
 from paecli.system.progress import Progress
@@ -152,5 +153,5 @@ def describe_split(data: ImageDataset, kept: ImageSplit, held_out: ImageSplit) -
         f"{data.name}: {counted(len(kept), 'image')} to train on, "
         f"{len(held_out):,} held out{copies}, {len(data.test):,} test; "
         f"{kind}, {width} x {height} pixels{classes}; "
-        f"p-values from {finest:.2g} up, the smallest rate of flags"
+        f"p-values from {typed_rate(finest)} up, the smallest rate of flags"
     )

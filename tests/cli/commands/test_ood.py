@@ -167,12 +167,12 @@ def test_few_held_out_images_answer_at_the_rate_that_they_can_tell(
     result = CliRunner().invoke(app, ["ood", str(few), str(images), "--json"])
     assert result.exit_code == 0
     assert json.loads(result.stdout)["fpr"] == pytest.approx(1 / 8)
-    assert "7 held-out images, too few for a rate of 0.05: flagging at 0.12" in " ".join(
+    assert "7 held-out images, too few for a rate of 0.05: flagging at 0.13" in " ".join(
         result.stderr.split()
     )
     refused = CliRunner().invoke(app, ["ood", str(few), str(images), "--fpr", "0.05"])
     assert isinstance(refused.exception, UsageError)
-    assert "use at least 0.12" in str(refused.exception)
+    assert "use at least 0.13" in str(refused.exception)
 
 
 @pytest.mark.parametrize(

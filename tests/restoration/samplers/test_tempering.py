@@ -10,7 +10,7 @@ from torch import Tensor
 
 from paecli.model.base_distribution import StandardGaussian
 from paecli.restoration.coordinates import LatentSpace
-from paecli.restoration.samplers import prior_pool, tempering
+from paecli.restoration.samplers import emulator, prior_pool, tempering
 from paecli.restoration.samplers.prior_pool import Pool, PriorPool
 from paecli.restoration.samplers.settle import draw_by_tempering
 from paecli.restoration.target import Target
@@ -21,6 +21,7 @@ from .posteriors import PIXELS, SIGMA, curved, folded, target_for
 @pytest.fixture
 def small_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prior_pool, "MOST_DRAWS", 1024)
+    monkeypatch.setattr(emulator, "MOST_KNOWN", 128)
 
 
 def pool_for(target: Target, decode: object, seed: int = 0) -> PriorPool:

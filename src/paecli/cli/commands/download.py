@@ -8,6 +8,7 @@ import typer
 
 from paecli.cli.console import RichProgress, print_json, print_table, say
 from paecli.cli.options import Json, RegistryAddress, refuse_useless
+from paecli.data.sets.named_sets import NAMED_SETS
 from paecli.store.sources import BUNDLED
 from paecli.system.errors import RegistryError, UsageError
 from paecli.system.names import counted
@@ -57,29 +58,30 @@ def download(
 
         pae download my-model --registry https://example.org/models
     """
+    if name in NAMED_SETS and not list_:
+        reason = f"{name} is fetched from its makers"
+        refuse_useless(context, ("registry", "revision", "verify"), reason)
+        return _fetch_dataset(name, offline, json)
     if verify and not name:
-        refuse_useless(context, ("registry", "revision", "offline"), "--verify checks the cache")
+        refuse_useless(
+            context, ("registry", "revision", "offline", "list_"), "--verify checks the cache"
+        )
         return _verify(json)
     if list_:
         refuse_useless(context, ("revision", "verify"), "--list shows what the registry has")
         return _list(name, registry, offline, json)
-    return _fetch(context, name, registry, revision, offline, json)
+    return _fetch(name, registry, revision, offline, json)
 
 
 def _fetch(
-    context: typer.Context,
     name: str | None,
     registry: str | None,
     revision: int | None,
     offline: bool,
     json: bool,
 ) -> None:
-    from paecli.data.sets.named_sets import NAMED_SETS
     from paecli.store.registry import DEFAULT_MODEL, fetch
 
-    if name in NAMED_SETS:
-        refuse_useless(context, ("registry", "revision"), f"{name} is fetched from its makers")
-        return _fetch_dataset(name, offline, json)
     progress = RichProgress()
     fetched = fetch(
         name or DEFAULT_MODEL,

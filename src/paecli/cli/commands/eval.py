@@ -20,6 +20,7 @@ from paecli.cli.options import (
     Seed,
     Threads,
     one_model,
+    refuse_idle_data_dir,
     refuse_useless,
 )
 from paecli.model.requirements import require_features
@@ -123,6 +124,8 @@ def evaluate(
 
     model = one_model(argument, model)
     contents = check_model(model, registry=registry, flow=fid or kid)
+    if contents.header.flow is None and report is None:
+        refuse_useless(context, ("seed",), "nothing is drawn without a flow")
     if fid or kid:
         require_features(features.value, contents.image_shape)
         check_readable(inception_weights)
@@ -131,6 +134,8 @@ def evaluate(
         if dataset:
             raise UsageError(f"--dataset {dataset} and --list {file_list}: give one of them")
         dataset = str(file_list)
+    if dataset:
+        refuse_idle_data_dir(context, dataset)
     check_training_set(contents.header, instead=dataset, data_dir=data_dir)
     for_report(report)
     from paecli.evaluation.evaluate import SampleQualityOptions, evaluate

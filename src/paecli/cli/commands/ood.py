@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from paecli.cli.checks import (
+    check_folder,
     check_images,
     check_list,
     check_model,
@@ -30,6 +31,7 @@ from paecli.cli.options import (
 from paecli.cli.outputs import OutputFolder, for_report, refuse_to_replace
 from paecli.data.images.lists import missing_files
 from paecli.data.sets.locations import require_comparison
+from paecli.data.sets.named_sets import TRANSFORM_NAMES
 from paecli.model.requirements import (
     DEFAULT_SCORE,
     FAST_SCORES,
@@ -326,6 +328,8 @@ def _check_comparison(
     require_scores(scores)
     for each in against:
         require_comparison(each)
+        if each not in TRANSFORM_NAMES:
+            check_folder(each)
     return contents.path
 
 

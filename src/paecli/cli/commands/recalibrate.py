@@ -7,7 +7,12 @@ import typer
 
 from paecli.cli.console import RichProgress, print_json, say
 from paecli.cli.options import Json, Threads
-from paecli.model.requirements import DEFAULT_SCORE, FAST_SCORES, require_reference_scores
+from paecli.model.requirements import (
+    DEFAULT_SCORE,
+    FAST_SCORES,
+    require_recalibration,
+    require_reference_scores,
+)
 from paecli.system.errors import UsageError
 from paecli.system.outputs import MODEL_FILE
 
@@ -57,6 +62,7 @@ def recalibrate(
     if not measured:
         require_reference_scores(DEFAULT_SCORE, contents.reference_scores)
     images = check_images([folder])
+    require_recalibration(len(images))
     import torch
 
     from paecli.data.images.files import read_images

@@ -15,12 +15,14 @@ from paecli.cli.options import (
     Seed,
     Threads,
     one_model,
+    refuse_useless,
 )
 from paecli.model.requirements import require_temperature
 from paecli.system.names import counted
 
 
 def sample(
+    context: typer.Context,
     argument: Model = None,
     model: ModelOption = None,
     registry: ModelRegistry = None,
@@ -51,6 +53,8 @@ def sample(
     from paecli.cli.outputs import OutputFolder
 
     require_temperature(temperature)
+    if temperature == 0:
+        refuse_useless(context, ("seed",), "at temperature 0 all images are the same")
     file = check_model(one_model(argument, model), registry=registry).path
     earlier = OutputFolder(out, ["grid.png"], series="sample-*.png" if files else "")
     from paecli.data import write_image

@@ -7,21 +7,18 @@ from typing import Annotated, Any
 import typer
 
 from paecli.cli import training_options as options
-from paecli.cli.console import RichProgress
-from paecli.cli.options import DataDir, FileList, Json, Threads, refuse_useless
+from paecli.cli.console import RichProgress, print_json, print_table
+from paecli.cli.options import (
+    DataDir,
+    FileList,
+    Json,
+    Threads,
+    refuse_idle_data_dir,
+    refuse_useless,
+)
 from paecli.data.images.lists import is_list
 from paecli.data.sets.locations import require_dataset
 from paecli.system.errors import UsageError
-
-
-def _list_presets(wanted: bool) -> None:
-    if wanted:
-        from paecli.cli.console import print_table
-        from paecli.training.settings import preset_names, read_preset
-
-        rows = [(name, read_preset(name).get("description", "")) for name in preset_names()]
-        print_table("Presets", ("name", "what for"), rows, words=True)
-        raise typer.Exit
 
 
 def train_ae(
@@ -105,12 +102,7 @@ def train_ae(
     json: Json = False,
     list_presets: Annotated[
         bool,
-        typer.Option(
-            "--list-presets",
-            callback=_list_presets,
-            is_eager=True,
-            help="Show the presets and exit.",
-        ),
+        typer.Option("--list-presets", help="Show the presets and exit."),
     ] = False,
 ) -> None:
     """Trains an autoencoder (stage 1) and writes a run folder.
@@ -133,7 +125,9 @@ def train_ae(
 
         pae train-ae fmnist --resume
     """
-    del list_presets
+    if list_presets:
+        return _list_presets(json)
+    from paecli.cli.checks import check_folder
     from paecli.data.dataset_names import absolute_name
     from paecli.training.run_folder import (
         AUTOENCODER_STAGE,
@@ -143,7 +137,10 @@ def train_ae(
     )
     from paecli.training.settings import PATCHES, requested, resolve
 
-    dataset = absolute_name(_one_data_set(dataset, file_list), data_dir)
+    dataset = _one_data_set(dataset, file_list)
+    if not resume:
+        refuse_idle_data_dir(context, dataset)
+    dataset = absolute_name(dataset, data_dir)
     name = Path(dataset).name if Path(dataset).is_dir() else dataset
     name = Path(dataset).stem if is_list(Path(dataset)) else name
     run_dir = out or Path("runs") / name
@@ -183,6 +180,7 @@ def train_ae(
     require_device(device)
     require_dataset(settings.autoencoder.data.dataset)
     refuse_other_run(run_dir, AUTOENCODER_STAGE, resume=resume, overwrite=overwrite)
+    check_folder(settings.autoencoder.data.dataset, leave_out=run_dir)
     if settings.autoencoder.features != "none":
         refuse_options_of_images(flags["autoencoder"], channels=channels)
         refuse_useless(context, ("device", "log"), "principal components need one pass")
@@ -192,8 +190,7 @@ def train_ae(
             settings, run_dir=run_dir, overwrite=overwrite, progress=RichProgress()
         )
         following = f"pae train-flow {run_dir}"
-        options.show_training_report(report, next_command=following, as_json=json)
-        return
+        return options.show_training_report(report, next_command=following, as_json=json)
     from paecli.train import train_autoencoder
 
     report = train_autoencoder(
@@ -208,7 +205,16 @@ def train_ae(
     )
     whole = settings.autoencoder.objective.loss == "flow-vae"  # its flow is trained already
     following = f"pae {'eval' if whole else 'train-flow'} {run_dir}"
-    options.show_training_report(report, next_command=following, as_json=json)
+    return options.show_training_report(report, next_command=following, as_json=json)
+
+
+def _list_presets(as_json: bool) -> None:
+    from paecli.training.settings import preset_names, read_preset
+
+    presets = {name: read_preset(name).get("description", "") for name in preset_names()}
+    if as_json:
+        return print_json({"presets": presets})
+    return print_table("Presets", ("name", "what for"), list(presets.items()), words=True)
 
 
 def _one_data_set(dataset: str | None, file_list: Path | None) -> str:

@@ -106,8 +106,11 @@ def train_flow(
         resolve_flow_settings,
         settings_of_interrupted_flow,
     )
-    from paecli.training.settings import requested
+    from paecli.training.settings import read_yaml, requested
 
+    if config and not read_yaml(config).get("flow"):
+        reason = f"{config} has no section `flow:`, and stage 1 is trained"
+        refuse_useless(context, ("config",), reason)
     header = read_header(require_trained_autoencoder(model))
     if _loss_of(header) != "flow-vae":
         refuse_useless(context, ("from_scratch",), "no flow was trained along with stage 1")

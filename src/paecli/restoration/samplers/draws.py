@@ -151,11 +151,11 @@ def _summarise(target: Target, points: Tensor, gradient: Tensor) -> Draws:
     """Diagnoses chains `(steps, n, c, k)` and thins them to `KEPT` draws of an image."""
     by_chain = points.transpose(1, 2)
     chosen = torch.linspace(0, points.shape[0] * points.shape[2] - 1, KEPT).round().long()
-    pooled, pooled_score = (
+    pooled, pooled_gradient = (
         values.permute(1, 0, 2, 3).flatten(1, 2)[:, chosen] for values in (points, gradient)
     )
     ess = effective_sample_size(by_chain).amin(-1)
-    return make_draws(target, pooled, pooled_score, rhat=rhat(by_chain).amax(-1), ess=ess)
+    return make_draws(target, pooled, pooled_gradient, rhat=rhat(by_chain).amax(-1), ess=ess)
 
 
 def make_draws(

@@ -56,7 +56,7 @@ def rotate(
     angle: Tensor,
     steps: int,
     evaluate: Evaluate[State],
-    score: Tensor,
+    force: Tensor,
 ) -> tuple[Tensor, Tensor, State]:
     """Follows one trajectory for each point, exactly where the density is `N(centre, F F')`.
 
@@ -72,20 +72,20 @@ def rotate(
         angle: `(n, s, 1)` of a step, in radians.
         steps: how many.
         evaluate: maps points to what is known of the density there, and the force.
-        score: `(n, s, k)` the force at the points.
+        force: `(n, s, k)` at the points.
 
     Returns:
         The last points, momenta, and what `evaluate` told of the last points.
     """
     at = torch.linalg.solve_triangular(factors, (u - centre).mT, upper=False).mT
     cosine, sine = angle.cos(), angle.sin()
-    momentum = momentum + 0.5 * angle * (score @ factors + at)
+    momentum = momentum + 0.5 * angle * (force @ factors + at)
     for index in range(steps):
         at, momentum = at * cosine + momentum * sine, momentum * cosine - at * sine
         u = centre + at @ factors.mT
-        state, score = evaluate(u)
+        state, force = evaluate(u)
         half = 0.5 if index == steps - 1 else 1.0
-        momentum = momentum + half * angle * (score @ factors + at)
+        momentum = momentum + half * angle * (force @ factors + at)
     return u, momentum, state
 
 

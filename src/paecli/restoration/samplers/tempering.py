@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from paecli.restoration.mixture import geometric_mean, shrunk_scatter
-from paecli.restoration.samplers.emulator import Emulator, Seen, fit_emulator
+from paecli.restoration.samplers.emulator import MOST_KNOWN, Emulator, Seen, fit_emulator
 from paecli.restoration.samplers.hamiltonian import acceptance, kinetic, rotate
 from paecli.restoration.samplers.particles import (
     Particles,
@@ -32,10 +32,8 @@ KEPT_WEIGHT = 0.5  # effective share of the particles after a stage's reweightin
 STEPS = 3  # of a trajectory
 # how often a particle moves in a stage, on average: the first has to mix what the pool gave
 FIRST_MOVED, LEAST_MOVED, MOST_MOVES = 1.2, 0.4, 4
-LAST_SEEN = 8  # moves that an emulator is fitted to
-FIRST_SEEN = 512  # draws of the prior that the first emulator is fitted to
+LAST_SEEN = 4  # moves that an emulator is fitted to
 FIRST_STEP, SHORTEST_STEP, LONGEST_STEP = 0.3, 0.02, 1.2  # radians
-WORTHWHILE_STEP = 0.25  # below it the forces of the decoder itself are worth their price
 JITTER = 0.2  # relative spread of the step, against resonances
 # what the step size is adapted to, were the emulator the truth, and as it is
 ACCEPTANCE, LEAST_ACCEPTANCE = 0.75, 0.4
@@ -98,12 +96,10 @@ class Kernel:
     Attributes:
         factors: `(n, k, k)` lower Cholesky factors of the metric, in float64.
         step: `(n, 1, 1)` angle of a step, in radians.
-        is_exact: whether forces come from the decoder itself.
     """
 
     factors: Tensor
     step: Tensor
-    is_exact: bool = False
 
     @staticmethod
     def begin(particles: Particles) -> "Kernel":
@@ -112,6 +108,11 @@ class Kernel:
         factors = torch.eye(k, dtype=torch.float64, device=particles.points.device)
         step = torch.full((n, 1, 1), FIRST_STEP).to(particles.points)
         return Kernel(factors.repeat(n, 1, 1), step)
+
+    def shared_factor(self) -> Tensor:
+        """Returns the Cholesky factor `(k, k)` of the populations' mean covariance."""
+        factor: Tensor = torch.linalg.cholesky((self.factors @ self.factors.mT).mean(0))
+        return factor
 
     def adapted(self, particles: Particles, emulator: Emulator, b: float) -> "Kernel":
         """Fits the metric to the particles and their gradients, as `Mixture.adapted` does."""
@@ -134,10 +135,7 @@ class Kernel:
         followed, accepted = followed.mean(1) - ACCEPTANCE, accepted.mean(1) - LEAST_ACCEPTANCE
         change = (RATE * torch.minimum(followed, accepted)).exp().view(-1, 1, 1)
         step = (self.step * change).clamp(SHORTEST_STEP, LONGEST_STEP)
-        if self.is_exact or step.mean() >= WORTHWHILE_STEP:
-            return replace(self, step=step)
-        # an emulator that is right over so short a way only is no help
-        return replace(self, step=torch.full_like(step, FIRST_STEP), is_exact=True)
+        return replace(self, step=step)
 
 
 @torch.no_grad()
@@ -160,7 +158,7 @@ def stir(
     """Moves particles until each has moved `least` times on average, and adds to what is seen."""
     moved = 0.0
     for _ in range(MOST_MOVES):
-        emulator = fit_emulator(seen[-LAST_SEEN:], b)
+        emulator = fit_emulator(seen[-LAST_SEEN:], b, kernel.shared_factor())
         kernel = kernel.adapted(particles, emulator, b)
         before = particles.points
         particles, tried, kernel = move(target, particles, kernel, emulator, b, generator)
@@ -188,14 +186,9 @@ def move(
     momentum = torch.randn(like.shape, generator=generator).to(like)
     jitter = 1 + JITTER * (2 * torch.rand(*like.shape[:2], 1, generator=generator) - 1)
 
-    def pull(points: Tensor) -> Tensor:
-        if kernel.is_exact:
-            return target.likelihood_gradient(points)
-        return emulator.gradient(points)
-
     def evaluate(points: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
         log_prior, gradient = target.prior_gradient(points)
-        return (log_prior, gradient), gradient + b * pull(points)
+        return (log_prior, gradient), gradient + b * emulator.gradient(points)
 
     points, end, (log_prior, prior_gradient) = rotate(
         like,
@@ -205,7 +198,7 @@ def move(
         angle=kernel.step * jitter.to(like),
         steps=STEPS,
         evaluate=evaluate,
-        score=particles.prior_gradient + b * pull(like),
+        force=particles.prior_gradient + b * emulator.gradient(like),
     )
     with torch.no_grad(), fitting("images of particles", points.shape[0] * points.shape[1]):
         images = target.images(points)
@@ -215,8 +208,6 @@ def move(
     probability = acceptance(change - kinetic(end) + kinetic(momentum))
     uniform = torch.rand(probability.shape, generator=generator).to(probability)
     moved = particles.moved(uniform < probability, tried)
-    if kernel.is_exact:
-        return moved, tried, kernel.adjusted(probability, probability)
     # the step answers for the error of the trajectory, not for that of the emulator
     change = tried.log_prior + b * emulator.log_likelihood(points)
     change = change - particles.log_prior - b * emulator.log_likelihood(like)
@@ -227,7 +218,7 @@ def move(
 def _likeliest(target: Target, pool: Pool) -> Seen:
     """Returns the draws of the pool that matter most to a first fit."""
     values = pool.log_likelihood.flatten().nan_to_num(nan=-torch.inf)
-    index = values.topk(min(FIRST_SEEN, len(values))).indices
+    index = values.topk(min(MOST_KNOWN, len(values))).indices
     points, images = (each.flatten(0, 1)[index] for each in (pool.points, pool.images))
     return Seen(0.0, points, _misfit(target, images), values[index])
 
