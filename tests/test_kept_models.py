@@ -34,7 +34,7 @@ from paecli.train import measure_held_out
 from paecli.training import muon
 from paecli.training.autoencoder import AutoencoderStage, reconstruction_mse
 from paecli.training.choices import choose
-from paecli.training.flow import FlowStage
+from paecli.training.flow import FlowLatents, FlowStage
 from paecli.training.images import held_out_part
 from paecli.training.loop import Stage
 from paecli.training.patches.discriminator_trainer import train_discriminator
@@ -277,7 +277,7 @@ def trainings(folder: Path) -> dict[str, Any]:
         "changed": run("changed", stage(**changed), epochs=3, method="muon", clip=0.1),
         "vae": run("vae", stage(objective={"loss": "vae", "anneal": 0.5}), epochs=2),
         "map": run("map", stage(objective={"map_stage": 0.5}), epochs=2, schedule="constant"),
-        "flow": run("flow", FlowStage(flow, 0.05, latents, latents[:20]), epochs=3,
+        "flow": run("flow", FlowStage(flow, 0.05, FlowLatents(latents, latents[:20])), epochs=3,
                     averaging=0.5, schedule="trapezoid"),
         "error": reconstruction_mse(plain.autoencoder, held_out),
         "batches": [[told(each) for each in pair] for pair in batches],

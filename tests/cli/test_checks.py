@@ -14,7 +14,7 @@ from paecli.system.errors import CheckpointError, DataError, ImageError, PaeErro
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    for name in ("a.png", "masks/a.png", "one/only.png"):
+    for name in ("a.png", "masks/a.png", "one/only.png", "two/a.png", "two/b.png"):
         write_image(tmp_path / name, torch.rand(1, 28, 30))
     (tmp_path / "empty").mkdir()
     (tmp_path / "words.png").write_text("words")
@@ -29,7 +29,7 @@ def place(tmp_path: Path) -> Path:
 RIGHT: dict[str, Callable[[Path], object]] = {
     "an image": lambda at: checks.check_images([at / "a.png"]),
     "a folder": lambda at: checks.check_images([at / "one"]),
-    "a set of images": lambda at: checks.check_image_set(at / "one"),
+    "a set of images": lambda at: checks.check_image_set(at / "two"),
     "statistics": lambda at: checks.check_image_set(at / "kept.npz"),
     "a list": lambda at: checks.check_list(at / "list.csv"),
     "no file": lambda at: checks.check_readable(None),
@@ -57,6 +57,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], type[PaeError], str]] = {
     "words": (lambda at: checks.check_images([at / "words.png"]), ImageError, "not an image"),
     "nothing": (lambda at: checks.check_images([at / "empty"]), DataError, "no images in"),
     "no set": (lambda at: checks.check_image_set(at / "gone"), DataError, "does not exist"),
+    "set of one": (lambda at: checks.check_image_set(at / "one"), DataError, "at least 2"),
     "empty set": (lambda at: checks.check_image_set(at / "empty"), DataError, "no images in"),
     "other set": (lambda at: checks.check_image_set(at / "a.png"), DataError, "is neither"),
     "no list": (lambda at: checks.check_list(at / "gone.csv"), DataError, "does not exist"),
