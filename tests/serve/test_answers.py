@@ -76,7 +76,7 @@ def test_answers_are_as_before(answers: Answers) -> None:
             Interpolate.model_validate({"start": digit(1), "end": digit(2), "steps": 3})
         )),
         "directions": described(answers.directions(OneImage.model_validate({"image": digit(1)}))),
-    })  # fmt: skip
+    }, relative=0.02)  # fmt: skip  # a pixel that is rounded the other way moves small sums
 
 
 def test_a_restoration_is_told_as_it_came(
