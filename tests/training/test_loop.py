@@ -32,21 +32,32 @@ class SmallStage:
         self.module = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
 
 
-@pytest.mark.parametrize("averaging", [0.0, 0.9])
-def test_the_average_is_where_the_module_is(tmp_path: Path, averaging: float) -> None:
-    stage = SmallStage()
-    loop = TrainingLoop(
+def small_loop(
+    stage: SmallStage,
+    settings: OptimiserSettings,
+    folder: Path,
+    *,
+    content_hash: str = "",
+    accelerator: OnMeta | None = None,
+) -> TrainingLoop:
+    return TrainingLoop(
         stage,  # type: ignore[arg-type]
         name="test",
-        settings=OptimiserSettings(averaging=averaging, batch_size=4),
+        settings=settings,
         seed=0,
-        state_file=tmp_path / "state",
+        state_file=folder / "state",
         described={},
-        content_hash="",
-        accelerator=OnMeta(),  # type: ignore[arg-type]
+        content_hash=content_hash,
+        accelerator=accelerator or OnMeta(),  # type: ignore[arg-type]
         use_bfloat16=False,
         progress=NullProgress(),
     )
+
+
+@pytest.mark.parametrize("averaging", [0.0, 0.9])
+def test_the_average_is_where_the_module_is(tmp_path: Path, averaging: float) -> None:
+    stage = SmallStage()
+    loop = small_loop(stage, OptimiserSettings(averaging=averaging, batch_size=4), tmp_path)
     assert {value.device.type for value in loop.average.weights.values()} == {"meta"}
     loop.average.update(stage.module)
 
@@ -58,17 +69,8 @@ def test_a_run_goes_on_with_the_threads_and_the_course_of_its_state(
     kept: list[int] = []
     monkeypatch.setattr("paecli.training.loop.keep_threads", kept.append)
     monkeypatch.setattr(TrainingState, "give_back", lambda state, *parts: None)
-    loop = TrainingLoop(
-        SmallStage(),  # type: ignore[arg-type]
-        name="test",
-        settings=OptimiserSettings(batch_size=3, epochs=5),
-        seed=0,
-        state_file=tmp_path / "state",
-        described={},
-        content_hash="now",
-        accelerator=OnMeta(),  # type: ignore[arg-type]
-        use_bfloat16=False,
-        progress=NullProgress(),
+    loop = small_loop(
+        SmallStage(), OptimiserSettings(batch_size=3, epochs=5), tmp_path, content_hash="now"
     )
     assert (loop.batch_size, loop.steps_per_epoch, loop.course.last) == (3, 2, 10)
     state = TrainingState(settings={}, epoch=1, step=2, threads=threads)
@@ -86,18 +88,7 @@ def test_a_batch_divides_over_the_processes(tmp_path: Path) -> None:
         num_processes = 2
 
     with pytest.raises(TrainingError, match="a batch of 3 does not divide over 2 processes"):
-        TrainingLoop(
-            SmallStage(),  # type: ignore[arg-type]
-            name="test",
-            settings=OptimiserSettings(batch_size=3),
-            seed=0,
-            state_file=tmp_path / "state",
-            described={},
-            content_hash="",
-            accelerator=Two(),  # type: ignore[arg-type]
-            use_bfloat16=False,
-            progress=NullProgress(),
-        )
+        small_loop(SmallStage(), OptimiserSettings(batch_size=3), tmp_path, accelerator=Two())
 
 
 def test_seeds_of_steps_differ() -> None:

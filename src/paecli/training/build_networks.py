@@ -73,15 +73,10 @@ def _trains_on_one_image(arguments: dict[str, object]) -> bool:
     return True
 
 
-def build_flow(
-    settings: FlowSettings, latent_size: int, *, components: int = 0
-) -> tuple[LatentFlow, dict[str, Any]]:
+def build_flow(settings: FlowSettings, latent_size: int) -> tuple[LatentFlow, dict[str, Any]]:
     """Builds the flow, and the arguments that build it again.
 
-    Args:
-        settings: of stage 2.
-        latent_size: length of a latent vector.
-        components: Gaussians of its base, where the settings leave them open.
+    Where the settings leave the number of Gaussians of its base open, it has none yet.
 
     Raises:
         ConfigError: an option that the flow does not have, or affine couplings over one latent.
@@ -89,7 +84,7 @@ def build_flow(
     torch.manual_seed(settings.seed)
     options = dict(settings.flow_options)
     if options.get(COMPONENTS) == "auto":
-        options[COMPONENTS] = components
+        options[COMPONENTS] = 0
     if "auto" in options.values():
         raise ConfigError(f"flow_options: only `{COMPONENTS}` can be auto; give numbers")
     arguments = {

@@ -251,11 +251,10 @@ def _with_chosen_base(
         return flow, arguments
     count = len(mixture.weights_)
     progress.say(f"the flow maps to {count} Gaussians, by the density of held-out images")
-    flow, arguments = build_flow(settings, flow.latent_size, components=count)
-    flow.fit_whitening(latents.all)
-    assert isinstance(flow.base, GaussianMixture)
-    set_mixture(flow.base, mixture)
-    return flow, arguments
+    base = GaussianMixture(count, flow.latent_size)
+    set_mixture(base, mixture)
+    flow.base = base
+    return flow, arguments | {COMPONENTS: count}
 
 
 @torch.no_grad()
