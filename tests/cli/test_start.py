@@ -16,7 +16,10 @@ from paecli.store.checkpoint import read_header, save_pae
 # Runs each command line in a process of its own, forked after the imports that all share.
 SCRIPT = """
 import json, os, sys
-from paecli.cli.app import main
+from paecli.cli.app import PANELS, load_command, main
+
+for name in PANELS:
+    load_command(name)
 
 def run(arguments, folder):
     sys.argv = ["pae", *arguments]
@@ -356,6 +359,33 @@ def test_mistakes_are_answered_without_torch(endings: dict[str, Ended], line: st
     assert says in ended.said
     assert ended.code == code
     assert ended.heavy == []
+
+
+@pytest.mark.parametrize(
+    ("line", "commands"), [("--version", []), ("ood nowhere.png", ["ood"]), ("oot", None)]
+)
+def test_only_the_command_that_is_called_is_imported(
+    tmp_path: Path, line: str, commands: list[str] | None
+) -> None:
+    script = (
+        "import json, sys\nfrom paecli.cli.app import main\n"
+        f"sys.argv = ['pae', *{line.split()}]\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print('LOADED' + json.dumps([m for m in sys.modules if 'cli.commands.' in m]))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env={"PAE_CACHE": str(tmp_path), "PYTHONPATH": ":".join(sys.path)},
+    )
+    loaded = {name.rpartition(".")[2] for name in json.loads(ended.stdout.split("LOADED")[1])}
+    if commands is None:  # similar names are suggested
+        assert "Did you mean 'ood'?" in ended.stderr
+    else:
+        assert loaded == set(commands)
 
 
 @pytest.mark.parametrize("line", LIGHT)

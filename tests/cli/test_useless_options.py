@@ -7,10 +7,9 @@ import ast
 import inspect
 import textwrap
 
-import typer
 from tests.cli.test_start import MISTAKES
 
-from paecli.cli.app import COMMANDS, app
+from paecli.cli.app import PANELS, load_command
 
 # how options end that are refused where they would do nothing
 REFUSALS = ("would do nothing", "has no meaning", "need images", "goes with", "need --fid")
@@ -112,11 +111,10 @@ BY_CALLBACK = {"threads"}  # what acts before the command begins
 
 def options() -> set[str]:
     """Every option and argument of every command, as `command name`."""
-    group = typer.main.get_command(app)
     return {
         f"{name} {parameter.name}"
-        for name, command in group.commands.items()  # type: ignore[attr-defined]
-        for parameter in command.params
+        for name in PANELS
+        for parameter in load_command(name).params
         if parameter.name not in {*EVERYWHERE, "help"}
     }
 
@@ -135,15 +133,15 @@ def test_refusals_are_tried() -> None:
 
 def test_every_option_is_used_by_its_command() -> None:
     unused = []
-    for commands in COMMANDS.values():
-        for name, command in commands.items():
-            source = textwrap.dedent(inspect.getsource(command))
-            (function,) = ast.parse(source).body
-            read = {
-                each.id
-                for each in ast.walk(function)
-                if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)
-            }
-            given = set(inspect.signature(command).parameters)
-            unused += [f"{name} {each}" for each in given - read - BY_CALLBACK]
+    for name in PANELS:
+        command = inspect.unwrap(load_command(name).callback)
+        source = textwrap.dedent(inspect.getsource(command))
+        (function,) = ast.parse(source).body
+        read = {
+            each.id
+            for each in ast.walk(function)
+            if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)
+        }
+        given = set(inspect.signature(command).parameters)
+        unused += [f"{name} {each}" for each in given - read - BY_CALLBACK]
     assert unused == []

@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 
-import typer
-
-from paecli.cli.app import app
+from paecli.cli.app import app, load_command
 
 FOUND_OUTLIER = 3
 FEW_EPOCHS = (("--epochs", "1"), ("--overwrite",))
@@ -40,7 +38,7 @@ def parse_pae(arguments: Sequence[str]) -> None:
     Raises:
         click.ClickException: it is called wrongly.
     """
-    command = typer.main.get_group(app).commands[arguments[0]]
+    command = load_command(arguments[0])
     command.make_context(arguments[0], list(arguments[1:]))
 
 

@@ -1,38 +1,18 @@
-"""Registers the commands and maps errors to one line and an exit code."""
+"""Names the commands, loads the one that is called, maps errors to one line and an exit code."""
 
 import errno
 import math
 import os
 import sys
-from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command_from_info
 
 from paecli import __version__
-from paecli.cli.commands import (
-    demo,
-    denoise,
-    doctor,
-    download,
-    eval,
-    export,
-    fid,
-    info,
-    inpaint,
-    interpolate,
-    ood,
-    publish,
-    recalibrate,
-    sample,
-    samples,
-    serve,
-    train_ae,
-    train_flow,
-    watch,
-)
 from paecli.cli.console import complain, set_verbosity
 from paecli.cli.standard_output import (
     drop_standard_output,
@@ -45,6 +25,40 @@ from paecli.system.limits import LARGEST_INTEGER
 
 MAY_BE_EMPTY = ("--description", "--licence", "--name")
 ANYWHERE = ("--quiet", "-q", "--verbose", "-v", "--debug")  # before the command or after it
+
+
+# As `pae --help` groups them, each with its function; `train-ae` is in `commands/train_ae.py`.
+# Only the one that is called is imported: all of them take longer than a mistake may.
+COMMANDS = {
+    "First steps": {"samples": "samples", "demo": "demo"},
+    "Train a model of your images": {
+        "train-ae": "train_ae",
+        "train-flow": "train_flow",
+        "eval": "evaluate",
+    },
+    "Use a model": {
+        "ood": "ood",
+        "inpaint": "inpaint",
+        "denoise": "denoise",
+        "sample": "sample",
+        "interpolate": "interpolate",
+    },
+    "Where you work": {
+        "serve": "serve",
+        "watch": "watch",
+        "recalibrate": "recalibrate",
+        "export": "export",
+    },
+    "Around it": {
+        "info": "info",
+        "download": "download",
+        "publish": "publish",
+        "fid": "fid",
+        "doctor": "doctor",
+    },
+}
+PANELS = {name: panel for panel, commands in COMMANDS.items() for name in commands}
+MARKUP: Final = "markdown"
 
 
 class Commands(TyperGroup):
@@ -64,6 +78,19 @@ class Commands(TyperGroup):
             ctx, [*own, *(_with_home(argument) for argument in rest), *args[end:]]
         )
 
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Returns the names of all commands."""
+        del ctx
+        return list(PANELS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Returns a command, loaded when it is first asked for; None if there is none."""
+        # where there is none, similar names are suggested from those that are loaded
+        for name in [cmd_name] if cmd_name in PANELS else PANELS:
+            if name not in self.commands:
+                self.commands[name] = load_command(name)
+        return super().get_command(ctx, cmd_name)
+
 
 class Command(TyperCommand):
     """A command whose numbers are finite, and no larger than libraries can hold."""
@@ -74,6 +101,17 @@ class Command(TyperCommand):
         for parameter in self.params:
             _refuse_odd_number(max(parameter.opts, key=len), ctx.params.get(parameter.name))
         return rest
+
+
+def load_command(name: str) -> Any:
+    """Imports the module of a command and reads its options."""
+    module = import_module(f"paecli.cli.commands.{name.replace('-', '_')}")
+    panel = PANELS[name]
+    single = typer.Typer()
+    single.command(name, cls=Command, rich_help_panel=panel)(getattr(module, COMMANDS[panel][name]))
+    return get_command_from_info(
+        single.registered_commands[0], pretty_exceptions_short=False, rich_markup_mode=MARKUP
+    )
 
 
 def _refuse_odd_number(option: str, value: object) -> None:
@@ -124,42 +162,10 @@ app = typer.Typer(
     name="pae",
     cls=Commands,
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode=MARKUP,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-COMMANDS: dict[str, dict[str, Callable[..., Any]]] = {  # as `pae --help` groups them
-    "First steps": {"samples": samples.samples, "demo": demo.demo},
-    "Train a model of your images": {
-        "train-ae": train_ae.train_ae,
-        "train-flow": train_flow.train_flow,
-        "eval": eval.evaluate,
-    },
-    "Use a model": {
-        "ood": ood.ood,
-        "inpaint": inpaint.inpaint,
-        "denoise": denoise.denoise,
-        "sample": sample.sample,
-        "interpolate": interpolate.interpolate,
-    },
-    "Where you work": {
-        "serve": serve.serve,
-        "watch": watch.watch,
-        "recalibrate": recalibrate.recalibrate,
-        "export": export.export,
-    },
-    "Around it": {
-        "info": info.info,
-        "download": download.download,
-        "publish": publish.publish,
-        "fid": fid.fid,
-        "doctor": doctor.doctor,
-    },
-}
-for panel, commands in COMMANDS.items():
-    for name, command in commands.items():
-        app.command(name, cls=Command, rich_help_panel=panel)(command)
-
 DEBUG = "PAE_DEBUG"  # set by --debug; read where errors are caught
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
 # what torch says of the memory of CUDA, ROCm, XPU and MPS; cuBLAS has words of its own
