@@ -215,6 +215,28 @@ def test_flags_move_with_the_rate_and_cells_of_the_table_are_escaped(
     assert seen[0] != seen[1]
 
 
+def test_images_that_are_dropped_while_others_are_scored_wait_for_their_turn(
+    browser: Browser, images: list[Path]
+) -> None:
+    tab = browser.open()
+    tab.click("#tab-find")
+    tab.evaluate(
+        "() => { const now = fetch; const later = () => new Promise(go => setTimeout(go, 400));"
+        "window.fetch = (...asked) => later().then(() => now(...asked)) }"
+    )
+    tab.set_input_files("#find-files", images[:4])
+    tab.locator("#find-text", has_text="0 of 4 images").wait_for()
+    tab.set_input_files("#find-files", images[4:])
+    tab.locator(".cards li").nth(5).wait_for()
+    assert tab.locator(".cards li").count() == 6
+    tab.locator("#find-progress").wait_for(state="hidden")
+    tab.set_input_files("#find-files", images)
+    tab.click("#find-stop")
+    tab.set_input_files("#find-files", images[:1])
+    tab.locator(".cards li").nth(6).wait_for()
+    assert tab.locator(".cards li").count() == 7
+
+
 def test_exploring(browser: Browser, images: list[Path]) -> None:
     tab = browser.open()
     tab.click("#tab-explore")
@@ -233,6 +255,13 @@ def test_exploring(browser: Browser, images: list[Path]) -> None:
     tab.locator("#direction-sliders input").first.fill("0")
     assert tab.locator("#direction-image").get_attribute("src") != still
     assert "-3.0 standard deviations" in tab.locator("#direction-words").inner_text()
+    drawn = tab.locator("#gallery img").nth(1).get_attribute("src")
+    tab.click("#draw")
+    tab.wait_for_function(
+        "old => document.querySelectorAll('#gallery img')[1].src != old", arg=drawn
+    )
+    assert tab.locator("#gallery img").first.get_attribute("alt") == "a.png"  # the user's own stays
+    assert tab.locator("#chosen").inner_text().startswith("A is a.png. Choose B")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -251,6 +280,54 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(
         assert tab.evaluate("() => document.documentElement.scrollWidth") <= 360
     paper = tab.evaluate("() => getComputedStyle(document.body).backgroundColor")
     assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
+
+
+def test_a_second_finger_draws_no_line_to_the_first(browser: Browser, images: list[Path]) -> None:
+    tab = browser.open(viewport=PHONE, has_touch=True, is_mobile=True)
+    tab.set_input_files("#restore-file", images[0])
+    tab.locator("#editor").wait_for()
+    tab.locator("#easel").scroll_into_view_if_needed()
+    box = tab.locator("#easel").bounding_box()
+    fingers = [
+        {"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"], "id": number}
+        for number, (x, y) in enumerate([(0.2, 0.2), (0.8, 0.8)])
+    ]
+    touch = tab.context.new_cdp_session(tab)
+    for kind, points in (
+        ("touchStart", fingers[:1]),
+        ("touchStart", fingers),
+        ("touchMove", [{**each, "x": each["x"] + 2} for each in fingers]),
+        ("touchEnd", []),
+    ):
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    assert 9 <= int(tab.locator("#easel-place").inner_text().split()[0]) <= 18
+    tab.click("#undo")
+    assert tab.locator("#easel-place").inner_text().startswith("0 of")
+
+
+def test_a_wrong_file_leaves_what_runs_alone_and_of_several_the_first_is_taken(
+    browser: Browser, images: list[Path], tmp_path: Path, minutes: Callable[[bool], None]
+) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"words")
+    tab = browser.open()
+    paint(tab, images[0])
+    minutes(True)
+    tab.click("#start")
+    tab.locator("#progress-text", has_text="passes").wait_for()
+    tab.set_input_files("#restore-file", broken)
+    tab.locator("#restore-error").wait_for()
+    browser.complaints.clear()
+    assert tab.locator("#progress").is_visible()
+    drop = "([names]) => { const all = new DataTransfer(); for (const each of names)"
+    drop += "all.items.add(new File([bytes(gallery[each].data)], `${each}.png`));"
+    drop += "dispatchEvent(new DragEvent('drop', { dataTransfer: all })) }"
+    tab.evaluate("() => drawSamples()")
+    tab.evaluate(drop, [[0, 1, 2]])
+    tab.locator("#image-name", has_text="0.png").wait_for()
+    assert tab.locator("#image-note").inner_text().startswith("The first of 3 images: one is")
+    assert tab.locator("#progress").is_hidden()
+    minutes(False)
 
 
 def test_mistakes_are_said_in_one_line_with_what_to_do(

@@ -249,6 +249,88 @@ def test_images_that_appear_are_answered_while_it_runs(
     assert len(answers_in(file)) == 5
 
 
+def within(seconds: float, found: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_a_folder_that_is_removed_and_made_again_is_watched_on(
+    folder: Path, tmp_path: Path, watcher_of: Callable[[Journal], Watcher], blobs: Tensor
+) -> None:
+    file = tmp_path / "answers.jsonl"
+    stop = Asked()
+    seen = []
+
+    def count(wanted: int) -> None:
+        seen.append(within(20, lambda: file.exists() and file.read_bytes().count(b"\n") >= wanted))
+
+    def exchange() -> None:
+        count(3)
+        folder.rename(tmp_path / "away")
+        time.sleep(0.5)
+        folder.mkdir()
+        write_image(folder / "at-once.png", blobs[530])
+        count(4)
+        write_image(folder / "later.png", blobs[531])
+        count(5)
+        stop.made = True
+
+    thread = threading.Thread(target=exchange)
+    thread.start()
+    with open_journal(file, model="m") as journal:
+        watcher_of(journal).run(folder, stop)
+    thread.join()
+    assert seen == [True, True, True]
+
+
+def test_where_the_system_tells_of_no_changes_it_looks_often(
+    folder: Path,
+    tmp_path: Path,
+    blobs: Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    watch = arrivals.watch
+
+    def used_up(*paths: Path, **options: Any) -> Iterator[Any]:
+        if not options.get("force_polling"):
+            raise OSError("OS file watch limit reached.")
+        yield from watch(*paths, **options)
+
+    monkeypatch.setattr(arrivals, "watch", used_up)
+    with open_journal(tmp_path / "a.jsonl", model="m") as journal:
+        rounds = Arrivals(folder, journal, SHAPE).rounds(Never())
+        assert len(next(rounds)) == 3
+        write_image(folder / "new.png", blobs[530])
+        found: list[Arrival] = []
+        assert within(20, lambda: bool(found.extend(next(rounds)) or found))
+        assert found[0].path.name == "new.png"
+    assert "looked at often instead" in caplog.text
+
+
+def test_of_many_files_some_are_answered_before_the_others_are_read(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrivals, "AT_ONCE", 2)
+    stop = Asked()
+    with open_journal(tmp_path / "a.jsonl", model="m") as journal:
+        found = Arrivals(folder, journal, SHAPE)
+        rounds = found.rounds(stop)
+        first = next(rounds)
+        assert [each.path.name for each in first] == ["0.png", "1.png"]
+        assert found.waiting == 1
+        (folder / "2.png").rename(folder / "3.png")
+        stop.made = True
+        assert list(rounds) == []  # the end does not wait for all of them
+        stop.made = False
+        (last,) = found.look([folder / "3.png"])
+        assert last.path.name == "3.png"
+
+
 def test_a_torn_line_is_cut_off(
     folder: Path, tmp_path: Path, watcher_of: Callable[[Journal], Watcher]
 ) -> None:

@@ -124,7 +124,7 @@ for (const [place, tab] of tabs.entries()) {
   };
 }
 
-const takers = { restore: (files) => openImage(files[0]), find: findImages, explore: addImages };
+const takers = { restore: openImage, find: findImages, explore: addImages };
 const openPanel = () => tabs.find((tab) => tab.getAttribute("aria-selected") === "true").getAttribute("aria-controls");
 
 function take(panel, files) {
@@ -157,7 +157,7 @@ const easel = byId("easel");
 const paper = easel.getContext("2d");
 const CELL_TARGET = 560; // pixels of the canvas, about
 const MOST_UNDO = 100;
-const work = { image: null, shown: null, mask: null, undo: [], cursor: [0, 0], corner: null, last: null };
+const work = { image: null, shown: null, mask: null, undo: [], cursor: [0, 0], corner: null, last: null, pointer: null };
 let running = null;
 let usualPasses = 0;
 
@@ -167,18 +167,19 @@ const height = () => model.shape[1];
 const cell = () => easel.width / width();
 const missing = () => work.mask.reduce((sum, value) => sum + value, 0);
 
-async function openImage(file) {
+async function openImage([file, ...others]) {
   complain("restore");
-  stopRestoring();
   try {
     const image = await upload(file);
     const seen = await askJson("preview", { image });
+    stopRestoring();
     Object.assign(work, { image, shown: await picture(seen.image), undo: [], corner: null });
     work.mask = new Uint8Array(width() * height());
     work.cursor = [width() >> 1, height() >> 1];
     byId("image-name").textContent = file.name;
-    byId("image-note").textContent = seen.note || "";
-    byId("image-note").hidden = !seen.note;
+    const notes = [others.length ? `The first of ${others.length + 1} images: one is restored at a time, many by \`pae inpaint FOLDER\`.` : "", seen.note || ""];
+    byId("image-note").textContent = notes.join(" ").trim();
+    byId("image-note").hidden = !byId("image-note").textContent;
     byId("editor").hidden = false;
     byId("answer").hidden = true;
     document.querySelector("#restore .drop").classList.add("small");
@@ -196,7 +197,7 @@ byId("try-drawn").onclick = async () => {
   complain("restore");
   try {
     const { images } = await askJson("samples", { count: 1, seed: seed++ });
-    await openImage(new File([bytes(images[0])], "drawn.png", { type: "image/png" }));
+    await openImage([new File([bytes(images[0])], "drawn.png", { type: "image/png" })]);
     easel.focus();
   } catch (error) {
     complain("restore", error);
@@ -278,29 +279,31 @@ function placeOf(event) {
 }
 
 easel.onpointerdown = (event) => {
-  if (event.button !== 0) return;
-  easel.setPointerCapture(event.pointerId);
+  if (event.button !== 0 || work.last) return; // a second finger does not paint
+  easel.setPointerCapture((work.pointer = event.pointerId));
   remember();
   work.cursor = work.last = placeOf(event);
   if (tool() === "box") work.corner = work.cursor;
   else dab(...work.cursor);
   paintEasel();
 };
+const paints = (event) => work.last && event.pointerId === work.pointer;
 easel.onpointermove = (event) => {
-  if (!work.last) return;
+  if (!paints(event)) return;
   work.cursor = placeOf(event);
   if (tool() !== "box") stroke(work.last, work.cursor);
   work.last = work.cursor;
   paintEasel();
 };
-easel.onpointerup = () => {
-  if (!work.last) return;
+easel.onpointerup = (event) => {
+  if (!paints(event)) return;
   if (tool() === "box") fillBox(work.corner, work.cursor);
   work.corner = work.last = null;
   paintEasel();
 };
-easel.onpointercancel = () => {
-  if (work.last) work.mask = work.undo.pop();
+easel.onpointercancel = (event) => {
+  if (!paints(event)) return;
+  work.mask = work.undo.pop();
   work.corner = work.last = null;
   paintEasel();
 };
@@ -496,50 +499,65 @@ byId("save-all").onclick = () =>
 
 const OUTLINE = "#00ffff";
 let found = []; // { name, p_value, score, canvas, ... }
+let unscored = []; // files that wait
 let searching = null;
 
 async function findImages(files) {
   complain("find");
-  if (found.length + files.length > MOST_IMAGES) {
+  if (found.length + unscored.length + files.length > MOST_IMAGES) {
     return complain("find", new Error(`The page takes ${MOST_IMAGES} images; use \`pae ood FOLDER\` for more.`));
   }
-  searching?.abort();
+  unscored.push(...files);
+  if (!searching) await search(); // else those that came before go first
+}
+
+async function search() {
   const own = (searching = new AbortController());
-  byId("find-progress").hidden = false;
   const bar = document.querySelector("#find-progress progress");
+  byId("find-progress").hidden = false;
   try {
-    for (let done = 0; done < files.length; ) {
-      bar.value = done / files.length;
-      byId("find-text").textContent = `${done} of ${files.length} images`;
-      const { images, count } = await batchOf(files, done);
+    for (let done = 0; unscored.length; ) {
+      const all = done + unscored.length;
+      bar.value = done / all;
+      byId("find-text").textContent = `${done} of ${all} images`;
+      const { images, broken, count } = await batchOf(unscored);
       const answer = images.length ? await askJson("find", { images }, own.signal) : { images: [] };
+      const rows = await Promise.all(answer.images.map((row) => (row.error ? row : asCard(row))));
       if (own !== searching) return;
-      for (const row of answer.images) found.push(row.error ? row : await asCard(row));
+      found.push(...broken, ...rows);
+      unscored.splice(0, count);
       done += count;
       showFound();
     }
   } catch (error) {
     if (error.name !== "AbortError") complain("find", error);
   } finally {
-    if (own === searching) byId("find-progress").hidden = true;
+    if (own === searching) stopSearching();
   }
 }
 
+function stopSearching() {
+  searching?.abort();
+  searching = null;
+  unscored = [];
+  byId("find-progress").hidden = true;
+}
+
 /** Reads the next files, as many as go together; those that cannot be sent are noted. */
-async function batchOf(files, begin) {
-  const images = [];
+async function batchOf(files) {
+  const images = [], broken = [];
   let size = 0, count = 0;
-  for (const file of files.slice(begin, begin + AT_ONCE)) {
+  for (const file of files.slice(0, AT_ONCE)) {
     if (count && size + file.size > BATCH_BYTES) break;
     size += file.size;
     count++;
     try {
       images.push(await upload(file));
     } catch (error) {
-      found.push({ name: file.name, error: error.message });
+      broken.push({ name: file.name, error: error.message });
     }
   }
-  return { images, count };
+  return { images, broken, count };
 }
 
 async function asCard(row) {
@@ -643,13 +661,9 @@ byId("rate").oninput = () => {
   showFlags();
 };
 byId("show-heat").onchange = showFlags;
-byId("find-stop").onclick = () => {
-  searching?.abort();
-  searching = null;
-  byId("find-progress").hidden = true;
-};
+byId("find-stop").onclick = stopSearching;
 byId("find-clear").onclick = () => {
-  byId("find-stop").onclick();
+  stopSearching();
   found = [];
   complain("find");
   showFound();
@@ -673,7 +687,8 @@ byId("save-csv").onclick = () => {
 // ---------------------------------------------------------------- Explore
 
 const WAY_STEPS = 13;
-let gallery = []; // { name, data }
+const MOST_OWN = 64;
+let gallery = []; // { name, data, own }; those of the user first
 let pair = []; // places in the gallery: A, then B
 let seed = 0;
 
@@ -682,8 +697,9 @@ async function drawSamples() {
   try {
     const request = { count: 16, temperature: Number(byId("temperature").value), seed: seed++ };
     const { images } = await askJson("samples", request);
-    gallery = images.map((data, place) => ({ name: `sample ${place + 1}`, data }));
-    choosePair([]);
+    const own = gallery.filter((each) => each.own);
+    gallery = [...own, ...images.map((data, place) => ({ name: `sample ${place + 1}`, data }))];
+    choosePair(pair.filter((place) => place < own.length));
   } catch (error) {
     complain("explore", error);
   }
@@ -691,10 +707,12 @@ async function drawSamples() {
 
 async function addImages(files) {
   complain("explore");
-  for (const file of files.slice(0, AT_ONCE)) {
+  const room = MOST_OWN - gallery.filter((each) => each.own).length;
+  if (files.length > room) complain("explore", new Error(`The page shows ${MOST_OWN} of your images here; the first ${room} of these were added.`));
+  for (const file of files.slice(0, room)) {
     try {
       const { image } = await askJson("preview", { image: await upload(file) });
-      gallery.unshift({ name: file.name, data: image });
+      gallery.unshift({ name: file.name, data: image, own: true });
       pair = pair.map((place) => place + 1);
     } catch (error) {
       complain("explore", error);

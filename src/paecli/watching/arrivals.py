@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import logging
 import os
 import stat
 import time
@@ -23,9 +24,12 @@ from paecli.watching.journal import Journal, Stamp
 SETTLE = 0.02  # seconds in which a whole file does not change
 PATIENCE = 2.0  # seconds after which a file that stays unreadable is reported so
 RESCAN = 30.0  # seconds between looks at the whole folder, for what no event told of
+AT_ONCE = 64  # files that are read before the first of them is answered, or the end asked for
 MOST_BYTES = 1 << 30  # of a file
 # milliseconds: how long events are gathered, and how often the end is asked for
 DEBOUNCE, STEP, TIMEOUT = 20, 5, 200
+
+logger = logging.getLogger(__name__)
 
 
 class Stop(Protocol):
@@ -69,45 +73,70 @@ class Arrivals:
         self._journal = journal
         self._shape = image_shape
         self._pending: dict[Path, tuple[Stamp, float]] = {}
+        self._queue: list[Path] = []  # seen, not read yet
 
     def rounds(self, stop: Stop) -> Iterator[list[Arrival]]:
-        """Yields what has arrived, a list at a time, empty ones among them, until `stop`."""
+        """Yields what has arrived, a list at a time, empty ones among them, until `stop`.
+
+        A folder that is removed is waited for, as is a disk that comes and goes.
+        """
+        while not stop.made:
+            folder = _identity(self._folder)
+            if folder is None:
+                yield []
+                time.sleep(TIMEOUT / 1000)
+            else:
+                yield from self._rounds_of(folder, stop)
+
+    def _rounds_of(self, folder: tuple[int, int], stop: Stop) -> Iterator[list[Arrival]]:
+        """Yields rounds while the folder stays the same one: events are told of that alone."""
         scanned = -RESCAN
-        for changes in watch(
-            self._folder,
-            watch_filter=None,
-            debounce=DEBOUNCE,
-            step=STEP,
-            rust_timeout=TIMEOUT,
-            yield_on_timeout=True,
-            raise_interrupt=False,
-            ignore_permission_denied=True,
-        ):
-            paths = {Path(path) for change, path in changes if change != Change.deleted}
+        for changed in _events(self._folder):
+            if _identity(self._folder) != folder:
+                return
             # the first look comes after the watch has begun, so that nothing falls between
             if time.monotonic() - scanned >= RESCAN:
-                paths |= set(list_images(self._folder).images)
+                changed |= set(list_images(self._folder).images)
                 scanned = time.monotonic()
-            yield self.look(paths)
+            yield self.look(changed)
+            while self._queue and not stop.made:
+                yield self._read_next()
             if stop.made:
                 return
 
     @property
     def waiting(self) -> int:
-        """How many files are not whole yet."""
-        return len(self._pending)
+        """How many files are not whole yet, or not read."""
+        return len(self._pending) + len(self._queue)
 
     def look(self, paths: Iterable[Path]) -> list[Arrival]:
-        """Returns those files that are whole and have no answer yet, oldest first."""
-        seen = {path: stamp for path in {*paths, *self._pending} if (stamp := self._new(path))}
-        for path in self._pending.keys() - seen.keys():
-            del self._pending[path]  # gone, or renamed
+        """Returns those files that are whole and have no answer yet, oldest first.
+
+        Of many, the first `AT_ONCE`; the others are read when it is called again.
+        """
+        seen = self._stamps({*paths, *self._pending} - set(self._queue))
+        self._queue += sorted(seen, key=lambda path: (seen[path].mtime_ns, path))
+        return self._read_next()
+
+    def _stamps(self, paths: Iterable[Path]) -> dict[Path, Stamp]:
+        """Returns the states of files without an answer, and forgets those that are gone."""
+        seen = {}
+        for path in paths:
+            stamp = self._new(path)
+            if stamp is None:
+                self._pending.pop(path, None)
+            else:
+                seen[path] = stamp
+        return seen
+
+    def _read_next(self) -> list[Arrival]:
+        ordered, self._queue = self._queue[:AT_ONCE], self._queue[AT_ONCE:]
+        seen = self._stamps(ordered)
         if seen:
             time.sleep(SETTLE)
-        ordered = sorted(seen, key=lambda path: (seen[path].mtime_ns, path))
         found = []
-        for path in ordered:
-            arrival = self._open(path, seen[path])
+        for path, stamp in seen.items():
+            arrival = self._open(path, stamp)
             if arrival is not None:
                 self._pending.pop(path, None)
                 found.append(arrival)
@@ -155,6 +184,45 @@ class Arrivals:
             self._pending[path] = (stamp, now)
             return None
         return Arrival(path, stamp, sha256, None, error) if now - since >= PATIENCE else None
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Returns which folder of which disk this is; None while there is none."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None
+
+
+def _events(folder: Path) -> Iterator[set[Path]]:
+    """Yields files that came or changed, as soon as the system tells, and else nothing, often."""
+    try:
+        yield from _changes(folder, look_often=None)
+    except OSError as error:
+        if _identity(folder) is None:
+            return
+        # inotify's watches and instances are counted for each user
+        logger.warning(
+            "Warning: the system tells of no changes (%s); the folder is looked at often instead",
+            error,
+        )
+        yield from _changes(folder, look_often=True)
+
+
+def _changes(folder: Path, *, look_often: bool | None) -> Iterator[set[Path]]:
+    for changes in watch(
+        folder,
+        watch_filter=None,
+        debounce=DEBOUNCE,
+        step=STEP,
+        rust_timeout=TIMEOUT,
+        yield_on_timeout=True,
+        raise_interrupt=False,
+        force_polling=look_often,
+        ignore_permission_denied=True,
+    ):
+        yield {Path(path) for change, path in changes if change != Change.deleted}
 
 
 def _read(path: Path) -> tuple[bytes, Stamp | None]:
