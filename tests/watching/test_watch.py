@@ -258,6 +258,14 @@ def within(seconds: float, found: Callable[[], bool]) -> bool:
     return False
 
 
+def taken(rounds: Iterator[list[Arrival]], journal: Journal) -> list[Path]:
+    """Answers the next round."""
+    arrived = next(rounds)
+    for each in arrived:
+        journal.add(each.path, each.stamp, each.sha256, {"model": "m"})
+    return [each.path for each in arrived]
+
+
 def test_a_folder_that_is_removed_and_made_again_is_watched_on(
     folder: Path, tmp_path: Path, watcher_of: Callable[[Journal], Watcher], blobs: Tensor
 ) -> None:
@@ -287,29 +295,84 @@ def test_a_folder_that_is_removed_and_made_again_is_watched_on(
     assert seen == [True, True, True]
 
 
+@pytest.mark.parametrize("kind", [OSError, RuntimeError])
 def test_where_the_system_tells_of_no_changes_it_looks_often(
+    kind: type[Exception],
     folder: Path,
     tmp_path: Path,
     blobs: Tensor,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    watch = arrivals.watch
-
     def used_up(*paths: Path, **options: Any) -> Iterator[Any]:
-        if not options.get("force_polling"):
-            raise OSError("OS file watch limit reached.")
-        yield from watch(*paths, **options)
+        raise kind("OS file watch limit reached.")
+        yield
 
     monkeypatch.setattr(arrivals, "watch", used_up)
+    monkeypatch.setattr(arrivals, "RETRY", 0.3)
+    monkeypatch.setattr(arrivals, "OFTEN", 0.2)
     with open_journal(tmp_path / "a.jsonl", model="m") as journal:
         rounds = Arrivals(folder, journal, SHAPE).rounds(Never())
-        assert len(next(rounds)) == 3
+        assert len(taken(rounds, journal)) == 3
         write_image(folder / "new.png", blobs[530])
-        found: list[Arrival] = []
-        assert within(20, lambda: bool(found.extend(next(rounds)) or found))
-        assert found[0].path.name == "new.png"
-    assert "looked at often instead" in caplog.text
+        found: list[Path] = []
+        assert within(20, lambda: bool(found.extend(taken(rounds, journal)) or found))
+        assert found == [folder / "new.png"]
+    assert caplog.text.count("is looked at every second") == 1
+
+
+def test_a_name_that_is_not_utf8_does_not_end_the_watch(
+    folder: Path, tmp_path: Path, blobs: Tensor
+) -> None:
+    odd = os.fsdecode(os.fsencode(folder) + b"/odd\xff.png")
+    with open_journal(tmp_path / "a.jsonl", model="m") as journal:
+        rounds = Arrivals(folder, journal, SHAPE).rounds(Never())
+        assert len(taken(rounds, journal)) == 3
+        write_image(tmp_path / "odd.png", blobs[531])
+        (tmp_path / "odd.png").rename(odd)
+        write_image(folder / "new.png", blobs[530])
+        found: list[Path] = []
+        assert within(20, lambda: len(found.extend(taken(rounds, journal)) or found) == 2)
+        assert set(map(str, found)) == {odd, str(folder / "new.png")}
+
+
+def test_what_no_event_told_of_is_found_and_looked_for_often_from_then_on(
+    folder: Path,
+    tmp_path: Path,
+    blobs: Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def silent(*paths: Path, **options: Any) -> Iterator[Any]:  # as on a network disk
+        while True:
+            yield set()
+
+    monkeypatch.setattr(arrivals, "watch", silent)
+    monkeypatch.setattr(arrivals, "RESCAN", 0.1)
+    monkeypatch.setattr(arrivals, "LATE", 0.05)
+    with open_journal(tmp_path / "a.jsonl", model="m") as journal:
+        rounds = Arrivals(folder, journal, SHAPE).rounds(Never())
+        assert len(taken(rounds, journal)) == 3
+        time.sleep(0.2)
+        assert taken(rounds, journal) == []
+        assert "every second" not in caplog.text
+        write_image(folder / "new.png", blobs[530])
+        time.sleep(0.2)
+        assert taken(rounds, journal) == [folder / "new.png"]
+    assert "some changes in" in caplog.text
+
+
+def test_a_folder_that_is_moved_in_with_its_images_is_looked_into_at_once(
+    folder: Path, tmp_path: Path, blobs: Tensor
+) -> None:
+    write_image(tmp_path / "whole" / "inside.png", blobs[530])
+    with open_journal(tmp_path / "a.jsonl", model="m") as journal:
+        rounds = Arrivals(folder, journal, SHAPE).rounds(Never())
+        assert len(taken(rounds, journal)) == 3
+        (tmp_path / "whole").rename(folder / "whole")
+        found: list[Path] = []
+        assert within(10, lambda: bool(found.extend(taken(rounds, journal)) or found))
+        assert found == [folder / "whole" / "inside.png"]
 
 
 def test_of_many_files_some_are_answered_before_the_others_are_read(

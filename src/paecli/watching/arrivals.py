@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import logging
+import math
 import os
 import stat
 import time
@@ -24,6 +25,10 @@ from paecli.watching.journal import Journal, Stamp
 SETTLE = 0.02  # seconds in which a whole file does not change
 PATIENCE = 2.0  # seconds after which a file that stays unreadable is reported so
 RESCAN = 30.0  # seconds between looks at the whole folder, for what no event told of
+OFTEN = 1.0  # seconds between them where events are not told of
+LATE = 2.0  # seconds in which an event would have been told
+SHARE = 0.1  # of the time that such looks may take
+RETRY = 60.0  # seconds after which a system that failed is asked for events again
 AT_ONCE = 64  # files that are read before the first of them is answered, or the end asked for
 MOST_BYTES = 1 << 30  # of a file
 # milliseconds: how long events are gathered, and how often the end is asked for
@@ -90,19 +95,33 @@ class Arrivals:
 
     def _rounds_of(self, folder: tuple[int, int], stop: Stop) -> Iterator[list[Arrival]]:
         """Yields rounds while the folder stays the same one: events are told of that alone."""
-        scanned = -RESCAN
-        for changed in _events(self._folder):
+        looks = _Looks()
+        for changes in _events(self._folder, looks):
             if _identity(self._folder) != folder:
                 return
+            came = {path for change, path in changes if change != Change.deleted}
+            if any(path.is_dir() for change, path in changes if change == Change.added):
+                looks.soon()  # of what is in it already no event tells
             # the first look comes after the watch has begun, so that nothing falls between
-            if time.monotonic() - scanned >= RESCAN:
-                changed |= set(list_images(self._folder).images)
-                scanned = time.monotonic()
-            yield self.look(changed)
+            if looks.due:
+                listed = looks.at(self._folder)
+                if not looks.first and any(map(self._is_late, listed - came)):
+                    looks.often(f"some changes in {self._folder} are not told of by the system")
+                came |= listed
+            yield self.look(came)
             while self._queue and not stop.made:
                 yield self._read_next()
             if stop.made:
                 return
+
+    def _is_late(self, path: Path) -> bool:
+        """Tells whether a file came a while ago, and nobody has told of it."""
+        if path in self._pending or self._new(path) is None:
+            return False
+        try:
+            return time.time() - path.stat().st_ctime > LATE
+        except OSError:
+            return False
 
     @property
     def waiting(self) -> int:
@@ -195,34 +214,65 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None
 
 
-def _events(folder: Path) -> Iterator[set[Path]]:
-    """Yields files that came or changed, as soon as the system tells, and else nothing, often."""
-    try:
-        yield from _changes(folder, look_often=None)
-    except OSError as error:
-        if _identity(folder) is None:
-            return
-        # inotify's watches and instances are counted for each user
-        logger.warning(
-            "Warning: the system tells of no changes (%s); the folder is looked at often instead",
-            error,
-        )
-        yield from _changes(folder, look_often=True)
+class _Looks:
+    """When the whole folder is looked at: seldom while events tell of changes, else often."""
+
+    def __init__(self) -> None:
+        """Is due at once."""
+        self.first = False
+        self._every = RESCAN
+        self._next = self._soonest = -math.inf
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time."""
+        return time.monotonic() >= self._next
+
+    def at(self, folder: Path) -> set[Path]:
+        """Returns the images of a folder."""
+        self.first = self._next == -math.inf
+        began = time.monotonic()
+        images = set(list_images(folder).images)
+        ended = time.monotonic()
+        self._soonest = ended + (ended - began) / SHARE
+        self._next = max(self._soonest, ended + self._every)
+        return images
+
+    def soon(self) -> None:
+        """Asks for the next look before its time."""
+        self._next = min(self._next, self._soonest)
+
+    def often(self, reason: str) -> None:
+        """Asks for many looks from now on, and says so once."""
+        if self._every != OFTEN:
+            logger.warning("Warning: %s: the whole folder is looked at every second", reason)
+        self._every = OFTEN
+        self._next = min(self._next, max(self._soonest, time.monotonic() + OFTEN))
 
 
-def _changes(folder: Path, *, look_often: bool | None) -> Iterator[set[Path]]:
-    for changes in watch(
-        folder,
-        watch_filter=None,
-        debounce=DEBOUNCE,
-        step=STEP,
-        rust_timeout=TIMEOUT,
-        yield_on_timeout=True,
-        raise_interrupt=False,
-        force_polling=look_often,
-        ignore_permission_denied=True,
-    ):
-        yield {Path(path) for change, path in changes if change != Change.deleted}
+def _events(folder: Path, looks: _Looks) -> Iterator[set[tuple[Change, Path]]]:
+    """Yields what came, changed or went, as soon as the system tells, and else nothing, often."""
+    while True:
+        try:
+            for changes in watch(
+                folder,
+                watch_filter=None,
+                debounce=DEBOUNCE,
+                step=STEP,
+                rust_timeout=TIMEOUT,
+                yield_on_timeout=True,
+                raise_interrupt=False,
+                ignore_permission_denied=True,
+            ):
+                yield {(change, Path(path)) for change, path in changes}
+            return  # interrupted
+        except (OSError, RuntimeError) as error:
+            # inotify's watches are used up, which are counted for each user; a name is not UTF-8
+            looks.often(f"the system tells of no changes ({error})")
+        again = time.monotonic() + RETRY
+        while time.monotonic() < again:
+            yield set()
+            time.sleep(TIMEOUT / 1000)
 
 
 def _read(path: Path) -> tuple[bytes, Stamp | None]:
