@@ -8,7 +8,9 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from paecli.cli.app import app
+from paecli.cli.commands.recalibrate import ONE_POINT
 from paecli.data import write_image
+from paecli.outliers.recalibrate import _further_rate
 from paecli.store.runs import load_with_header
 from paecli.system.errors import DataError, UsageError
 
@@ -38,6 +40,14 @@ def test_it_says_how_far_the_rate_may_be_off(recent: Path, model_file: Path) -> 
     assert "exists" in str(again.exception)
     words = runner.invoke(app, [*command[:-1], str(out / "other.safetensors")]).stderr
     assert f"from {low:.1%} to {high:.1%}" in " ".join(words.split())
+    assert "2,000 images keep it within one point" in " ".join(words.split())
+
+
+def test_so_many_images_keep_the_rate_within_one_point() -> None:
+    _, (low, high) = _further_rate(ONE_POINT)
+    assert 0.04 <= low < high <= 0.06 + 5e-5
+    _, (low, high) = _further_rate(ONE_POINT * 9 // 10)
+    assert high > 0.06 + 5e-5
 
 
 def test_too_few_images_write_nothing(recent: Path, model_file: Path) -> None:
