@@ -33,6 +33,7 @@ from paecli.outliers.scores import fit_reference_scores, measure_scores
 from paecli.store.checkpoint import Header, read_header
 from paecli.store.runs import load_with_header
 from paecli.system.errors import CheckpointError, WriteError
+from paecli.system.temporary import PREFIX
 
 DOCS = Path(__file__).parents[2] / "docs"
 SCRIPT = DOCS / "examples" / "score_onnx.py"
@@ -294,3 +295,34 @@ def test_a_name_that_is_not_utf8_is_written(exported: tuple[Model, Path], tmp_pa
     out = tmp_path / os.fsdecode(b"model\xff.onnx")
     export_model(model, header_of(model), out, source_hash=SOURCE, check=5)
     assert onnxruntime.InferenceSession(out.read_bytes()).get_outputs()
+
+
+def test_nobody_is_told_of_an_export(tmp_path: Path) -> None:
+    line = "import paecli.export, onnxruntime as o; o.InferenceSession"
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    environment["TMPDIR"] = str(tmp_path)
+    subprocess.run([sys.executable, "-c", line], env=environment, check=True)
+    assert list(tmp_path.iterdir()) == []  # the file that its telemetry keeps
+
+
+def test_what_a_kill_leaves_is_removed_by_the_next_export(
+    exported: tuple[Model, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, _ = exported
+    monkeypatch.setattr(job, "gettempdir", lambda: str(tmp_path))
+    left = tmp_path / f"{PREFIX}abcd1234"
+    left.mkdir()
+    (left / "traced.onnx").write_bytes(b"half")
+    export_model(model, header_of(model), tmp_path / "model.onnx", source_hash=SOURCE, check=5)
+    assert [each.name for each in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def test_where_few_images_are_held_out_the_model_draws_more(
+    exported: tuple[Model, Path], tmp_path: Path
+) -> None:
+    model, _ = exported
+    report = export_model(
+        model, header_of(model), tmp_path / "model.onnx", source_hash=SOURCE, check=60
+    )
+    assert report.comparison.images == 120
+    assert "samples of the model" in report.source

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfile, disk_usage
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from typing import Literal
 
 import torch
@@ -26,9 +26,11 @@ from paecli.store.runs import origin_of
 from paecli.system.errors import CheckpointError, DataError, WriteError
 from paecli.system.files import hash_file, replacing
 from paecli.system.progress import NullProgress, Progress
+from paecli.system.temporary import temporary_folder
 
 Pixels = Literal["uint8", "float32"]
 ROOM = 1 << 20  # bytes; with less a disk is full
+FEW = 500  # images; fewer would leave many flags untried
 
 
 @dataclass(frozen=True)
@@ -110,10 +112,10 @@ def export_model(
     held_out, source = _held_out(model, header, check, data_dir=data_dir, progress=progress)
     images = torch.cat((held_out, perturbed(held_out, seed=seed)))
     images = images if pixels == "uint8" else images.float() / 255
-    with TemporaryDirectory(prefix="pae-") as folder, replacing(out) as temporary:
-        traced, finished = Path(folder) / "traced.onnx", Path(folder) / "finished.onnx"
+    with temporary_folder(Path(gettempdir())) as folder, replacing(out) as temporary:
+        traced, finished = folder / "traced.onnx", folder / "finished.onnx"
         progress.say("tracing the model")
-        with _told_of_a_full_disk(Path(folder)):
+        with _told_of_a_full_disk(folder):
             trace(ScoringGraph(resolved(model), names), images[0], traced)
             work_out(traced, finished)
             finish(
@@ -158,15 +160,23 @@ def _told_of_a_full_disk(folder: Path) -> Iterator[None]:
 def _held_out(
     model: Model, header: Header, count: int, *, data_dir: Path | None, progress: Progress
 ) -> tuple[Tensor, str]:
-    """Returns images `(n, c, h, w)` uint8 that the model was not trained on, and what they are."""
+    """Returns images `(n, c, h, w)` uint8 that the model was not trained on, and what they are.
+
+    The model draws those that lack.
+    """
     try:
         data = load_for_model(origin_of(model, header), data_dir=data_dir, progress=progress)
         images, source = data.dataset.test.images, f"test images of {data.dataset.source}"
     except DataError:  # a folder that stayed on another machine
         images, source = model.held_out_errors.images, "held-out images in the model's file"
-        if not len(images):
-            drawn = model.sample(min(count, 500), generator=torch.Generator().manual_seed(0))
-            images, source = (drawn * 255).round().to(torch.uint8), "samples of the model"
+    wanted = min(count, FEW)
+    if len(images) < wanted:
+        generator = torch.Generator().manual_seed(0)
+        drawn = model.sample(wanted - len(images), generator=generator)
+        drawn = (drawn * 255).round().to(torch.uint8)
+        if len(images):
+            return torch.cat((images, drawn)), f"{source}, and {len(drawn)} samples of the model"
+        return drawn, "samples of the model"
     return images[:count], source
 
 
