@@ -49,7 +49,7 @@ MAY_TOUCH_THE_DISK = {
     "evaluation/evaluate.py", "evaluation/sample_quality.py", "evaluation/features/cache.py",
     "evaluation/features/opening.py", "evaluation/compare_folders.py", "evaluation/image_sets.py",
     "watching/arrivals.py", "watching/journal.py", "watching/watch.py",
-    "export/compare.py", "export/export.py", "export/onnx_file.py",
+    "export/__init__.py", "export/compare.py", "export/export.py", "export/onnx_file.py",
     "outliers/compare_sets.py", "outliers/comparison_sets.py",
     "outliers/flag_images.py", "outliers/flag_tiles.py", "outliers/score_files.py",
     "outliers/flag_photographs.py", "outliers/map_images.py", "outliers/residual_maps.py",
