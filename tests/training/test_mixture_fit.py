@@ -61,3 +61,18 @@ def test_the_base_has_the_density_of_what_was_fitted(covariance: str) -> None:
     set_mixture(base, mixture)
     expected = torch.from_numpy(mixture.score_samples(u.double().numpy()))
     torch.testing.assert_close(base.log_prob(u).double(), expected, rtol=0, atol=1e-4)
+
+
+def test_of_many_latents_some_choose(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("paecli.training.mixture_fit.MOST_LATENTS", 600)
+    fitted: list[int] = []
+
+    class Counting(Estimator):
+        def fit(self, u: object, y: object = None) -> "Counting":
+            fitted.append(len(u))  # type: ignore[arg-type]
+            return super().fit(u, y)
+
+    monkeypatch.setattr("paecli.training.mixture_fit.Estimator", Counting)
+    u = clusters(4000).sort(0).values  # in order, as of a folder's classes
+    choose_mixture(u, clusters(200, seed=1))
+    assert set(fitted) == {600}

@@ -1,7 +1,7 @@
 """What a data set is: two splits of 8-bit images, in memory or mapped from disk."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -64,6 +64,12 @@ class ImageDataset:
     source: str
     content_hash: str
     validation: ImageSplit | None = None
+
+
+def without_training_pixels(data: ImageDataset) -> ImageDataset:
+    """Returns a set that still tells number, shape and labels of its training images."""
+    train = replace(data.train, images=data.train.images.to("meta"))
+    return replace(data, train=train)
 
 
 def hash_images(*image_sets: Tensor) -> str:

@@ -171,7 +171,8 @@ def _memorisation(
         )
         return None
     samples = model.sample(COMPARED, generator=_generator(seed))
-    fresh = model.reconstruct(loaded.dataset.test.images[:COMPARED])
+    test = loaded.dataset.test.images
+    fresh = model.reconstruct(test[_some(len(test), COMPARED)])
     return memorisation(samples, fresh, loaded.trained_on)
 
 
@@ -211,9 +212,10 @@ def _sample_quality(
 @torch.no_grad()
 def _examples(model: Model, images: Tensor, z: Tensor, *, seed: int) -> Examples:
     has_flow = model.flow is not None
+    shown = _some(len(z), EXAMPLES)
     return Examples(
-        originals=model.as_images(images[:EXAMPLES]),
-        reconstructions=model.decode(z[:EXAMPLES]),
+        originals=model.as_images(images[shown]),
+        reconstructions=model.decode(z[shown]),
         decoded_gaussian=model.decode(_gaussian(model, EXAMPLES, seed)),
         samples=model.sample(EXAMPLES, generator=_generator(seed)) if has_flow else None,
         lines=_lines(model, z) if has_flow else None,

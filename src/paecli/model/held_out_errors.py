@@ -10,6 +10,7 @@ from torch import Tensor
 
 from paecli.model.pixel_table import LEVELS, tabulate_pixels
 from paecli.model.sized_by_file import SizedByFile
+from paecli.system.limits import spread
 
 ENOUGH = 19  # images behind p-values: the smallest is then 1 / 20
 KEPT_IMAGES = 48  # held-out images that are stored with the model to measure inflation
@@ -79,5 +80,6 @@ def fit_held_out_errors(
         decoded: `(n, c, h, w)` their reconstructions.
     """
     errors.edges, errors.quantiles = tabulate_pixels(decoded, images)
-    errors.u = u[:KEPT_IMAGES].clone()
-    errors.images = (images[:KEPT_IMAGES] * 255).round().to(torch.uint8)
+    kept = spread(len(u), KEPT_IMAGES)
+    errors.u = u[kept]
+    errors.images = (images[kept] * 255).round().to(torch.uint8)

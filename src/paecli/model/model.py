@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import torch
@@ -9,15 +10,22 @@ from torch import Tensor, nn
 
 from paecli.model.autoencoder import Autoencoder
 from paecli.model.flow import LatentFlow
-from paecli.model.held_out_errors import HeldOutErrors, fit_held_out_errors, fitting_part
+from paecli.model.held_out_errors import (
+    KEPT_IMAGES,
+    HeldOutErrors,
+    fit_held_out_errors,
+    fitting_part,
+)
 from paecli.model.origin import TrainingKeys
 from paecli.model.reference_images import ReferenceImages
 from paecli.model.requirements import require_flow, require_reference_scores
 from paecli.model.voices import Voices
 from paecli.system.errors import UsageError
+from paecli.system.limits import spread
 from paecli.system.threads import fitting
 
 SMALLEST_SIGMA = 1 / 255  # one grey level: finer errors of an 8-bit pixel are rounding
+MOST_VALUES = 2**24  # pixel values of the images that errors are measured on: bounds the memory
 BATCH = 200  # images that pass through the networks at once; larger ones miss the CPU's cache
 
 
@@ -175,12 +183,14 @@ class Model(nn.Module):
     def measure_errors(self, held_out: Tensor) -> None:
         """Sets `sigma`, as `fit_sigma`, and the errors that restorations must allow for.
 
-        Both in one pass; see `paecli.model.held_out_errors`.
+        Both in one pass, over as many images as `MOST_VALUES` allow, evenly spaced; see
+        `paecli.model.held_out_errors`.
 
         Args:
             held_out: `(n, c, h, w)`, uint8 or float in [0, 1], which no stage was trained on.
         """
-        x = self.as_images(held_out)
+        most = max(MOST_VALUES // math.prod(self.image_shape), KEPT_IMAGES)
+        x = self.as_images(held_out[spread(len(held_out), most)])
         z = self.encode(x)
         decoded = self.decode(z)
         if len(x):

@@ -21,6 +21,7 @@ from paecli.outliers.detection_metrics import DetectionMetrics, measure_detectio
 from paecli.outliers.scores import measure_scores
 from paecli.store.header import Header
 from paecli.store.runs import origin_of
+from paecli.system.limits import spread
 from paecli.system.progress import NullProgress, Progress
 
 
@@ -98,10 +99,11 @@ def compare_sets(
     names = against or default_sets(header.training_set)
     outliers = outlier_sets(names, reference, data_dir=data_dir, seed=seed, progress=progress)
     compared = (reference, *outliers)
+    some = [_some(each.images, limit) for each in compared]
     # in order, not by name: a folder may be called like the one that the model was trained on
     measured = [
-        _measure(model, each.images[:limit], scores, name=each.name, progress=progress)
-        for each in compared
+        _measure(model, images, scores, name=each.name, progress=progress)
+        for each, images in zip(compared, some, strict=True)
     ]
     results = tuple(
         _result(each, score, measured[0][score], own[score], seed)
@@ -109,9 +111,12 @@ def compare_sets(
         for score in scores
     )
     seconds = time.perf_counter() - start
-    images = len(reference.images[:limit])
     by_name = dict(zip(_distinct([each.name for each in compared]), measured, strict=True))
-    return SetComparison(reference, images, tuple(outliers), results, by_name, seconds)
+    return SetComparison(reference, len(some[0]), tuple(outliers), results, by_name, seconds)
+
+
+def _some(images: Tensor, limit: int | None) -> Tensor:
+    return images if limit is None else images[spread(len(images), limit)]
 
 
 def _measure(

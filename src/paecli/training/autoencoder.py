@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from paecli.data import ImageDataset, content_keys
+from paecli.data.dataset import without_training_pixels
 from paecli.model.autoencoder import Autoencoder
 from paecli.model.flow import LatentFlow
 from paecli.model.held_out_errors import fitting_part
@@ -88,6 +89,7 @@ def train_autoencoder(
         refuse_other_data(resumed, data, run_dir)
         kept, held_out = split_data(own.data, data)
         progress.say(describe_split(data, kept, held_out))
+        data = without_training_pixels(data)  # they would be in memory twice
         require_shift(own.augment.shift, kept.image_shape)
         tuning = fitting_part(held_out.images)  # the others must not choose: they judge p-values
         choices = Choices(own, None)  # a run that goes on has chosen, and its components

@@ -11,7 +11,7 @@ from paecli.data import ImageSplit, content_keys
 from paecli.model.base_distribution import GaussianMixture
 from paecli.model.flow import LatentFlow
 from paecli.model.held_out_errors import fitting_part
-from paecli.model.model import Model
+from paecli.model.model import BATCH, Model
 from paecli.store.checkpoint import Header, load_pae, save_pae
 from paecli.system.files import write_atomically
 from paecli.system.outputs import CONFIG_FILE, MODEL_FILE
@@ -123,7 +123,7 @@ def train_flow(
         latents = FlowLatents(
             training=model.encode(kept.images),
             held_out=model.encode(tuning),
-            mirrored=model.encode(kept.images.flip(-1)) if flip else None,
+            mirrored=_encode_mirrored(model, kept.images) if flip else None,
             flip_probability=flip,
         )
         flow, arguments = _first_flow(settings, model, header, latents, progress)
@@ -196,6 +196,10 @@ def measure_again(
         model.trained_on.remember(content_keys(kept.images))
         save_pae(path, model, header)
     return path
+
+
+def _encode_mirrored(model: Model, images: Tensor) -> Tensor:
+    return torch.cat([model.encode(part.flip(-1)) for part in images.split(BATCH)])
 
 
 def _split(

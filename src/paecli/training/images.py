@@ -4,12 +4,20 @@ from pathlib import Path
 
 import torch
 
-from paecli.data import ImageDataset, ImageSplit, content_keys, hold_out, load_dataset
+from paecli.data import (
+    ImageDataset,
+    ImageSplit,
+    SplitRule,
+    content_keys,
+    hold_out,
+    load_dataset,
+)
 from paecli.data.dataset_names import is_named
 from paecli.data.moved_folders import load_moved
 from paecli.model.held_out_errors import calibration_part
 from paecli.model.requirements import typed_rate
 from paecli.system.errors import DataError, TrainingError
+from paecli.system.limits import spread
 from paecli.system.names import counted
 from paecli.system.progress import Progress
 from paecli.training.settings import DataSettings
@@ -94,6 +102,7 @@ def split_data(settings: DataSettings, data: ImageDataset) -> tuple[ImageSplit, 
     Raises:
         DataError: too few images.
     """
+    by: SplitRule = "position" if is_named(settings.dataset) else settings.split_by
     if data.validation is not None:
         kept, held_out = data.train, _without_copies(data.validation, data.train, data.name)
     elif len(data.train) < 2:
@@ -107,11 +116,19 @@ def split_data(settings: DataSettings, data: ImageDataset) -> tuple[ImageSplit, 
             data.train,
             fraction=held_out_part(settings, len(data.train)),
             seed=settings.split_seed,
-            by="position" if is_named(settings.dataset) else settings.split_by,
+            by=by,
             purpose="held out",
             least=1 if settings.held_out else min(NEEDED, len(data.train) // 2),
         )
-    return (kept.take(settings.limit) if settings.limit else kept), held_out
+    return _at_most(kept, settings.limit, by), held_out
+
+
+def _at_most(split: ImageSplit, limit: int | None, by: SplitRule) -> ImageSplit:
+    if limit is None or limit >= len(split):
+        return split
+    if by == "position":  # as every version has taken them
+        return split.take(limit)
+    return split.select(torch.tensor(spread(len(split), limit)))
 
 
 def _without_copies(validation: ImageSplit, train: ImageSplit, name: str) -> ImageSplit:

@@ -9,10 +9,12 @@ from torch import Tensor
 
 from paecli.model.base_distribution import GaussianMixture, standard_gaussian_log_prob
 from paecli.system.errors import TrainingError
+from paecli.system.limits import spread
 
 LEAST_LATENTS = 10  # for each Gaussian: with fewer, they wrap single images
 SMALLEST_VARIANCE = 1e-3  # of a Gaussian, where the whitened latents have 1
 ITERATIONS = 25  # of expectation maximisation; the density gains little after them
+MOST_LATENTS = 20_000  # that the choice looks at; more tell no more, and take longer
 COUNTS = (2, 4, 8, 16, 32, 64)  # that are tried where the number is to be chosen
 
 
@@ -39,13 +41,14 @@ def choose_mixture(u: Tensor, tuning: Tensor, *, seed: int = 0) -> Estimator | N
     standard error of the best (Breiman et al., "Classification and regression trees", 1984, 3.4.3).
 
     Args:
-        u: base vectors `(n, k)` that the mixtures are fitted to.
+        u: base vectors `(n, k)` that the mixtures are fitted to; of many, some.
         tuning: others `(m, k)` that choose.
         seed: where the fits start from.
 
     Returns:
         The mixture, or None where N(0, I) does as well.
     """
+    u = u[spread(len(u), MOST_LATENTS)]
     counts = [count for count in COUNTS if count * LEAST_LATENTS <= len(u)]
     fitted: list[Estimator | None] = [None]
     fitted += [_fitted(count, u, covariance="diag", seed=seed) for count in counts]

@@ -24,7 +24,7 @@ from paecli.data.images.opening import (
     several_note,
 )
 from paecli.data.images.pixels import centre_crop, decode, to_bytes
-from paecli.data.memory import comfortable_bytes, require_space
+from paecli.data.memory import require_space
 from paecli.data.sets.locations import dataset_cache
 from paecli.system.cores import available_cores
 from paecli.system.errors import DataError, ImageError, WriteError
@@ -234,8 +234,6 @@ def _read_cache(cached: Path, shape: tuple[int, ...]) -> tuple[Tensor, Tensor] |
         images = np.load(cached, mmap_mode="c")
         if images.shape != shape or images.dtype != np.uint8 or len(kept) > len(images):
             return None
-        if images.nbytes <= comfortable_bytes():
-            images = np.array(images)
     except (OSError, ValueError, EOFError):
         return None
     return torch.from_numpy(images[: len(kept)]), torch.from_numpy(kept)

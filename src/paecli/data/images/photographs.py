@@ -14,6 +14,7 @@ from paecli.data.images.opening import ImageSource, has_colour, open_image
 from paecli.data.images.pixels import decode
 from paecli.data.split_folders import find_parts
 from paecli.system.errors import DataError
+from paecli.system.limits import spread
 from paecli.system.progress import NullProgress, Progress
 
 
@@ -68,7 +69,7 @@ def list_photographs(
     held_out = parts.validation.files if apart and parts.validation is not None else ()
     return Photographs(
         name=folder.resolve().name,
-        files=files[:limit],
+        files=tuple(files[number] for number in spread(len(files), limit)),
         held_out=held_out,
         content_hash=_hash_files((*files, *held_out)),
     )

@@ -17,6 +17,7 @@ from paecli.restoration.guarantee.quick_fit import QuickFit, fit_quickly
 from paecli.restoration.guarantee.risk_control import FAILURE, choose_factor
 from paecli.restoration.restore import measured_inflation
 from paecli.system.errors import UsageError
+from paecli.system.limits import spread
 
 COMPARED = 100  # held-out images that are fitted; more would tell finer and take longer
 RATE = 0.05  # of false alarms
@@ -82,8 +83,10 @@ class References:
             model: with both stages trained.
             images: `(m, c, h, w)` uint8 or float in [0, 1], which no stage was trained on.
         """
-        kept = images[:COMPARED] if len(images) else images.new_zeros(0, *model.image_shape)
-        self.model, self.images = model, model.as_images(kept)
+        if not len(images):
+            images = images.new_zeros(0, *model.image_shape)
+        self.model = model
+        self.images = model.as_images(images[spread(len(images), COMPARED)])
         self._inflation: dict[str, Tensor] = {}
         self._energies: dict[str, Tensor] = {}
         self._ratios: dict[str, list[Tensor]] = {}
