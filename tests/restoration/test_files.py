@@ -1,6 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -139,6 +139,20 @@ def test_misfits_and_missing_truths_do_not_stop_a_folder(
     assert [each.coverage is None for each in restored] == [True, False]
 
 
+def test_of_a_single_image_the_truth_must_be_there_and_readable(
+    trained_pae: PAE, folder: Path, tmp_path: Path
+) -> None:
+    truths = tmp_path / "truth"
+    write_image(truths / "1.png", torch.zeros(1, 28, 28))
+    (truths / "2.png").write_bytes(b"none")
+    with pytest.raises(ImageError, match="have no truth of their name"):
+        restore(trained_pae, folder / "0.png", QUICK, truth=truths)
+    with pytest.raises(ImageError, match=r"2\.png"):
+        restore(trained_pae, folder / "2.png", QUICK, truth=truths)
+    told = restore(trained_pae, folder, QUICK, truth=truths)
+    assert [each.coverage is None for each in told] == [True, False, True]
+
+
 def test_a_mask_that_fits_no_image_is_refused(
     trained_pae: PAE, folder: Path, tmp_path: Path
 ) -> None:
@@ -204,6 +218,19 @@ def test_impossible_input_is_refused(
     with pytest.raises(PaeError) as refusal:
         trained_pae.restore(image, mask=mask, noise=noise)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"method": "magic"}, "no method 'magic'"),
+        ({"samples": 0}, "at least 1"),
+        ({"starts": 0}, "at least 1"),
+    ],
+)
+def test_impossible_ways_are_refused(trained_pae: PAE, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        trained_pae.restore(torch.zeros(1, 28, 28), noise=0.1, **given)
 
 
 def test_nan_under_the_mask_is_fine(trained_pae: PAE, blobs: Tensor) -> None:

@@ -6,10 +6,12 @@ import os
 import socket
 import sys
 import threading
+import time
 import zipfile
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPResponse
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -175,6 +177,27 @@ def test_slow_uploads_end(page: Served, monkeypatch: pytest.MonkeyPatch) -> None
 def test_slow_heads_of_requests_end(page: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "REQUEST_SECONDS", 0.2)
     with socket.create_connection(("127.0.0.1", page.port), timeout=20) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: ")
+        assert connection.recv(100) == b""
+
+
+def test_slow_heads_of_later_requests_end(
+    page: Served, images: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "REQUEST_SECONDS", 0.2)
+    body = json.dumps({"image": upload(images[0])}).encode()
+    with socket.create_connection(("127.0.0.1", page.port), timeout=4) as connection:
+        head = (
+            f"POST /api/preview HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Pae-Token: {page.token}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        connection.sendall(head.encode() + body[:5])
+        time.sleep(0.4)  # the clock of the first request has run out while it was read
+        connection.sendall(body[5:])
+        answer = HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == 200
+        answer.read()
         connection.sendall(b"GET / HTTP/1.1\r\nHost: ")
         assert connection.recv(100) == b""
 
