@@ -69,7 +69,7 @@ def test_two_images_are_too_few(small_run: RunSettings, blobs: torch.Tensor) -> 
     split = ImageSplit((blobs[:1] * 255).to(torch.uint8))
     data = make_dataset("d", split, split, source="the test")
     with pytest.raises(DataError, match="d has 2 images; give at least 3"):
-        split_data(small_run.autoencoder, data)
+        split_data(small_run.autoencoder.data, data)
 
 
 def test_measuring_again_restores_what_an_older_file_lacks(
