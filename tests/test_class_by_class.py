@@ -12,11 +12,13 @@ from paecli.api import PAE
 from paecli.data import load_dataset, write_image
 from paecli.data.images.photographs import list_photographs
 from paecli.evaluation.evaluate import _examples
+from paecli.export.export import _held_out
 from paecli.model.held_out_errors import KEPT_IMAGES
 from paecli.outliers.compare_sets import compare_sets
 from paecli.restoration.guarantee.references import COMPARED, References
 from paecli.store.checkpoint import Header
 from paecli.system.limits import spread
+from paecli.system.progress import NullProgress
 from paecli.training.images import split_data
 from paecli.training.settings import DataSettings
 
@@ -106,6 +108,14 @@ def test_a_model_keeps_held_out_images_of_each_class(trained_pae: PAE, by_class:
 def test_an_image_is_compared_with_each_class(trained_pae: PAE, by_class: Tensor) -> None:
     images = References(trained_pae, by_class).images
     assert len(images) == COMPARED
+    assert shares(images).tolist() == [0.25] * CLASSES
+
+
+def test_an_exported_file_answers_for_each_class(trained_pae: PAE, by_class: Tensor) -> None:
+    model = deepcopy(trained_pae)
+    model.held_out_errors.images = by_class
+    header = Header(kind="pae", autoencoder={}, autoencoder_hash="", data={"dataset": "nowhere"})
+    images, _ = _held_out(model, header, 20, data_dir=None, progress=NullProgress())
     assert shares(images).tolist() == [0.25] * CLASSES
 
 

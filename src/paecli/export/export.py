@@ -25,6 +25,7 @@ from paecli.store.header import Header
 from paecli.store.runs import origin_of
 from paecli.system.errors import CheckpointError, DataError, WriteError
 from paecli.system.files import hash_file, replacing
+from paecli.system.limits import spread
 from paecli.system.progress import NullProgress, Progress
 from paecli.system.temporary import temporary_folder
 
@@ -177,7 +178,7 @@ def _held_out(
         if len(images):
             return torch.cat((images, drawn)), f"{source}, and {len(drawn)} samples of the model"
         return drawn, "samples of the model"
-    return images[:count], source
+    return images[spread(len(images), count)], source
 
 
 def _shapes(model: Model, scores: int) -> dict[str, tuple[int, ...]]:
