@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -155,6 +156,7 @@ def main() -> None:
     for ending in (signal.SIGPROF, signal.SIGALRM):
         signal.signal(ending, _stop)
     measured.start()
+    sys.path.insert(0, str(ROOT))  # processes that tests spawn import the tests
     arguments: list[Any] = [
         "-q",
         "-p",

@@ -259,7 +259,7 @@ def run(drawn: list[Mutant], chooser: Chooser, budget: float, minutes: float) ->
         os.environ["PYTHONPATH"] = str(tree)
         plugin = Run(drawn, chooser, tree, Cold(tree), budget)
         plugin.end = time.monotonic() + 60 * minutes
-        sys.path.insert(0, str(tree))
+        sys.path[:0] = [str(tree), str(ROOT)]  # processes that tests spawn import the tests
         files = [
             str(path.relative_to(ROOT))
             for path in sorted(TESTS.rglob("test_*.py"))

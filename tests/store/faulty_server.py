@@ -92,6 +92,18 @@ class Site:
         self.server.server_close()
 
 
+def end_unannounced(count: int) -> Fault:
+    """Sends a beginning without telling how much there is, as if that were all."""
+
+    def fault(handler: Handler, content: bytes) -> None:
+        handler.send_response(200)
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        handler.wfile.write(content[:count])
+
+    return fault
+
+
 def drop_after(count: int) -> Fault:
     """Announces everything, sends `count` bytes and hangs up."""
     return lambda handler, content: handler.answer(200, content[:count], length=len(content))

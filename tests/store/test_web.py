@@ -22,6 +22,7 @@ from .faulty_server import (
     drip,
     drip_headers,
     drop_after,
+    end_unannounced,
     redirect,
     same_length_garbage,
     stall_after,
@@ -55,6 +56,7 @@ def fetch(site: Site, part: Path, *, size: int = len(CONTENT)) -> bytes:
         [drop_after(0)],
         [drop_after(100_000)],
         [stall_after(70_000)],
+        [end_unannounced(70_000)],
     ],
 )
 def test_passing_faults_are_survived(file_site: Site, tmp_path: Path, faults: list[Fault]) -> None:

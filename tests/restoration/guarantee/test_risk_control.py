@@ -39,6 +39,15 @@ def test_intervals_of_fresh_images_hold_what_was_promised() -> None:
     assert sum(held) / 40 < 0.95
 
 
+def test_the_expected_loss_of_the_next_image_is_promised_whatever_their_order() -> None:
+    """Conformal risk control, arXiv:2208.02814, equation 4: (sum of losses + 1) / (n + 1)."""
+    ratios = [torch.zeros(5)] * 900 + [torch.full((5,), 1e3)] * 100  # the bound bets on the first
+    assert upper_bound(torch.cat((torch.zeros(900, 1), torch.ones(100, 1)))).item() < 0.05
+    assert choose_factor(ratios, 1 - 101 / 1001 - 1e-4) == FACTORS[0].item()
+    with pytest.raises(UsageError, match="cannot promise"):
+        choose_factor(ratios, 1 - 101 / 1001 + 1e-4)
+
+
 def test_too_few_images_cannot_promise() -> None:
     with pytest.raises(UsageError, match="10 held-out images cannot promise"):
         choose_factor([torch.ones(5)] * 10, 0.9)
