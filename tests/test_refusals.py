@@ -21,6 +21,7 @@ from paecli.data.sets.idx import read_idx
 from paecli.data.sets.named_sets import NAMED_SETS
 from paecli.data.sets.readers import read_named
 from paecli.evaluation.compare_folders import compare_folders
+from paecli.evaluation.features.opening import open_feature_network
 from paecli.evaluation.image_sets import read_statistics
 from paecli.restoration.damage import check_damage
 from paecli.restoration.noise_maps import read_noise
@@ -160,6 +161,9 @@ CASES: dict[str, Case] = {
     "impossible statistics; make": lambda folder: statistics(folder, [np.inf], [[1.0]]),
     "mu is no array of numbers": lambda folder: statistics(folder, [0, 0], np.eye(2)),
     "holds no statistics; name a network": without_network,
+    "is not a regular file; give the weight file": lambda folder: open_feature_network(
+        "inception", image_shape=(3, 32, 32), inception_weights=folder
+    ),
     "its header is no JSON": lambda folder: table(folder, b"{"),
     "its header is no table": lambda folder: table(folder, b"[]"),
     "has format version 2": lambda _: header(format_version=2),

@@ -17,9 +17,11 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from paecli.cli.app import app
+from paecli.evaluation import compare_folders as module
 from paecli.evaluation.compare_folders import compare_folders
 from paecli.evaluation.image_sets import read_statistics
 from paecli.system.errors import DataError
+from paecli.system.progress import NullProgress
 
 COUNT = 25
 pytestmark = pytest.mark.filterwarnings("ignore:The `disp` argument:DeprecationWarning")
@@ -62,6 +64,14 @@ def moments(folder: Path) -> tuple[np.ndarray, np.ndarray]:
         rows.append(Moments()(pixels[None])[0].double().numpy())
     features = np.stack(rows)
     return features.mean(0), np.cov(features, rowvar=False)
+
+
+def test_an_interval_is_as_wide_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "frechet_standard_error", lambda *_, **__: 2.0)
+    pair = [torch.zeros(9, 3)] * 2
+    for distance, low in ((10.0, 10 - 3.92), (3.0, 0.0)):
+        told = module._interval(distance, pair, torch.Generator(), NullProgress())
+        assert told == pytest.approx((low, distance + 3.92))
 
 
 @pytest.mark.parametrize("sizes", [(12,), (12, 7, 30)])

@@ -44,6 +44,10 @@ def words(items: Any) -> list[str]:
     return [text for each in items if (text := each.get_text())]
 
 
+def ticks(places: Any, limits: tuple[float, float]) -> list[float]:
+    return [float(each) for each in places if min(limits) <= each <= max(limits)]
+
+
 def of_axes(axes: Axes) -> dict[str, Any]:
     legend = axes.get_legend()
     stairs = [each for each in axes.patches if isinstance(each, StepPatch)]
@@ -60,6 +64,9 @@ def of_axes(axes: Axes) -> dict[str, Any]:
                     each.get_cmap().name, *each.get_clim()] for each in axes.images],
         "stairs": [[to_hex(each.get_edgecolor()), told(torch.as_tensor(each.get_data().values)),
                     told(torch.as_tensor(each.get_data().edges))] for each in stairs],
+        "ticks": [ticks(axes.get_xticks(), axes.get_xlim()),
+                  ticks(axes.get_yticks(), axes.get_ylim())],
+        "inside": [of_axes(each) for each in axes.child_axes],
     }  # fmt: skip
 
 

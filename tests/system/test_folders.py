@@ -29,6 +29,8 @@ def test_a_user_without_a_home_gets_a_temporary_cache(no_home: Path) -> None:
     assert cache.parent == no_home
     assert stat.S_IMODE(cache.stat().st_mode) == 0o700
     assert folders.cache_folder() == cache
+    folders._temporary_cache.cache_clear()  # as the next command
+    assert folders.cache_folder() == cache
     assert folders.config_file() is None
 
 

@@ -180,6 +180,27 @@ def test_a_full_accelerator_ends_in_one_line_and_the_run_goes_on(
     assert resumed.code == 0, resumed.err
 
 
+def test_a_folder_that_was_renamed_is_named_anew_to_go_on(
+    folder: Path, pae: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = TrainingLoop._step
+
+    def interrupt(self: TrainingLoop, index: torch.Tensor) -> float:
+        if self.state.epoch:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.")
+        return step(self, index)
+
+    for number in range(40):
+        write_image(folder / "images" / f"{number:02}.png", torch.rand(1, 8, 8))
+    options = ("--config", "quick.yaml", "--out", "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingLoop, "_step", interrupt)
+        assert pae("train-ae", "images", *options).code == 1
+    (folder / "images").rename(folder / "moved")
+    resumed = pae("train-ae", "moved", "--resume", *options)
+    assert resumed.code == 0, resumed.err
+
+
 def test_a_full_accelerator_is_one_line_while_images_are_restored(
     pae: Callable[..., Outcome], model_file: Path, blobs: torch.Tensor, folder: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -40,6 +40,15 @@ def test_loops_end_and_each_file_counts_once(tmp_path: Path, write_images: Write
     assert [path.name for path, _ in listing.unreadable] == ["self"]
 
 
+def test_a_file_behind_several_links_counts_once(tmp_path: Path, write_images: Writer) -> None:
+    write_images(tmp_path / "elsewhere", ["x.png"])
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / "in" / name).symlink_to(tmp_path / "elsewhere" / "x.png")
+    assert names(tmp_path / "in") == ["a.png"]
+    assert "1 link to what is here already" in list_images(tmp_path / "in").summary()
+
+
 def test_dangling_links_are_named(tmp_path: Path, write_images: Writer) -> None:
     write_images(tmp_path, ["a.png"])
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")

@@ -91,6 +91,16 @@ def test_what_was_not_used_for_longest_goes_first(monkeypatch: pytest.MonkeyPatc
     assert len(list(draws_folder().iterdir())) == 3
 
 
+def test_all_but_the_newest_may_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = KeptDraws(small_model())
+    monkeypatch.setattr(kept_draws, "MOST_BYTES", 0)
+    for name in ("old", "new"):
+        kept.obtain(name, draw)
+        (file,) = draws_folder().iterdir()
+        os.utime(file, (file.stat().st_mtime - 9,) * 2)
+    kept.obtain("new", never)
+
+
 def test_files_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept_draws, "MOST_BYTES", 0)
     draws_folder().mkdir(parents=True)
