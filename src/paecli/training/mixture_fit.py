@@ -14,7 +14,7 @@ from paecli.system.limits import spread
 LEAST_LATENTS = 10  # for each Gaussian: with fewer, they wrap single images
 SMALLEST_VARIANCE = 1e-3  # of a Gaussian, where the whitened latents have 1
 ITERATIONS = 25  # of expectation maximisation; the density gains little after them
-MOST_LATENTS = 20_000  # that the choice looks at; more tell no more, and take longer
+MOST_LATENTS = 20_000  # that the choice looks at; what is chosen is fitted to all
 COUNTS = (2, 4, 8, 16, 32, 64)  # that are tried where the number is to be chosen
 
 
@@ -41,24 +41,27 @@ def choose_mixture(u: Tensor, tuning: Tensor, *, seed: int = 0) -> Estimator | N
     standard error of the best (Breiman et al., "Classification and regression trees", 1984, 3.4.3).
 
     Args:
-        u: base vectors `(n, k)` that the mixtures are fitted to; of many, some.
+        u: base vectors `(n, k)` that the mixtures are fitted to.
         tuning: others `(m, k)` that choose.
         seed: where the fits start from.
 
     Returns:
         The mixture, or None where N(0, I) does as well.
     """
-    u = u[spread(len(u), MOST_LATENTS)]
-    counts = [count for count in COUNTS if count * LEAST_LATENTS <= len(u)]
+    some = u[spread(len(u), MOST_LATENTS)]
+    counts = [count for count in COUNTS if count * LEAST_LATENTS <= len(some)]
     fitted: list[Estimator | None] = [None]
-    fitted += [_fitted(count, u, covariance="diag", seed=seed) for count in counts]
+    fitted += [_fitted(count, some, covariance="diag", seed=seed) for count in counts]
     held_out = tuning.double().cpu()
     densities = [standard_gaussian_log_prob(held_out)]
     densities += [torch.from_numpy(each.score_samples(held_out.numpy())) for each in fitted if each]
     best = max(densities, key=lambda density: density.mean().item())
-    return next(
+    chosen = next(
         each for each, density in zip(fitted, densities, strict=True) if _as_good(density, best)
     )
+    if chosen is None or len(some) == len(u):
+        return chosen
+    return _fitted(chosen.n_components, u, covariance="diag", seed=seed)
 
 
 def set_mixture(base: GaussianMixture, mixture: Estimator) -> None:
