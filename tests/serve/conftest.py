@@ -31,6 +31,8 @@ from paecli.store.checkpoint import read_header, save_pae
 from paecli.store.runs import load_scorer
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+WIDE = {"width": 1100, "height": 900}
+PATIENCE = 120_000  # milliseconds
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,41 @@ class Served:
         answer = self.request(method, f"/api/{path}", body, X_Pae_Token=self.token, **headers)
         text = answer.content.decode().splitlines()
         return answer.status, json.loads(text[-1]) if text else None
+
+
+class Browser:
+    """Opens the page; every complaint of the browser fails the test."""
+
+    def __init__(self, chromium: Any, page: Served) -> None:
+        self._chromium, self._page, self._open = chromium, page, []
+        self.complaints: list[str] = []
+
+    def open(self, **options: Any) -> Any:
+        context = self._chromium.new_context(**{"viewport": WIDE, **options})
+        self._open.append(context)
+        tab = context.new_page()
+        tab.set_default_timeout(PATIENCE)
+        tab.on("console", lambda message: self.complaints.append(message.text))
+        tab.on("pageerror", lambda error: self.complaints.append(str(error)))
+        tab.goto(self._page.address)
+        tab.locator("#about", has_text="blobs: 28").wait_for()
+        return tab
+
+    def close(self) -> None:
+        for context in self._open:
+            context.close()
+
+
+def paint(tab: Any, image: Path) -> None:
+    tab.set_input_files("#restore-file", image)
+    tab.locator("#editor").wait_for()
+    tab.locator("#easel").scroll_into_view_if_needed()
+    box = tab.locator("#easel").bounding_box()
+    place = lambda x, y: (box["x"] + x * box["width"], box["y"] + y * box["height"])  # noqa: E731
+    tab.mouse.move(*place(0.3, 0.3))
+    tab.mouse.down()
+    tab.mouse.move(*place(0.7, 0.6), steps=5)
+    tab.mouse.up()
 
 
 def served_by(model: Any) -> Iterator[Served]:
@@ -166,3 +203,11 @@ def chromium() -> Iterator[Any]:
         )
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def browser(chromium: Any, page: Served) -> Iterator[Browser]:
+    opened = Browser(chromium, page)
+    yield opened
+    opened.close()
+    assert opened.complaints == []

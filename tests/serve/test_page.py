@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,54 +15,9 @@ from typer.testing import CliRunner
 
 from paecli.cli.app import app
 
-from .conftest import Served
+from .conftest import Browser, Served, paint
 
-WIDE = {"width": 1100, "height": 900}
 PHONE = {"width": 360, "height": 740}
-PATIENCE = 120_000  # milliseconds
-
-
-class Browser:
-    """Opens the page; every complaint of the browser fails the test."""
-
-    def __init__(self, chromium: Any, page: Served) -> None:
-        self._chromium, self._page, self._open = chromium, page, []
-        self.complaints: list[str] = []
-
-    def open(self, **options: Any) -> Any:
-        context = self._chromium.new_context(**{"viewport": WIDE, **options})
-        self._open.append(context)
-        tab = context.new_page()
-        tab.set_default_timeout(PATIENCE)
-        tab.on("console", lambda message: self.complaints.append(message.text))
-        tab.on("pageerror", lambda error: self.complaints.append(str(error)))
-        tab.goto(self._page.address)
-        tab.locator("#about", has_text="blobs: 28").wait_for()
-        return tab
-
-    def close(self) -> None:
-        for context in self._open:
-            context.close()
-
-
-@pytest.fixture
-def browser(chromium: Any, page: Served) -> Iterator[Browser]:
-    opened = Browser(chromium, page)
-    yield opened
-    opened.close()
-    assert opened.complaints == []
-
-
-def paint(tab: Any, image: Path) -> None:
-    tab.set_input_files("#restore-file", image)
-    tab.locator("#editor").wait_for()
-    tab.locator("#easel").scroll_into_view_if_needed()
-    box = tab.locator("#easel").bounding_box()
-    place = lambda x, y: (box["x"] + x * box["width"], box["y"] + y * box["height"])  # noqa: E731
-    tab.mouse.move(*place(0.3, 0.3))
-    tab.mouse.down()
-    tab.mouse.move(*place(0.7, 0.6), steps=5)
-    tab.mouse.up()
 
 
 def save(tab: Any, button: str, to: Path) -> Path:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from paecli.data.images.files import ImageFile, png_of, read_image
+from paecli.data.images.listing import image_endings
 from paecli.model.model import Model
 from paecli.model.patches.model import PatchPAE
 from paecli.report.heat_maps import heat_map
@@ -55,6 +56,7 @@ class Answers:
         finder = self._finder
         return {
             "name": self._name,
+            "endings": sorted(image_endings()),
             "shape": None if isinstance(self._scorer, PatchPAE) else self._scorer.image_shape,
             "generates": not patches,
             "why_not": PATCHES_ONLY if patches else None,

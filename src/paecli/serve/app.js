@@ -55,12 +55,12 @@ const png = (base64) => `data:image/png;base64,${base64}`;
 
 function upload(file) {
   if (file.size > MOST_FILE_BYTES) {
-    throw new Error(`${file.name} is larger than ${MOST_FILE_BYTES / 2 ** 20} MB; make it smaller first.`);
+    throw new Error(`${pathOf(file)} is larger than ${MOST_FILE_BYTES / 2 ** 20} MB; make it smaller first.`);
   }
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
-    reader.onload = () => resolve({ name: file.name, data: reader.result.split(",")[1] || "" });
-    reader.onerror = () => reject(new Error(`${file.name} cannot be read; is it a folder?`));
+    reader.onload = () => resolve({ name: pathOf(file), data: reader.result.split(",")[1] || "" });
+    reader.onerror = () => reject(new Error(`${pathOf(file)} cannot be read; is it there still?`));
     reader.readAsDataURL(file);
   });
 }
@@ -132,12 +132,54 @@ function take(panel, files) {
   if (given.length && !byId(panel).querySelector(".usable").hidden) takers[panel](given);
 }
 
+/** Takes what was dropped; of folders the images in them, as `pae ood FOLDER` does. */
+async function takeDropped(panel, transfer) {
+  // what was dropped can be asked for in this event alone
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  const files = [...transfer.files];
+  const folders = entries.some((entry) => entry.isDirectory);
+  if (!files.length) return complain(panel, new Error("What was dropped is no file; save the image first, or copy and paste it."));
+  try {
+    take(panel, folders ? imagesAmong(panel, (await Promise.all(entries.map(filesIn))).flat()) : files);
+  } catch {
+    complain(panel, new Error("The folder cannot be read; may you open it?"));
+  }
+}
+
+const pathOf = (file) => file.path || file.webkitRelativePath || file.name;
+
+async function filesIn(entry) {
+  if (entry.isFile) {
+    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+    return [Object.assign(file, { path: entry.fullPath.slice(1) })];
+  }
+  const reader = entry.createReader(), inside = [];
+  for (;;) { // a hundred at a time
+    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (!some.length) return (await Promise.all(inside.map(filesIn))).flat();
+    inside.push(...some);
+  }
+}
+
+function imagesAmong(panel, files) {
+  const images = files.filter((file) => {
+    const shown = !pathOf(file).split("/").some((part) => part.startsWith("."));
+    return shown && model.endings.some((ending) => file.name.toLowerCase().endsWith(ending));
+  });
+  if (!images.length) complain(panel, new Error("The folder has no image in it."));
+  return images;
+}
+
 for (const [id, panel] of [["restore-file", "restore"], ["find-files", "find"], ["explore-files", "explore"]]) {
   byId(id).onchange = (event) => {
     take(panel, event.target.files);
     event.target.value = ""; // the same file may be chosen again
   };
 }
+byId("find-folder").onchange = (event) => {
+  take("find", imagesAmong("find", [...event.target.files]));
+  event.target.value = "";
+};
 addEventListener("dragover", (event) => {
   event.preventDefault();
   document.querySelectorAll(".drop").forEach((zone) => zone.classList.add("over"));
@@ -147,7 +189,7 @@ for (const kind of ["dragleave", "drop"]) {
 }
 addEventListener("drop", (event) => {
   event.preventDefault();
-  take(openPanel(), event.dataTransfer.files);
+  takeDropped(openPanel(), event.dataTransfer);
 });
 addEventListener("paste", (event) => take(openPanel(), event.clipboardData.files));
 
@@ -160,6 +202,7 @@ const MOST_UNDO = 100;
 const work = { image: null, shown: null, mask: null, undo: [], cursor: [0, 0], corner: null, last: null, pointer: null };
 let running = null;
 let usualPasses = 0;
+let opening = null; // the file that was given last
 
 const tool = () => document.querySelector("[name=tool]:checked").value;
 const width = () => model.shape[2];
@@ -169,11 +212,14 @@ const missing = () => work.mask.reduce((sum, value) => sum + value, 0);
 
 async function openImage([file, ...others]) {
   complain("restore");
+  opening = file;
   try {
     const image = await upload(file);
     const seen = await askJson("preview", { image });
+    const shown = await picture(seen.image);
+    if (opening !== file) return; // another one was given meanwhile
     stopRestoring();
-    Object.assign(work, { image, shown: await picture(seen.image), undo: [], corner: null });
+    Object.assign(work, { image, shown, undo: [], corner: null });
     work.mask = new Uint8Array(width() * height());
     work.cursor = [width() >> 1, height() >> 1];
     byId("image-name").textContent = file.name;
@@ -189,7 +235,7 @@ async function openImage([file, ...others]) {
     easel.height = height() * scale;
     paintEasel();
   } catch (error) {
-    complain("restore", error);
+    if (opening === file) complain("restore", error);
   }
 }
 
@@ -554,7 +600,7 @@ async function batchOf(files) {
     try {
       images.push(await upload(file));
     } catch (error) {
-      broken.push({ name: file.name, error: error.message });
+      broken.push({ name: pathOf(file), error: error.message });
     }
   }
   return { images, broken, count };
@@ -689,17 +735,19 @@ byId("save-csv").onclick = () => {
 const WAY_STEPS = 13;
 const MOST_OWN = 64;
 let gallery = []; // { name, data, own }; those of the user first
-let pair = []; // places in the gallery: A, then B
+let pair = []; // of the gallery: A, then B
 let seed = 0;
+let drawing = null; // what was asked for last
 
 async function drawSamples() {
   complain("explore");
   try {
-    const request = { count: 16, temperature: Number(byId("temperature").value), seed: seed++ };
+    const request = (drawing = { count: 16, temperature: Number(byId("temperature").value), seed: seed++ });
     const { images } = await askJson("samples", request);
+    if (request !== drawing) return;
     const own = gallery.filter((each) => each.own);
     gallery = [...own, ...images.map((data, place) => ({ name: `sample ${place + 1}`, data }))];
-    choosePair(pair.filter((place) => place < own.length));
+    choosePair(pair.filter((each) => each.own));
   } catch (error) {
     complain("explore", error);
   }
@@ -713,7 +761,6 @@ async function addImages(files) {
     try {
       const { image } = await askJson("preview", { image: await upload(file) });
       gallery.unshift({ name: file.name, data: image, own: true });
-      pair = pair.map((place) => place + 1);
     } catch (error) {
       complain("explore", error);
     }
@@ -723,26 +770,25 @@ async function addImages(files) {
 
 function showGallery() {
   byId("gallery").replaceChildren(
-    ...gallery.map((each, place) => {
+    ...gallery.map((each) => {
       const button = make("button", {}, make("img", { src: png(each.data), alt: each.name }));
-      const letter = "AB"[pair.indexOf(place)];
+      const letter = "AB"[pair.indexOf(each)];
       if (letter) button.append(make("b", { textContent: letter }));
       button.setAttribute("aria-pressed", Boolean(letter));
       button.onclick = () => {
-        const chosen = pair.includes(place) ? pair.filter((other) => other !== place) : [...pair.slice(0, 1), place];
-        choosePair(chosen);
-        byId("gallery").children[place].focus();
+        choosePair(pair.includes(each) ? pair.filter((other) => other !== each) : [...pair.slice(0, 1), each]);
+        byId("gallery").children[gallery.indexOf(each)].focus();
       };
       return button;
     }),
   );
-  const names = pair.map((place, order) => `${"AB"[order]} is ${gallery[place].name}`);
+  const names = pair.map((each, order) => `${"AB"[order]} is ${each.name}`);
   byId("chosen").textContent = names.length
     ? `${names.join(", ")}.${names.length === 1 ? " Choose B to see the way there." : ""}`
     : "Choose two images: the first is A, the second B.";
 }
 
-const asUpload = (place) => ({ name: gallery[place].name, data: gallery[place].data });
+const asUpload = ({ name, data }) => ({ name, data });
 
 async function choosePair(chosen) {
   const before = pair;
