@@ -1,4 +1,4 @@
-"""Files as a user drops and chooses them: whole folders, several in a hurry, none at all."""
+"""What a user does in a hurry: whole folders, several files at once, none at all; and words."""
 
 import csv
 from pathlib import Path
@@ -107,3 +107,13 @@ def test_images_that_are_added_meanwhile_hide_no_answer(
     tab.set_input_files("#explore-files", images[1])
     tab.locator("#gallery img[alt='b.png']").wait_for()
     tab.locator("#way").wait_for()
+
+
+def test_the_page_names_no_options_of_the_prompt(browser: Browser) -> None:
+    tab = browser.open()
+    note = "two halves do not agree (worth 118 independent draws): "
+    for advice in ("--method smc runs longer", "another --seed tells how much"):
+        said = tab.evaluate("note => withoutOptions(note)", note + advice)
+        assert said == "two halves do not agree (worth 118 independent draws)."
+    kept = "no pixel is observed: drawn from the prior, as new images of the model are"
+    assert tab.evaluate("note => withoutOptions(note)", kept) == kept

@@ -453,7 +453,7 @@ byId("start").onclick = async () => {
     for await (const line of lines(await ask("restore", request, own.signal))) {
       if (own !== running) return;
       if (line.error) throw new Error(line.error);
-      if (line.mean) return showAnswer(line);
+      if (line.mean) return showAnswer(line, request.method === "smc");
       showProgress(line, (performance.now() - began) / 1000);
     }
     throw new Error("The server was stopped; start `pae serve` again and open its new address.");
@@ -476,12 +476,15 @@ function showProgress({ waiting, passes }, seconds) {
         : `Waiting for ${waiting} other job${waiting === 1 ? "" : "s"}`;
 }
 
-function showAnswer(answer) {
+/** Leaves out what to type at a prompt: the verdict says what to do here. */
+const withoutOptions = (note) => note.replace(/: [^:]*--[a-z].*$/, ".");
+
+function showAnswer(answer, longer) {
   usualPasses = answer.passes;
   work.answer = answer;
   const verdict = {
     true: "The two halves of the run agree: the samples can be relied on, if this is an image of the training kind.",
-    false: "The answer is in doubt: take the samples for guesses, or go on for longer.",
+    false: `The answer is in doubt: take the samples for guesses${longer ? "" : ", or go on for longer"}.`,
   }[answer.passed];
   byId("answer-verdict").textContent = verdict || "";
   byId("answer-verdict").hidden = !verdict;
@@ -492,7 +495,7 @@ function showAnswer(answer) {
     `${count} reading${count === 1 ? "" : "s"}`,
     `chi-squared ${answer.chi2?.toFixed(0)} for ${answer.degrees_of_freedom} observed values`,
   ].join("; ") + ".";
-  const notes = [...answer.mask_notes, ...(answer.note ? [answer.note] : [])];
+  const notes = [...answer.mask_notes, ...(answer.note ? [withoutOptions(answer.note)] : [])];
   byId("answer-note").textContent = notes.join(" ");
   byId("answer-note").hidden = !notes.length;
   const shown = [
