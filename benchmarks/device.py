@@ -64,7 +64,7 @@ def trained(device: str, folder: Path) -> tuple[float, float, float]:
         preset=DEMO_PRESET, file=None, flags={"autoencoder": {"data": {"dataset": SET}}}
     )
     first = train_autoencoder(settings, run_dir=folder, device=device)
-    second = train_flow(folder, settings.flow, device=device)
+    second = train_flow(settings.flow, run_dir=folder, device=device)
     return first.images_per_second, first.metrics["test_mse"], second.metrics["held_out_nll"]
 
 

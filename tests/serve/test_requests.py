@@ -148,6 +148,13 @@ def test_large_uploads_are_refused_before_they_are_read(
     status, answer = page.ask("preview", b"x" * 1001)
     assert status == 413
     assert "smaller" in answer["error"]
+    with socket.create_connection(("127.0.0.1", page.port), timeout=4) as connection:
+        head = (
+            f"POST /api/preview HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Pae-Token: {page.token}\r\n"
+            "Content-Type: application/json\r\nContent-Length: 1001\r\n\r\n"
+        )
+        connection.sendall(head.encode())  # and nothing more
+        assert b" 413 " in connection.recv(100)
 
 
 def test_uploads_without_a_length_are_counted(
