@@ -68,7 +68,7 @@ def draw_stages(path: Path) -> None:
     _arrow(figure, panels[0], panels[1], "stage 1: encoder f")
     _arrow(figure, panels[1], panels[2], "stage 2: flow h")
     _arrow(figure, panels[2], panels[3], "h inverse,: decoder g")
-    figure.savefig(path, transparent=True, metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None})  # white, on a dark page, too
 
 
 def _arrow(figure: Figure, left: Axes, right: Axes, text: str) -> None:
