@@ -17,7 +17,7 @@ KEPT_IMAGES = 48  # held-out images that are stored with the model to measure in
 
 
 def fitting_part(images: Tensor) -> Tensor:
-    """Returns the part of held-out images from which sigma and the statistics are measured.
+    """Returns the part of held-out images `(n, ...)` that sigma and the statistics are measured on.
 
     It is every second one; of few images every third or fourth, so that those left over for
     p-values are enough for a rate of .05.
@@ -26,7 +26,7 @@ def fitting_part(images: Tensor) -> Tensor:
 
 
 def calibration_part(images: Tensor) -> Tensor:
-    """Returns the others: p-values are valid only against images nothing was fitted to."""
+    """Returns the others: p-values are valid only against images `(n, ...)` not fitted to."""
     if len(images) < 2:
         return images
     return images[torch.arange(len(images)) % _step(len(images)) > 0]

@@ -91,6 +91,15 @@ def best(target: Target, u: Tensor, count: int, *, temper: float = 1.0) -> Tenso
 
     Points close to a better one come after all others: many starts at one mode would else push
     a second, lower mode out.
+
+    Args:
+        target: the posterior of each of `n` images.
+        u: base vectors `(n, s, k)`.
+        count: how many to keep, at most `s`.
+        temper: power of the likelihood.
+
+    Returns:
+        `(n, count, k)`.
     """
     log_prob = target.log_prob(u, temper=temper).nan_to_num(nan=-torch.inf)
     order = log_prob.argsort(dim=1, descending=True)

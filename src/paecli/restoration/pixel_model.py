@@ -29,15 +29,15 @@ class GaussianPixels:
     sigma: Tensor
 
     def mean(self, decoded: Tensor) -> Tensor:
-        """Returns the decoded values themselves."""
+        """Returns the decoded values `(..., p)` themselves."""
         return decoded
 
     def variance(self, decoded: Tensor) -> Tensor:
-        """Returns `sigma` squared."""
+        """Returns `sigma` squared for each of `(..., p)`."""
         return self.sigma.square().expand_as(decoded)
 
     def draw(self, decoded: Tensor, generator: torch.Generator) -> Tensor:
-        """Draws Gaussian values, clipped to [0, 1]."""
+        """Draws Gaussian values `(..., p)`, clipped to [0, 1]."""
         gaussian = torch.randn(decoded.shape, generator=generator).to(decoded)
         return (decoded + self.sigma * gaussian).clamp(0, 1)
 
@@ -57,16 +57,16 @@ class TabulatedPixels:
     image_shape: tuple[int, int, int]
 
     def mean(self, decoded: Tensor) -> Tensor:
-        """Returns the mean of the quantiles."""
+        """Returns the mean of the quantiles at decoded values `(..., p)`."""
         return self._between(self.quantiles.mean(-1), decoded)
 
     def variance(self, decoded: Tensor) -> Tensor:
-        """Returns the variance of the quantiles."""
+        """Returns the variance of the quantiles at decoded values `(..., p)`."""
         squares = self._between(self.quantiles.square().mean(-1), decoded)
         return (squares - self.mean(decoded).square()).clamp_min(0)
 
     def draw(self, decoded: Tensor, generator: torch.Generator) -> Tensor:
-        """Draws a level for each value and reads off its quantile, rounded to 8 bits."""
+        """Draws a level for each of `(..., p)` and reads off its quantile, rounded to 8 bits."""
         levels = self.quantiles.shape[-1]
         level = torch.randint(levels, decoded.shape, generator=generator).to(decoded.device)
         index, part = self._place(decoded)

@@ -118,7 +118,7 @@ class Restoration:
         return {level: _covered(below, up_to, level).mean().item() for level in LEVELS}
 
     def distribution_at(self, truth: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the predictive probabilities of a value below, and of one up to, `truth`."""
+        """Returns the probabilities of a value below and up to, `truth`; all `(c, h, w)`."""
         return (self.predictive < truth).float().mean(0), (self.predictive <= truth).float().mean(0)
 
 

@@ -39,7 +39,7 @@ def is_upper_factor(values: Tensor) -> bool:
 
 
 def is_direction(values: Tensor) -> bool:
-    """Tells whether a vector has about length 1; averaged over the steps it may be shorter."""
+    """Tells whether a vector `(k,)` has about length 1, or less: averages over steps do."""
     return bool(SHORTEST_DIRECTION < values.norm() < LONGEST_DIRECTION)
 
 
@@ -49,7 +49,7 @@ def are_log_weights(values: Tensor) -> bool:
 
 
 def is_ascending(values: Tensor) -> bool:
-    """Tells whether each row ascends."""
+    """Tells whether each row of `(..., n)` ascends."""
     return bool((values.diff() >= 0).all())
 
 

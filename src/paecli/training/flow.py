@@ -294,7 +294,7 @@ class FlowStage:
         self.module: nn.Module = FlowObjective(flow)
 
     def batch(self, index: Tensor, *, fraction: float, generator: torch.Generator) -> tuple[Tensor]:
-        """Returns the latents of a batch, with noise."""
+        """Returns the latents `(b, latent_size)` of the examples in `index` `(b,)`, with noise."""
         del fraction
         z = self.latents.draw(index, generator)
         if self.latent_noise:

@@ -42,7 +42,10 @@ class Stage(Protocol):
     def batch(
         self, index: Tensor, *, fraction: float, generator: torch.Generator
     ) -> tuple[Tensor, ...]:
-        """Makes the batch of the examples in `index`, augmented."""
+        """Makes the batch of the examples in `index` `(b,)`, augmented; each tensor is `(b, ...)`.
+
+        `fraction` in [0, 1] is how much of the training is done.
+        """
 
     def held_out_metric(self) -> float:
         """Measures the module, as it is now, on held-out examples; lower is better."""

@@ -38,5 +38,5 @@ def level_of_white(path: ImageSource, bright: Tensor) -> tuple[float, list[str]]
 
 
 def share_of_greys(bright: Tensor) -> float:
-    """Returns the share of pixels that are neither black nor white."""
+    """Returns the share, in [0, 1], of pixels `(...)` that are neither black nor white."""
     return ((bright > GREY[0]) & (bright < GREY[1])).float().mean().item()
