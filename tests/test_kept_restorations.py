@@ -44,7 +44,7 @@ from paecli.restoration.samplers.hamiltonian import leapfrog, rotate
 from paecli.restoration.samplers.importance import log_ratios, pareto_smooth
 from paecli.restoration.samplers.particles import Particles, effective_size, resample
 from paecli.restoration.samplers.prior_pool import PriorPool
-from paecli.restoration.samplers.tempering import Kernel, move, place, stir, temper
+from paecli.restoration.samplers.tempering import Kernel, Way, move, place, stir, temper
 from paecli.restoration.solve import METHODS, find_modes, modes_near
 from paecli.restoration.target import Target
 
@@ -210,11 +210,12 @@ def tempered() -> dict[str, Any]:
     before = particles_of(target)
     flat = before.points.flatten(0, 1)
     seen = [tempering._see(one, before, 0.1)]
+    way = Way(target, None, list(seen))
     begun = Kernel.begin(before)
     emulator = fit_emulator(seen, 0.4, begun.shared_factor())
     kernel = begun.adapted(before, emulator, 0.4)
-    moved, tried, next_kernel = move(target, before, kernel, emulator, 0.4, seeded())
-    stirred, last = stir(target, before, kernel, list(seen), 0.4, 1.5, seeded(1))
+    moved, tried, next_kernel = move(way, before, kernel, emulator, 0.4, seeded())
+    stirred, last = stir(way, before, kernel, 0.4, 1.5, seeded(1))
     pool = PriorPool(space(), like=one.data, populations=2, seed=3)
     part = pool.for_image(one, 1)
     run = temper(target, part, size=48, generator=seeded(4))

@@ -9,6 +9,7 @@ from torch import Tensor
 from paecli.restoration.modes import cholesky_of_inverse
 
 NEGLIGIBLE = 1e-4  # weight below which a mode is left out
+WIDENING = 1.05  # of a proposal, so that its tails cover the posterior's
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,10 @@ class Mixture:
             self.log_weights[images],
             self.log_posteriors[images],
         )
+
+    def widened(self) -> "Mixture":
+        """Returns a slightly wider mixture, to draw from and to weigh the draws."""
+        return replace(self, factors=self.factors * WIDENING)
 
     def only_best(self) -> "Mixture":
         """Returns the Gaussian at the mode of highest posterior density alone."""
@@ -148,6 +153,8 @@ class Mixture:
 
 def build_mixture(modes: Tensor, log_posteriors: Tensor, precisions: Tensor) -> Mixture:
     """Clusters modes and weighs them by `log posterior + 0.5 log det covariance`.
+
+    That is the Laplace evidence but for `k / 2 log 2 pi`, which is the same for all of them.
 
     A point inside the typical ellipsoid of a better mode (squared distance below `k` in
     its precision) is taken for the same mode.

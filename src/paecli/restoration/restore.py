@@ -19,7 +19,7 @@ from paecli.restoration.result import Diagnostics, Mode, Restoration
 from paecli.restoration.samplers.kept_draws import KeptDraws
 from paecli.restoration.samplers.prior_pool import Obtain, PriorPool, draw_anew
 from paecli.restoration.samplers.settle import POPULATIONS
-from paecli.restoration.solve import METHODS, Method, Posterior, solve
+from paecli.restoration.solve import METHODS, Method, Posterior, draws_needed, solve
 from paecli.restoration.target import Target
 from paecli.system.errors import UsageError
 
@@ -111,7 +111,12 @@ def restore_images(
         for factors in (inflation, torch.ones_like(inflation))
     )
     pool = PriorPool(
-        space, like=base_target.data, populations=POPULATIONS, seed=seed, obtain=obtain
+        space,
+        like=base_target.data,
+        populations=POPULATIONS,
+        seed=seed,
+        draws=draws_needed(latent_size),
+        obtain=obtain,
     )
     restored = []
     for index in range(len(damage.data)):

@@ -1,6 +1,7 @@
 """From a target to modes and draws: the methods, and how `auto` chooses among them."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, get_args
 
 import torch
@@ -20,13 +21,18 @@ from paecli.restoration.samplers.draws import (
     draw_from_prior,
     draw_modes,
 )
-from paecli.restoration.samplers.prior_pool import PriorPool
+from paecli.restoration.samplers.particles import take
+from paecli.restoration.samplers.prior_pool import MOST_DRAWS, Pool, PriorPool
 from paecli.restoration.samplers.settle import draw_by_tempering
 from paecli.restoration.target import Target
 
 Method = Literal["auto", "map", "laplace", "mixture", "is", "hmc", "smc"]
 METHODS: tuple[Method, ...] = get_args(Method)
 MOST_MODES = 6  # of draws
+# latents; with more no draw of the prior comes near a posterior, and draws begin at modes
+MOST_FROM_PRIOR = 64
+STARTING_DRAWS = 1024  # of the prior, then, among which the searches choose their starts
+STARTS_OF_HALF = 2  # of the search of either half
 QUICK_ROUNDS, ROUNDS = 6, 24  # of tempering: `auto`, which must answer within seconds, and `smc`
 
 
@@ -79,7 +85,10 @@ def solve(
     target = space.target(base_target)
     if method in ("auto", "smc") and base_target.observed.any():
         rounds = QUICK_ROUNDS if method == "auto" else ROUNDS
-        draws = draw_by_tempering(target, pool, generator, rounds=rounds)
+        begin = None
+        if base_target.latent_size > MOST_FROM_PRIOR:
+            begin = partial(modes_of_halves, base_target, space, guesses)
+        draws = draw_by_tempering(target, pool, generator, rounds=rounds, begin=begin)
         mixture = modes_near(base_target, space.base_vectors(draws.points))
         latents = space.push_forward(base_target, mixture)
         return Posterior(mixture, latents, draws, "smc", doubt("smc", draws, method))
@@ -136,6 +145,36 @@ def _draw(target: Target, mixture: Mixture, method: Method, generator: torch.Gen
     if method == "hmc":
         return draw_by_chains(target, mixture, generator)
     return draw_from_mixture(target, mixture, generator)
+
+
+def draws_needed(latent_size: int) -> int:
+    """Returns how many draws of the prior a round of tempering needs at most."""
+    return MOST_DRAWS if latent_size <= MOST_FROM_PRIOR else STARTING_DRAWS
+
+
+def modes_of_halves(
+    base_target: Target, space: LatentSpace, guesses: Tensor | None, part: Pool, index: int
+) -> Mixture:
+    """Finds modes for each of two halves, in whitened latents, by searches that share nothing.
+
+    Each climbs from the likeliest of its own draws of the prior; a half whose search missed the
+    best mode shows by its evidence.
+
+    Args:
+        base_target: the posterior over base vectors, of one image.
+        space: whitened latents and their maps.
+        guesses: `(1, g, k)` good starting points as base vectors, or None.
+        part: draws of the prior for each half.
+        index: number of the round; guesses serve the first half of the first one.
+    """
+    likeliest = part.log_likelihood.nan_to_num(nan=-torch.inf).topk(STARTS_OF_HALF).indices
+    starts = space.base_vectors(take(part.points, likeliest))
+    if guesses is not None and index == 0:
+        starts[0, :1] = guesses[0, :1]
+    halves = base_target.select(torch.zeros(len(starts), dtype=torch.long))
+    modes, levels = finish(halves, starts)
+    mixture = build_mixture(modes, levels, laplace_precision(halves, modes))
+    return space.push_forward(halves, mixture)
 
 
 def modes_near(base_target: Target, u: Tensor) -> Mixture:

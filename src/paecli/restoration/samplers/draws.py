@@ -1,6 +1,6 @@
 """Draws from the posterior by each of the methods, all of equal weight."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -15,7 +15,6 @@ from paecli.restoration.target import Target
 
 KEPT = 256  # draws of an image that the answer is made of
 PROPOSALS = 512  # of importance sampling
-WIDENING = 1.05  # of the proposal, so that its tails cover the posterior's
 CHAINS = 8
 FIRST_ROUND = 60  # steps; each further round makes the chains twice as long
 ROUNDS = 5
@@ -108,7 +107,7 @@ def draw_from_prior(target: Target, space: LatentSpace, generator: torch.Generat
 
 def draw_by_importance(target: Target, mixture: Mixture, generator: torch.Generator) -> Draws:
     """Draws from a slightly wider mixture and resamples by smoothed importance ratios."""
-    proposal = replace(mixture, factors=mixture.factors * WIDENING)
+    proposal = mixture.widened()
     points = proposal.sample(PROPOSALS, generator)
     smoothed = [pareto_smooth(each) for each in log_ratios(target, proposal, points)]
     weights = torch.stack([weights for weights, _ in smoothed])

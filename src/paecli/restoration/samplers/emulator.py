@@ -74,17 +74,17 @@ class Seen:
         temper: the power of the likelihood that they follow.
         points: `(m, k)`.
         misfit: `(m, q)` of the observed values, in standard deviations.
-        log_likelihood: `(m,)` in nats.
+        gain: `(m,)` by which the log density that they follow grows with the temper, in nats.
     """
 
     temper: float
     points: Tensor
     misfit: Tensor
-    log_likelihood: Tensor
+    gain: Tensor
 
     def weights(self, temper: float) -> Tensor:
         """Returns `(m,)` weights for another temper, which sum to their effective number."""
-        log_weights = (temper - self.temper) * self.log_likelihood.double()
+        log_weights = (temper - self.temper) * self.gain.double()
         log_weights = log_weights.nan_to_num(nan=-torch.inf)
         share = log_weights.softmax(0).nan_to_num(nan=0.0)
         return share * effective_size(log_weights[None])

@@ -1,4 +1,8 @@
-"""Particles of tempered Monte Carlo, and how they are weighted and resampled."""
+"""Particles of tempered Monte Carlo, and how they are weighted and resampled.
+
+They follow `start^(1 - b) (prior * likelihood)^b`, which begins at a density that can be drawn
+from: the prior itself, or Gaussians at modes.
+"""
 
 from dataclasses import dataclass, fields
 
@@ -16,7 +20,10 @@ class Particles:
         log_likelihood: `(n, s)` in nats.
         log_prior: `(n, s)` in nats.
         prior_gradient: `(n, s, k)`.
-        ancestor: `(n, s)` index of the draw from the prior that each descends from.
+        log_start: `(n, s)` log density that the way begins at, in nats; the prior's own or
+            another.
+        start_gradient: `(n, s, k)`.
+        ancestor: `(n, s)` index of the draw that each descends from.
     """
 
     points: Tensor
@@ -24,11 +31,28 @@ class Particles:
     log_likelihood: Tensor
     log_prior: Tensor
     prior_gradient: Tensor
+    log_start: Tensor
+    start_gradient: Tensor
     ancestor: Tensor
 
-    def log_prob(self, temper: float = 1.0) -> Tensor:
-        """Returns `log prior + temper * log likelihood`: `(n, s)`."""
-        return self.log_prior + temper * self.log_likelihood
+    @property
+    def gain(self) -> Tensor:
+        """`(n, s)`: log prior and likelihood together, less the log density of the start."""
+        return self.with_likelihood(self.log_likelihood)
+
+    def with_likelihood(self, log_likelihood: Tensor) -> Tensor:
+        """Returns the gain `(n, s)` if that were the log likelihood."""
+        # 0, to the bit, where the way begins at the prior
+        return (self.log_prior - self.log_start) + log_likelihood
+
+    def log_prob(self, temper: float) -> Tensor:
+        """Returns the log density that is followed at a temper: `(n, s)`."""
+        return self.log_start + temper * self.gain
+
+    def force(self, temper: float, likelihood_gradient: Tensor) -> Tensor:
+        """Returns the gradient of that density, `(n, s, k)`, from that of the likelihood."""
+        beyond = (self.prior_gradient - self.start_gradient) + likelihood_gradient
+        return self.start_gradient + temper * beyond
 
     def take(self, index: Tensor) -> "Particles":
         """Returns the particles `index` `(n, m)` of each population, repeats allowed."""

@@ -12,7 +12,8 @@ from paecli.restoration.randomness import derived_seed
 from paecli.restoration.target import Target
 from paecli.system.threads import fitting
 
-MOST_DRAWS = 8192  # of a part; the first temper, and with it every evidence, profits from many
+# of a part, by default; the first temper, and with it every evidence, profits from many
+MOST_DRAWS = 8192
 MOST_VALUES = 2**24  # pixel values of a part, which are kept as float32
 ROWS = 256  # draws decoded at once
 
@@ -53,6 +54,7 @@ class PriorPool:
         like: Tensor,
         populations: int,
         seed: int,
+        draws: int | None = None,
         obtain: Obtain = draw_anew,
     ) -> None:
         """Takes the latents and the populations of an image.
@@ -62,11 +64,12 @@ class PriorPool:
             like: `(n, p)` data of the images, for precision, device and size.
             populations: how many there are; each has draws of its own.
             seed: of the draws.
+            draws: how many of a part, if memory allows; None: `MOST_DRAWS`.
             obtain: makes draws, or finds those of an earlier run under a name.
         """
         self.space, self.like, self.seed = space, like, seed
-        draws = min(MOST_DRAWS, MOST_VALUES // like.shape[1])
-        self.shape = (populations, max(1, draws // populations))
+        most = min(draws or MOST_DRAWS, MOST_VALUES // like.shape[1])
+        self.shape = (populations, max(1, most // populations))
         self._obtain = obtain
         self._part = cache(self._find_or_draw)
 

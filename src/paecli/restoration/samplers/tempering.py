@@ -7,6 +7,9 @@ stage goes as far as the weights allow, resamples, and moves particles by Hamilt
 whose forces come from the prior and an emulator of the decoder: one pass forward is all a
 trajectory costs. Beginning at the prior rather than at modes that were found, no reading is left
 out because no search came upon it.
+
+With many latents no draw of the prior comes near the posterior, and the way is too long. Then it
+begins at Gaussians about modes, `start^(1 - b) (prior * likelihood)^b`.
 """
 
 from dataclasses import dataclass, replace
@@ -14,7 +17,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from paecli.restoration.mixture import geometric_mean, shrunk_scatter
+from paecli.restoration.mixture import Mixture, geometric_mean, shrunk_scatter
 from paecli.restoration.samplers.emulator import MOST_KNOWN, Emulator, Seen, fit_emulator
 from paecli.restoration.samplers.hamiltonian import acceptance, kinetic, rotate
 from paecli.restoration.samplers.particles import (
@@ -28,6 +31,9 @@ from paecli.restoration.samplers.prior_pool import Pool
 from paecli.restoration.target import Target
 from paecli.system.threads import fitting
 
+Level = tuple[Tensor, Tensor]  # a log density at points, and its gradient
+
+DRAWN = 2  # draws from modes for each particle
 KEPT_WEIGHT = 0.5  # effective share of the particles after a stage's reweighting
 STEPS = 3  # of a trajectory
 # how often a particle moves in a stage, on average: the first has to mix what the pool gave
@@ -58,6 +64,21 @@ class Tempered:
     tempers: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class Way:
+    """What particles are carried along.
+
+    Attributes:
+        target: the posterior of one image, once for each population.
+        start: Gaussians that the populations began at; None: the prior.
+        seen: what is known so far, which grows.
+    """
+
+    target: Target
+    start: Mixture | None
+    seen: list[Seen]
+
+
 def temper(target: Target, pool: Pool, *, size: int, generator: torch.Generator) -> Tempered:
     """Carries populations of particles from a pool of prior draws to the posterior of an image.
 
@@ -71,16 +92,53 @@ def temper(target: Target, pool: Pool, *, size: int, generator: torch.Generator)
     log_evidence = log_mean_exp(b * pool.log_likelihood)
     chosen = resample(b * pool.log_likelihood, size, generator)
     particles = place(target, take(pool.points, chosen), take(pool.images, chosen), chosen)
-    seen = [_likeliest(target, pool)]
-    kernel = Kernel.begin(particles)
+    way = Way(target, None, [_likeliest(target, pool)])
+    return _follow(way, particles, Kernel.begin(particles), b, log_evidence, generator)
+
+
+def temper_from_modes(
+    target: Target, mixture: Mixture, *, size: int, generator: torch.Generator
+) -> Tempered:
+    """Carries populations of particles from Gaussians at modes to the posterior of an image.
+
+    Args:
+        target: the posterior of one image over whitened latents, once for each population.
+        mixture: of each population.
+        size: particles of a population.
+        generator: source of randomness.
+    """
+    start = mixture.widened()
+    points = start.sample(DRAWN * size, generator).to(target.data)
+    with torch.no_grad(), fitting("images of particles", points.shape[0] * points.shape[1]):
+        images = target.images(points)
+    index = torch.arange(points.shape[1], device=points.device).expand(len(points), -1)
+    drawn = place(target, points, images, index, start)
+    b = _furthest(drawn.gain, begin=0.0, least=size)
+    growth = b * drawn.gain.double()
+    particles = drawn.take(resample(growth, size, generator))
+    way = Way(target, start, [_see(target, drawn, 0.0)])
+    kernel = Kernel(start.only_best().factors[:, 0], Kernel.begin(particles).step)
+    return _follow(way, particles, kernel, b, log_mean_exp(growth), generator)
+
+
+def _follow(
+    way: Way,
+    particles: Particles,
+    kernel: "Kernel",
+    b: float,
+    log_evidence: Tensor,
+    generator: torch.Generator,
+) -> Tempered:
+    """Moves particles that follow the density at temper `b`, and raises it until it is 1."""
+    size = particles.points.shape[1]
     tempers = [b]
     while True:
         least = FIRST_MOVED if len(tempers) == 1 else LEAST_MOVED
-        particles, kernel = stir(target, particles, kernel, seen, b, least, generator)
+        particles, kernel = stir(way, particles, kernel, b, least, generator)
         if b >= 1 or len(tempers) == MOST_STAGES:
             break
-        further = _furthest(particles.log_likelihood, begin=b, least=KEPT_WEIGHT * size)
-        growth = (further - b) * particles.log_likelihood.double()
+        further = _furthest(particles.gain, begin=b, least=KEPT_WEIGHT * size)
+        growth = (further - b) * particles.gain.double()
         log_evidence = log_evidence + log_mean_exp(growth)
         particles = particles.take(resample(growth, size, generator))
         b = further
@@ -119,7 +177,7 @@ class Kernel:
         factors = self.factors
         offset = (particles.points - particles.points.mean(1, keepdim=True)).to(factors)
         standard = torch.linalg.solve_triangular(factors, offset.mT, upper=False).mT
-        gradient = particles.prior_gradient + b * emulator.gradient(particles.points)
+        gradient = particles.force(b, emulator.gradient(particles.points))
         pulls = gradient.to(factors) @ factors
         change = geometric_mean(shrunk_scatter(standard), torch.linalg.inv(shrunk_scatter(pulls)))
         covariance = factors @ change @ factors.mT
@@ -139,18 +197,30 @@ class Kernel:
 
 
 @torch.no_grad()
-def place(target: Target, points: Tensor, images: Tensor, ancestor: Tensor) -> Particles:
+def place(
+    target: Target,
+    points: Tensor,
+    images: Tensor,
+    ancestor: Tensor,
+    start: Mixture | None = None,
+) -> Particles:
     """Returns particles at points `(n, s, k)` with images `(n, s, p)` and ancestors `(n, s)`."""
-    log_prior, prior_gradient = target.prior_gradient(points)
-    log_likelihood = target.log_likelihood(images)
-    return Particles(points, images, log_likelihood, log_prior, prior_gradient, ancestor)
+    prior = target.prior_gradient(points)
+    begun = _level(start, points, prior)
+    return Particles(points, images, target.log_likelihood(images), *prior, *begun, ancestor)
+
+
+def _level(start: Mixture | None, points: Tensor, prior: Level) -> Level:
+    """Returns the log density of the start and its gradient at points whose prior is known."""
+    if start is None:
+        return prior
+    return start.log_prob(points).to(points), start.gradient(points).to(points)
 
 
 def stir(
-    target: Target,
+    way: Way,
     particles: Particles,
     kernel: Kernel,
-    seen: list[Seen],
     b: float,
     least: float,
     generator: torch.Generator,
@@ -158,11 +228,11 @@ def stir(
     """Moves particles until each has moved `least` times on average, and adds to what is seen."""
     moved = 0.0
     for _ in range(MOST_MOVES):
-        emulator = fit_emulator(seen[-LAST_SEEN:], b, kernel.shared_factor())
+        emulator = fit_emulator(way.seen[-LAST_SEEN:], b, kernel.shared_factor())
         kernel = kernel.adapted(particles, emulator, b)
         before = particles.points
-        particles, tried, kernel = move(target, particles, kernel, emulator, b, generator)
-        seen.append(_see(target, tried, b))
+        particles, tried, kernel = move(way, particles, kernel, emulator, b, generator)
+        way.seen.append(_see(way.target, tried, b))
         moved += float((particles.points != before).any(-1).float().mean())
         if moved >= least:
             break
@@ -170,27 +240,29 @@ def stir(
 
 
 def move(
-    target: Target,
+    way: Way,
     particles: Particles,
     kernel: Kernel,
     emulator: Emulator,
     b: float,
     generator: torch.Generator,
 ) -> tuple[Particles, Particles, Kernel]:
-    """Moves every particle by one trajectory that leaves `prior * likelihood^b` as it is.
+    """Moves every particle by one trajectory that leaves the density at temper `b` as it is.
 
     Returns:
         The particles, where their trajectories ended, and the kernel for the next move.
     """
-    like = particles.points
+    target, like = way.target, particles.points
     momentum = torch.randn(like.shape, generator=generator).to(like)
     jitter = 1 + JITTER * (2 * torch.rand(*like.shape[:2], 1, generator=generator) - 1)
 
-    def evaluate(points: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
-        log_prior, gradient = target.prior_gradient(points)
-        return (log_prior, gradient), gradient + b * emulator.gradient(points)
+    def evaluate(points: Tensor) -> tuple[tuple[Level, Level], Tensor]:
+        prior = target.prior_gradient(points)
+        begun = _level(way.start, points, prior)
+        beyond = (prior[1] - begun[1]) + emulator.gradient(points)
+        return (prior, begun), begun[1] + b * beyond
 
-    points, end, (log_prior, prior_gradient) = rotate(
+    points, end, (prior, begun) = rotate(
         like,
         momentum,
         centre=like.mean(1, keepdim=True),
@@ -198,19 +270,20 @@ def move(
         angle=kernel.step * jitter.to(like),
         steps=STEPS,
         evaluate=evaluate,
-        force=particles.prior_gradient + b * emulator.gradient(like),
+        force=particles.force(b, emulator.gradient(like)),
     )
     with torch.no_grad(), fitting("images of particles", points.shape[0] * points.shape[1]):
         images = target.images(points)
-        at = (target.log_likelihood(images), log_prior, prior_gradient)
+        at = (target.log_likelihood(images), *prior, *begun)
         tried = Particles(points, images, *at, particles.ancestor)
     change = tried.log_prob(b) - particles.log_prob(b)
     probability = acceptance(change - kinetic(end) + kinetic(momentum))
     uniform = torch.rand(probability.shape, generator=generator).to(probability)
     moved = particles.moved(uniform < probability, tried)
     # the step answers for the error of the trajectory, not for that of the emulator
-    change = tried.log_prior + b * emulator.log_likelihood(points)
-    change = change - particles.log_prior - b * emulator.log_likelihood(like)
+    change = tried.log_start + b * tried.with_likelihood(emulator.log_likelihood(points))
+    gain = particles.with_likelihood(emulator.log_likelihood(like))
+    change = change - particles.log_start - b * gain
     followed = acceptance(change - kinetic(end) + kinetic(momentum))
     return moved, tried, kernel.adjusted(followed, probability)
 
@@ -224,11 +297,10 @@ def _likeliest(target: Target, pool: Pool) -> Seen:
 
 
 def _see(target: Target, particles: Particles, b: float) -> Seen:
-    points, images, log_likelihood = (
-        each.flatten(0, 1)
-        for each in (particles.points, particles.images, particles.log_likelihood)
+    points, images, gain = (
+        each.flatten(0, 1) for each in (particles.points, particles.images, particles.gain)
     )
-    return Seen(b, points, _misfit(target, images), log_likelihood)
+    return Seen(b, points, _misfit(target, images), gain)
 
 
 def _misfit(target: Target, images: Tensor) -> Tensor:
@@ -237,15 +309,15 @@ def _misfit(target: Target, images: Tensor) -> Tensor:
     return one.misfit(images[None])[0][:, one.observed[0]]
 
 
-def _furthest(log_likelihood: Tensor, *, begin: float, least: float) -> float:
+def _furthest(gain: Tensor, *, begin: float, least: float) -> float:
     """Returns the largest temper up to 1 at which every population keeps an effective size.
 
     Args:
-        log_likelihood: `(n, s)` of particles that follow the posterior at temper `begin`.
+        gain: `(n, s)` of particles that follow the density at temper `begin`.
         begin: the temper they follow.
         least: the effective size that must be left.
     """
-    values = log_likelihood.double()
+    values = gain.double()
 
     def enough(b: float) -> bool:
         return bool((effective_size((b - begin) * values) >= least).all())
