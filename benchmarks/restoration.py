@@ -26,13 +26,14 @@ from torch import Tensor
 
 from paecli.api import PAE, load
 from paecli.data import load_dataset
-from paecli.data.dataset import ImageSplit
-from paecli.data.splitting import hold_out
+from paecli.data.dataset import ImageDataset, ImageSplit
+from paecli.data.dataset_names import is_named
 from paecli.model.held_out_errors import KEPT_IMAGES
 from paecli.restoration.masks.drawing import add_noise, draw_mask
 from paecli.restoration.solve import METHODS
 from paecli.system.heap import keep_freed_memory
-from paecli.training.images import USUAL_PART
+from paecli.system.limits import spread
+from paecli.training.images import split_data
 from paecli.training.settings import DataSettings
 
 NOISE = 0.5
@@ -181,8 +182,10 @@ def measure(
 def baselines(
     damaged: Tensor, missing: Tensor, noise: float, pca: ProbabilisticPCA
 ) -> dict[str, Tensor]:
-    observed = ~missing.flatten()
+    observed = ~missing.expand_as(damaged[0]).flatten()
     found = {"PPCA": pca.restore(damaged.flatten(1), observed, noise).view_as(damaged)}
+    if damaged.shape[1] > 1:  # the others are set up for grey images
+        return found
     arrays = damaged[:, 0].numpy()
     if missing.any():
         for label, fill in INPAINTERS.items():
@@ -195,10 +198,14 @@ def baselines(
     return found
 
 
-def held_out(train: ImageSplit) -> ImageSplit:
+def chosen(name: str, total: int, wanted: int) -> list[int]:
+    """Returns the numbers of the first images; of a folder, which lies class by class, of some."""
+    return list(range(min(wanted, total))) if is_named(name) else spread(total, wanted)
+
+
+def held_out(name: str, data: ImageDataset) -> ImageSplit:
     """Returns the training images that the presets hold out, without those kept to calibrate."""
-    settings = DataSettings()
-    _, held = hold_out(train, fraction=USUAL_PART, seed=settings.split_seed, by="position")
+    _, held = split_data(DataSettings(dataset=name), data)
     return held.select(torch.arange(KEPT_IMAGES, len(held)))
 
 
@@ -229,10 +236,11 @@ def main() -> None:
     options = parser.parse_args()
     keep_freed_memory()
     model = load(options.model)
-    data = load_dataset(options.dataset, data_dir=options.data_dir)
+    size = None if is_named(options.dataset) else model.image_shape[-1]
+    data = load_dataset(options.dataset, data_dir=options.data_dir, image_size=size)
     train = data.train.images[:10_000].float() / 255
-    pool = data.test if options.split == "test" else held_out(data.train)
-    truth = pool.images[: options.images].float() / 255
+    pool = data.test if options.split == "test" else held_out(options.dataset, data)
+    truth = pool.images[chosen(options.dataset, len(pool), options.images)].float() / 255
     pca = ProbabilisticPCA(train, model.latent_size)
     rows: list[Row] = []
     for name in options.conditions:
