@@ -61,6 +61,12 @@ def test_nothing_is_answered_without_the_token(page: Served, path: str, token: s
         assert len(text.splitlines()) == 1
 
 
+def test_an_address_may_carry_many_fields(page: Served) -> None:
+    fields = "&".join(f"utm_{number}=1" for number in range(5))
+    assert page.request("GET", f"/?{fields}").status == 401
+    assert page.request("GET", f"/?{fields}&token={page.token}").status == 200
+
+
 def test_a_token_in_the_address_does_not_serve_for_what_changes_something(page: Served) -> None:
     answer = page.request("POST", f"/api/samples?token={page.token}", {"count": 1})
     assert answer.status == 401

@@ -68,7 +68,7 @@ class Guard:
     def _has_token(self, scope: Scope, headers: Headers) -> bool:
         given = headers.get(TOKEN_HEADER)
         if given is None and scope["method"] in ("GET", "HEAD"):
-            query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=4)
+            query = parse_qs(scope["query_string"].decode("latin-1"))
             given = query.get("token", [""])[0]
         return secrets.compare_digest((given or "").encode(), self._token)
 
