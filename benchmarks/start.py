@@ -4,8 +4,9 @@
     python benchmarks/start.py --runs 3 --only info --json start.json
 
 Each row is a process of its own, beside `import torch` in processes of the same round, so that
-the ratio holds on a machine that is busy, too. A command that restores or trains is followed up
-to the moment at which it has all it needs and would begin to compute; the others run to their end.
+the ratio holds on a machine that is busy, too. `import typer` is what no mistake can do without. A
+command that restores or trains is followed up to the moment at which it has all it needs and would
+begin to compute; the others run to their end.
 """
 
 import argparse
@@ -56,6 +57,7 @@ COMMANDS = (
 )
 PYTHON = {
     IMPORT_TORCH: IMPORT_TORCH,
+    "import typer": "import typer",
     "python: load('fmnist-32')": "from paecli import load; load('fmnist-32')",
 }
 RUN = """
@@ -73,7 +75,7 @@ sys.argv = ["pae", *{arguments}]
 """
 HEAVY = (
     "torch", "torchvision", "numpy", "scipy.stats", "sklearn", "matplotlib", "accelerate",
-    "huggingface_hub", "FrEIA", "pydantic", "sympy", "torch._dynamo",
+    "huggingface_hub", "FrEIA", "rich.console", "sympy", "torch._dynamo",
 )  # fmt: skip
 
 
@@ -141,7 +143,7 @@ def run(name: str, folder: Path) -> float:
     ended = subprocess.run(
         [sys.executable, "-c", script],
         cwd=folder,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=_environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         check=False,
@@ -150,6 +152,13 @@ def run(name: str, folder: Path) -> float:
         raise RuntimeError(f"{name}: {ended.stderr.decode()[-500:]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def _environment() -> dict[str, str]:
+    """Returns what a user's shell has: compiled modules are kept from one start to the next."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    return environment
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 import paecli
 from paecli.api import load
-from paecli.cli import console
+from paecli.cli import console, screen
 from paecli.cli.app import app
 from paecli.cli.console import PlainTask
 from paecli.data import load_dataset, write_image
@@ -142,8 +142,7 @@ def here(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv(locations.DATA_VARIABLE, raising=False)
     monkeypatch.setattr(locations, "SYSTEM_FOLDER", tmp_path / "system")
     monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", float("inf"))  # no line for being slow
-    for name in ("stderr", "_errors"):
-        monkeypatch.setattr(console, name, Console(stderr=True, width=80, highlight=False))
+    monkeypatch.setattr(screen, "stderr", Console(stderr=True, width=80, highlight=False))
     return here
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import pytest
 from rich.console import Console
 
-from paecli.cli import console
+from paecli.cli import screen
 from paecli.cli.console import RichProgress, print_json, print_table
 
 
@@ -30,12 +30,12 @@ def test_undefined_figures_are_null(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_bar_keeps_steps_and_time_left_however_much_is_shown(
     width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    screen = io.StringIO()
-    terminal = Console(file=screen, width=width, force_terminal=True, color_system=None)
-    monkeypatch.setattr(console, "stderr", terminal)
+    shown = io.StringIO()
+    terminal = Console(file=shown, width=width, force_terminal=True, color_system=None)
+    monkeypatch.setattr(screen, "stderr", terminal)
     with RichProgress().task("training the autoencoder", 5000) as task:
         task.advance(1234, loss="0.012345", held_out="0.0123", images_per_second="1234.5")
-    last = screen.getvalue()
+    last = shown.getvalue()
     assert "…" not in re.sub("training [a-z ]*…", "", last)
     assert ("held out 0.0123" in last) == (width == 120)
     assert "1234/5000" in last
@@ -45,13 +45,13 @@ def test_a_bar_keeps_steps_and_time_left_however_much_is_shown(
 
 
 def test_a_single_step_has_no_bar_that_stays_empty(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = io.StringIO()
-    terminal = Console(file=screen, width=80, force_terminal=True, highlight=False)
-    monkeypatch.setattr(console, "stderr", terminal)
+    shown = io.StringIO()
+    terminal = Console(file=shown, width=80, force_terminal=True, highlight=False)
+    monkeypatch.setattr(screen, "stderr", terminal)
     with RichProgress().task("restoring [red]", 1) as task:
         task.advance()
-    assert "0/1" not in screen.getvalue()
-    assert "restoring [red]" in screen.getvalue()
+    assert "0/1" not in shown.getvalue()
+    assert "restoring [red]" in shown.getvalue()
 
 
 def test_one_thing_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,7 +68,7 @@ def test_what_is_said_stays_readable_however_narrow_the_screen(
     columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    monkeypatch.setattr(console, "stderr", console._console())
+    monkeypatch.setattr(screen, "stderr", screen._console())
     print_table("Found", ("name", "value"), [("an image with a long name", "0.0123")])
     said = capsys.readouterr().err
     assert "0.0123" in said
@@ -79,7 +79,7 @@ def test_names_fold_and_numbers_do_not(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr(console, "stderr", console._console())
+    monkeypatch.setattr(screen, "stderr", screen._console())
     numbers = ("log_prob", "0.3973±.2099", "0.2035±.1775", "1.0000±.4643")
     columns = ("data set", "score", "AUROC", "AUPR", "FPR95")
     print_table("Against", columns, [("/home/somebody/photographs", *numbers)])
@@ -91,10 +91,10 @@ def test_names_fold_and_numbers_do_not(
 def test_a_training_shows_its_loss_on_a_screen_of_usual_width(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    screen = io.StringIO()
-    terminal = Console(file=screen, width=80, force_terminal=True, color_system=None)
-    monkeypatch.setattr(console, "stderr", terminal)
+    shown = io.StringIO()
+    terminal = Console(file=shown, width=80, force_terminal=True, color_system=None)
+    monkeypatch.setattr(screen, "stderr", terminal)
     with RichProgress().task("training", 20_000) as task:
         task.advance(12_000, epoch="600/1000", loss="0.02419", images_per_second="390")
-    assert "epoch 600/1000  loss 0.02419 " in screen.getvalue()
-    assert "12000/20000" in screen.getvalue()
+    assert "epoch 600/1000  loss 0.02419 " in shown.getvalue()
+    assert "12000/20000" in shown.getvalue()

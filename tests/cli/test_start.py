@@ -283,6 +283,11 @@ MISTAKES = {
     "demo --model fmnist-32 --config bad.yaml": (2, "--config would do nothing here"),
     "demo --out image.png": (2, "looks like one picture"),
 }
+# what takes a tenth or more of a mistake's time, and is for tables, other formats and the network
+SLOW = (
+    "torch", "numpy", "rich.console", "rich.progress", "PIL.TiffImagePlugin", "requests",
+    "huggingface_hub", "pooch",
+)  # fmt: skip
 LIGHT = [
     "info", "info --json", "download --list", "download fmnist-32", "download --verify",
     "train-ae --list-presets", "train-ae --list-presets --json",
@@ -386,6 +391,28 @@ def test_only_the_command_that_is_called_is_imported(
         assert "Did you mean 'ood'?" in ended.stderr
     else:
         assert loaded == set(commands)
+
+
+@pytest.mark.parametrize(
+    "line", ["ood nowhere.png", "sample nomodel", "inpaint image.png --mask bocks", "eval nomodel"]
+)
+def test_mistakes_load_only_what_tells_them(workplace: Path, line: str) -> None:
+    script = (
+        "import json, sys\nfrom paecli.cli.app import main\n"
+        f"sys.argv = ['pae', *{line.split()}]\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        f"print('LOADED' + json.dumps(sorted(set({SLOW!r}) & sys.modules.keys())))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=workplace,
+        env={"PAE_CACHE": str(workplace), "PYTHONPATH": ":".join(sys.path)},
+    )
+    assert ended.stderr.startswith("Error: ")
+    assert json.loads(ended.stdout.removeprefix("LOADED")) == []
 
 
 @pytest.mark.parametrize("line", LIGHT)

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +12,9 @@ from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from paecli.cli import console
+from paecli.cli import console, screen
 from paecli.cli.app import app
-from paecli.cli.console import RichProgress, complain, say, set_verbosity
+from paecli.cli.console import RichProgress, complain, print_table, say, set_verbosity
 
 runner = CliRunner()
 COMMAND = ["sample", "mnist-8", "-n", "2"]
@@ -66,33 +67,48 @@ def test_verbose_says_each_thing_once(tmp_path: Path) -> None:
     assert said.count("the model is") == 1
 
 
-def test_a_quiet_progress_warns(monkeypatch: pytest.MonkeyPatch) -> None:
-    printed = io.StringIO()
-    terminal = Console(file=printed, force_terminal=True)
-    monkeypatch.setattr(console, "stderr", terminal)
-    monkeypatch.setattr(console, "_errors", terminal)
+def test_a_quiet_progress_warns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(screen, "stderr", Console(stderr=True, force_terminal=True))
     set_verbosity(quiet=True, verbose=False)
     progress = RichProgress()
     with progress.task("working", 3) as task:
         task.advance(3)
     progress.say("3 images left out")
     say("done")
-    assert printed.getvalue() == ""
-    terminal.quiet = False
+    print_table("Found", ("name",), [("one",)])
+    assert capsys.readouterr().err == ""
     complain("Error: no")
     progress.say("Warning: the index is old")
-    assert printed.getvalue().splitlines() == ["Error: no", "Warning: the index is old"]
+    assert capsys.readouterr().err.splitlines() == ["Error: no", "Warning: the index is old"]
 
 
-def test_a_pipe_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    printed = io.StringIO()
-    monkeypatch.setattr(console, "stderr", Console(file=printed))
+@pytest.mark.parametrize("quiet", [False, True])
+def test_lines_stand_above_a_bar(quiet: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    terminal = Console(file=shown, force_terminal=True, width=60, color_system=None, emoji=False)
+    monkeypatch.setattr(screen, "stderr", terminal)
+    long = "a file of the name :dog: " + 60 * "x"
+    with RichProgress().task("working", 3) as task:
+        set_verbosity(quiet=quiet, verbose=False)
+        task.advance(1)
+        complain(long)
+    lines = re.sub(r"\x1b\[\S*?[A-Za-z]", "", shown.getvalue()).split("\n")
+    assert long in [line.rpartition("\r")[2] for line in lines]
+    complain("after it")
+    assert "after it" not in shown.getvalue()
+
+
+def test_a_pipe_gets_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     clock = iter(range(0, 1000, 3))
     monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
     with RichProgress().task("training", 100) as task:
         for _ in range(100):
             task.advance(loss="0.1")
-    lines = printed.getvalue().splitlines()
+    lines = capsys.readouterr().err.splitlines()
     assert 10 <= len(lines) <= 100 * 3 / 10
     assert lines[0].startswith("training ")
 

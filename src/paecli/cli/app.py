@@ -216,6 +216,8 @@ def pae(
 def main() -> None:
     """Runs the command line; ends the process with the exit code."""
     hold_standard_streams()
+    # pydantic would read what every installed package registers, which takes as long as its import
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         try:
             app(prog_name="pae")  # under `python -m paecli`, too

@@ -1,57 +1,60 @@
-"""All printing: JSON to standard output, everything else to standard error."""
+"""All printing: JSON to standard output, everything else to standard error.
+
+Lines are written as they are. Tables and bars come from `screen.py`, which brings Rich: mistakes do
+without it.
+"""
 
 import json
 import logging
 import math
-import os
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal
-
-from rich.console import Console, ConsoleOptions, RenderResult
-from rich.measure import Measurement
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Column, Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Any
 
 from paecli.cli.standard_output import write_standard_output
 from paecli.system.cores import process_index
 from paecli.system.names import escape_name, visible
+from paecli.system.progress import as_text
+
+if TYPE_CHECKING:
+    from paecli.cli.screen import RichTask
 
 SECONDS_BETWEEN_LINES = 10
-NARROWEST = 40  # letters of a line; tables need as many
-BAR_WIDTHS = 6, 12  # where the line is shorter than `WIDE`, and elsewhere
-WIDE = 100
-TIMES_WIDTH = 25  # letters of both times, of `left` and of the gaps
-SHORTEST_NAME = 8  # letters
-BORDERS = 3  # letters of a column's edge and gaps
-LONGEST_WHOLE = 30  # letters of a name that is not folded
-GAP = "  "  # between figures beside a bar
 WARNING = "Warning: "  # how lines begin that somebody who asked for quiet should see
 
 
-def _console() -> Console:
-    """Returns a console on standard error; COLUMNS may make it narrow, but not vanish."""
-    columns = os.environ.get("COLUMNS", "")
-    too_narrow = columns.isdecimal() and int(columns) < NARROWEST
-    return Console(stderr=True, highlight=False, width=NARROWEST if too_narrow else None)
+class _Lines:
+    """Lines on standard error, and what is asked of them.
+
+    Attributes:
+        quiet: whether somebody asked for quiet.
+    """
+
+    def __init__(self) -> None:
+        """Starts with no bar on the screen."""
+        self.quiet = False
+        self._above: Callable[[str], None] | None = None
+
+    def write(self, line: str) -> None:
+        """Writes one line; above the bars, where there are some."""
+        if self._above is not None:
+            self._above(line)
+        elif sys.stderr is not None:  # it is None where it was closed before we began
+            print(line, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def above_bars(self, write: Callable[[str], None]) -> Iterator[None]:
+        """Hands lines to `write` until the block ends."""
+        before, self._above = self._above, write
+        try:
+            yield
+        finally:
+            self._above = before
 
 
-stderr = _console()  # silent where somebody asked for quiet
-_errors = _console()
+_lines = _Lines()
 
 
 class _Details(logging.Handler):
@@ -80,7 +83,7 @@ def set_verbosity(*, quiet: bool, verbose: bool) -> None:
         quiet: only JSON, errors and warnings.
         verbose: also what the library logs: files, caches, threads.
     """
-    stderr.quiet = quiet or process_index() > 0  # of several processes the first one speaks
+    _lines.quiet = quiet or process_index() > 0  # of several processes the first one speaks
     logger = logging.getLogger("paecli")
     logger.setLevel(logging.DEBUG if verbose else logging.NOTSET)
     (logger.addHandler if verbose else logger.removeHandler)(_details)
@@ -117,53 +120,21 @@ def print_table(
     Where it is too wide, cells are folded; those of the first column last, but numbers never while
     there is room for a name beside them.
     """
-    table = Table(
-        title=Text(visible(title)), title_justify="left", title_style="bold", pad_edge=False
-    )
-    cells = [[column, *(row[index] for row in rows)] for index, column in enumerate(columns)]
-    # what folds at no space without becoming another number
-    solid = [not words and not any(" " in cell for cell in column) for column in cells]
-    beside = sum(
-        max(len(cell if own else max(cell.split(), key=len, default="")) for cell in column)
-        for column, own in zip(cells[1:], solid[1:], strict=True)
-    )
-    room = stderr.width - beside - BORDERS * len(columns)  # of the first column
-    longest = max((len(cell) for cell in cells[0][1:]), default=0)
-    # names are typed again, so a short one stays whole while others fold
-    whole = longest <= min(LONGEST_WHOLE, stderr.width // 2)
-    for index, column in enumerate(columns):
-        kept = whole and (words or longest <= room or room < SHORTEST_NAME)
-        if index > 0:
-            kept = solid[index] and room >= SHORTEST_NAME
-        justify: Literal["left", "right"] = "left" if words or index == 0 else "right"
-        table.add_column(column, justify=justify, overflow="fold", no_wrap=kept)
-    for row in rows:
-        table.add_row(*(Text(visible(cell)) for cell in row))
-    stderr.print(table)
+    from paecli.cli import screen
+
+    if not _lines.quiet:
+        screen.print_table(title, columns, rows, words=words)
 
 
 def say(message: str) -> None:
     """Prints one line for the user."""
-    stderr.print(visible(message), markup=False, soft_wrap=True)
+    if not _lines.quiet:
+        _lines.write(visible(message))
 
 
 def complain(message: str) -> None:
     """Prints one line that `--quiet` does not silence: an error or a warning."""
-    _errors.print(visible(message), markup=False, soft_wrap=True)
-
-
-class RichTask:
-    """A bar of `RichProgress`."""
-
-    def __init__(self, bars: Progress, task: TaskID) -> None:
-        self._bars = bars
-        self._task = task
-        self._shown: dict[str, str] = {}
-
-    def advance(self, steps: int = 1, **shown: str) -> None:
-        """Moves the bar and updates the texts beside it."""
-        self._shown |= shown
-        self._bars.update(self._task, advance=steps, shown=_as_text(self._shown))
+    _lines.write(visible(message))
 
 
 class PlainTask:
@@ -182,65 +153,7 @@ class PlainTask:
         self._shown |= shown
         if time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
             self._printed = time.monotonic()
-            say(f"{self._description} {self._done}/{self._total}  {_as_text(self._shown)}")
-
-
-def _as_text(shown: Mapping[str, str]) -> str:
-    return GAP.join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items())
-
-
-@dataclass(frozen=True)
-class _Figures:
-    """Figures beside a bar: as many as there is room for, each of them whole."""
-
-    text: str
-
-    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
-        parts = self.text.split(GAP)
-        while parts and len(GAP.join(parts)) > options.max_width:
-            parts.pop()
-        yield Text(GAP.join(parts))
-
-    def __rich_measure__(self, _console: Console, _options: ConsoleOptions) -> Measurement:
-        return Measurement(0, len(self.text))
-
-
-class _FiguresColumn(ProgressColumn):
-    def render(self, task: Task) -> _Figures:
-        return _Figures(task.fields["shown"])
-
-
-def _bar_width() -> int:
-    return BAR_WIDTHS[stderr.width >= WIDE]
-
-
-def _shortened(description: str, total: int) -> str:
-    """Cuts what a bar is called so that steps and time left fit beside it."""
-    steps = 2 * len(str(total)) + 1
-    room = max(stderr.width - _bar_width() - steps - TIMES_WIDTH, SHORTEST_NAME)
-    return description if len(description) <= room else f"{description[: room - 1]}…"
-
-
-def _columns(total: int) -> list[ProgressColumn]:
-    """Returns the parts of a bar; where the line is too narrow, the last figures are left out.
-
-    A single step has no bar, which would stay at 0 to the end.
-    """
-    width = _bar_width()
-    what = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True))
-    time_taken = TimeElapsedColumn(Column(no_wrap=True))
-    figures = _FiguresColumn(Column(ratio=1, no_wrap=True))
-    if total == 1:
-        return [SpinnerColumn(table_column=Column(no_wrap=True)), what, time_taken, figures]
-    return [
-        what,
-        BarColumn(bar_width=width, table_column=Column(no_wrap=True, min_width=width)),
-        MofNCompleteColumn(table_column=Column(no_wrap=True)),
-        time_taken,
-        TimeRemainingColumn(table_column=Column(no_wrap=True)),
-        TextColumn("left", table_column=Column(no_wrap=True)),
-        figures,
-    ]
+            say(f"{self._description} {self._done}/{self._total}  {as_text(self._shown)}")
 
 
 class RichProgress:
@@ -251,14 +164,18 @@ class RichProgress:
         self._said: set[str] = set()
 
     @contextmanager
-    def task(self, description: str, total: int) -> Iterator[RichTask | PlainTask]:
+    def task(self, description: str, total: int) -> Iterator["RichTask | PlainTask"]:
         """Shows a bar of `total` steps until the block ends."""
-        if stderr.quiet or not stderr.is_terminal:
+        if _lines.quiet:
             yield PlainTask(description, total)
             return
-        with Progress(*_columns(total), console=stderr, expand=True) as bars:
-            name = _shortened(description, total)
-            yield RichTask(bars, bars.add_task(name, total=total, shown=""))
+        from paecli.cli import screen
+
+        if not screen.stderr.is_terminal:
+            yield PlainTask(description, total)
+            return
+        with screen.bar(description, total) as task, _lines.above_bars(screen.say):
+            yield task
 
     def say(self, message: str) -> None:
         """Prints one line, the same one once; a warning is said even after `be_quiet`."""

@@ -1,8 +1,10 @@
 """How long jobs tell somebody how far they are; knows nothing of any terminal."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
+
+GAP = "  "  # between figures
 
 
 class Task(Protocol):
@@ -40,3 +42,8 @@ class NullProgress:
 
     def say(self, message: str) -> None:
         """Does nothing."""
+
+
+def as_text(shown: Mapping[str, str]) -> str:
+    """Returns the short texts beside a bar as one line."""
+    return GAP.join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items())

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from paecli.cli import console
+from paecli.cli import screen
 from paecli.cli.app import app
 from paecli.store.cache import cached_file, keep_in_cache
 from paecli.store.index import IndexFile
@@ -157,7 +157,7 @@ def test_addresses_of_the_index_are_those_of_the_registry(registry: Path, addres
 
 @pytest.mark.parametrize("width", [60, 80])
 def test_names_in_the_list_are_whole(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console, "stderr", Console(stderr=True, width=width, highlight=False))
+    monkeypatch.setattr(screen, "stderr", Console(stderr=True, width=width, highlight=False))
     shown = runner.invoke(app, ["download", "--list"]).stderr
     rows = [line for line in shown.splitlines() if line.startswith("│")]
     names = {row.strip("│").split("│")[0].strip() for row in rows}

@@ -6,7 +6,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from paecli.api import PAE
-from paecli.cli import console
+from paecli.cli import screen
 from paecli.cli.app import app
 from paecli.store.checkpoint import read_header, save_pae
 from paecli.system.errors import UsageError
@@ -32,7 +32,7 @@ def test_without_json_it_is_a_table_on_standard_error(model_file: Path) -> None:
 
 
 def test_it_fits_on_one_screen_and_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console, "stderr", Console(stderr=True, width=80, highlight=False))
+    monkeypatch.setattr(screen, "stderr", Console(stderr=True, width=80, highlight=False))
     shown = CliRunner().invoke(app, ["info", "fmnist-32"]).stderr
     lines = shown.splitlines()
     assert len(lines) <= 24

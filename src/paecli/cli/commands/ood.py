@@ -283,7 +283,7 @@ def split_arguments(arguments: Sequence[str], model: str | None) -> tuple[str | 
 
 
 def _is_model(argument: str) -> bool:
-    from paecli.data.images.listing import image_endings
+    from paecli.data.images.listing import is_called_image
     from paecli.system.outputs import AUTOENCODER_FILE, MODEL_FILE, is_run_folder
 
     path = Path(argument)
@@ -296,7 +296,7 @@ def _is_model(argument: str) -> bool:
             return not files.isdisjoint((MODEL_FILE, AUTOENCODER_FILE)) or is_run_folder(files)
         return False
     # what does not exist and is not called like an image can only be a registry name
-    return not path.exists() and path.suffix.lower() not in image_endings()
+    return not path.exists() and not is_called_image(path)
 
 
 def _count_reference_scores(contents: ModelContents, chosen: str | None) -> int:

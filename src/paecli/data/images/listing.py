@@ -67,6 +67,13 @@ class Listing:
         return ", ".join(parts)
 
 
+def is_called_image(path: Path) -> bool:
+    """Tells whether a name ends as images' names do; the usual endings are known at once."""
+    Image.preinit()  # a few formats; all of them take a twentieth of a second
+    ending = path.suffix.lower()
+    return ending in Image.EXTENSION or ending in image_endings()
+
+
 @cache
 def image_endings() -> frozenset[str]:
     """Returns the endings, `.png` and the like, of all formats that Pillow decodes itself."""
