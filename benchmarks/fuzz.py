@@ -71,6 +71,7 @@ MEMORY = 2048  # MB resident, some 500 of them torch's own
 LARGEST = 1 << 16  # bytes of an input
 LONGEST_MESSAGE = 2000
 SHAPE = (1, 28, 28)
+QUICK = ("--method", "laplace", "--starts", "2", "--samples", "2")
 ARCHIVED = {"a/b": tarfile.REGTYPE, "l": tarfile.SYMTYPE, "h": tarfile.LNKTYPE}
 Target = Callable[[bytes], None]
 
@@ -156,8 +157,15 @@ def values(folder: Path, content: bytes) -> None:
 
 def commands(folder: Path, content: bytes) -> None:
     path = str(as_file(folder, "model.safetensors", content))
+    picture = str(folder / "picture.png")
+    Image.new("L", (8, 8), 99).save(picture)
     shown = [["info", path], ["info", path, "--json"], ["info", path, "--all"]]
-    for words in (*shown, ["publish", path, "--to", str(folder / "registry")]):
+    used = [
+        ["sample", path, "-n", "2", "--out", str(folder / "drawn")],
+        ["ood", path, picture],
+        ["inpaint", picture, "-m", path, "--mask", "left", "--out", str(folder / "mended"), *QUICK],
+    ]
+    for words in (*shown, *used, ["publish", path, "--to", str(folder / "registry")]):
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             try:
                 app(words, standalone_mode=False)
