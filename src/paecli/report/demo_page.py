@@ -8,14 +8,13 @@ from scipy.stats import betabinom
 from paecli.demo import HIDDEN, DemoReport
 from paecli.report.evaluation_tables import FIGURE_COLUMNS, figure_rows
 from paecli.report.grid import image_grid
-from paecli.report.html import Page
+from paecli.report.html import PAGE_FILE, Page
 from paecli.report.ood_plots import roc_picture, unusual_picture
 from paecli.report.ood_tables import COMPARISON_COLUMNS, comparison_rows
 from paecli.report.pictures import Row, comparison, path_picture, reconstructions
 from paecli.report.plots import loss_curves
 from paecli.system.files import write_atomically
 
-PAGE_FILE = "report.html"
 OVERVIEW_FILE = "overview.png"
 SHOWN = 10  # images beside their reconstructions
 LEVEL = 0.8  # of the intervals whose coverage is told

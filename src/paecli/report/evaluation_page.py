@@ -15,10 +15,9 @@ from paecli.report.evaluation_tables import (
     precision_recall_rows,
 )
 from paecli.report.grid import image_grid
-from paecli.report.html import Page
+from paecli.report.html import PAGE_FILE, Page
 from paecli.report.pictures import reconstructions
 
-PAGE_FILE = "report.html"
 COMPARED = 10  # originals beside their reconstructions
 LINES = 8  # interpolations
 

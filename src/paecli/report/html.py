@@ -11,6 +11,7 @@ from paecli import __version__
 from paecli.system.files import write_atomically
 from paecli.system.names import visible
 
+PAGE_FILE = "report.html"  # what a page is called in its folder
 WIDE = 2  # width over height from which a picture is not shrunk to a small screen
 PAGE = """<!doctype html>
 <html lang="en">

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from paecli.outliers.compare_sets import SetComparison
 from paecli.outliers.flag_images import FlagReport
-from paecli.report.html import Page
+from paecli.report.html import PAGE_FILE, Page
 from paecli.report.ood_tables import (
     COMPARISON_COLUMNS,
     IMAGE_COLUMNS,
@@ -16,7 +16,6 @@ from paecli.report.pictures import Row, comparison, unusual_images
 from paecli.report.plots import histograms, roc_curves
 from paecli.system.files import write_atomically
 
-PAGE_FILE = "report.html"
 SPREADS_SHOWN = 5  # right end of a histogram, in distances from median to 99th percentile
 LISTED = 200  # images in the page's table; the CSV file has them all
 
