@@ -3,6 +3,7 @@
 import gc
 import gzip
 import hashlib
+import socket
 import threading
 import warnings
 from collections.abc import Iterator
@@ -91,6 +92,7 @@ def test_downloads_what_is_not_there_and_finds_it_next_time(
     mirror.failure = 500
     assert load_dataset("fmnist").content_hash == dataset.content_hash
     assert [entry.name for entry in empty_machine.iterdir()] == ["FashionMNIST"]
+    assert socket.getdefaulttimeout() is None  # as it was
 
 
 @pytest.mark.parametrize(
