@@ -82,6 +82,16 @@ def test_columns_of_words_align_left() -> None:
     assert "log_prob" in Reader(page.render()).text
 
 
+def test_a_table_is_named_by_its_caption_or_its_columns(tmp_path: Path) -> None:
+    page = Page("Report")
+    page.add_table(["name", "AUROC"], [["a", "0.5"]], caption="Scores & sets")
+    page.add_table(["name", "AUROC"], [["a", "0.5"]])
+    page.save(tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text("utf-8")
+    assert re.findall('aria-label="(.*?)"', text) == ["Scores &amp; sets", "name, AUROC"]
+    assert re.findall("<caption>(.*?)</caption>", text) == ["Scores &amp; sets"]
+
+
 def test_saving_leaves_one_whole_file(tmp_path: Path) -> None:
     page = Page("Größe")
     page.save(tmp_path / "new" / "report.html")
