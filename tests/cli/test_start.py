@@ -394,9 +394,14 @@ def test_only_the_command_that_is_called_is_imported(
 
 
 @pytest.mark.parametrize(
-    "line", ["ood nowhere.png", "sample nomodel", "inpaint image.png --mask bocks", "eval nomodel"]
-)
+    "line",
+    [
+        "ood nowhere.png", "sample nomodel", "inpaint image.png --mask bocks", "eval nomodel",
+        "eval --dataset nosuchset",
+    ],
+)  # fmt: skip
 def test_mistakes_load_only_what_tells_them(workplace: Path, line: str) -> None:
+    folder = str(workplace)
     script = (
         "import json, sys\nfrom paecli.cli.app import main\n"
         f"sys.argv = ['pae', *{line.split()}]\n"
@@ -409,7 +414,7 @@ def test_mistakes_load_only_what_tells_them(workplace: Path, line: str) -> None:
         text=True,
         check=True,
         cwd=workplace,
-        env={"PAE_CACHE": str(workplace), "PYTHONPATH": ":".join(sys.path)},
+        env={"PAE_CACHE": folder, "PAE_DATA": folder, "PYTHONPATH": ":".join(sys.path)},
     )
     assert ended.stderr.startswith("Error: ")
     assert json.loads(ended.stdout.removeprefix("LOADED")) == []

@@ -169,13 +169,13 @@ def check_training_set(
     Args:
         header: of the model.
         instead: another data set, if the user named one.
-        data_dir: where the folder may be by now, which only its images tell.
+        data_dir: where the model's folder may be by now, which only its images tell.
 
     Raises:
         DataError: neither a folder nor a data set.
     """
     name = instead or header.training_set
-    if data_dir is not None or not name:
+    if not name or (instead is None and data_dir is not None):
         return
     if instead is None and Path(name).is_absolute() and not holds_images(Path(name)):
         raise DataError(
