@@ -6,9 +6,11 @@ from math import log, pi
 import torch
 from torch import Tensor
 
+from paecli.model.base_distribution import GaussianMixture
 from paecli.restoration.modes import cholesky_of_inverse
 
 NEGLIGIBLE = 1e-4  # weight below which a mode is left out
+MOST_CLUSTERS = 8  # Gaussians of a base that count
 WIDENING = 1.05  # of a proposal, so that its tails cover the posterior's
 
 
@@ -179,6 +181,45 @@ def build_mixture(modes: Tensor, log_posteriors: Tensor, precisions: Tensor) -> 
         factors=_take(factors, kept),
         log_weights=log_weights.gather(1, kept).log_softmax(1),
         log_posteriors=levels.gather(1, kept),
+    )
+
+
+def cluster_mixture(
+    base: GaussianMixture, modes: Tensor, level: Tensor, slope: Tensor, curvature: Tensor
+) -> Mixture:
+    """Returns the posterior of each Gaussian of a base, with the decoder linearised at modes.
+
+    A base of narrow and wide Gaussians about one place has its mode in a narrow one, and most of
+    its posterior perhaps in a wide one, which the curvature at the mode knows nothing of.
+
+    Args:
+        base: distribution of base vectors.
+        modes: `(n, s, k)`, in float64 like the others.
+        level: `(n, s)` log likelihoods there, in nats; minus infinity for places without a mode.
+        slope: `(n, s, k)` their gradients.
+        curvature: `(n, s, k, k)` their Gauss-Newton curvatures.
+    """
+    n, _, k = modes.shape
+    factors, means = base.factors.to(modes), base.means.to(modes)
+    own = factors @ factors.mT
+    pull = torch.einsum("nskl,nsl->nsk", curvature, modes) + slope
+    constant = level - 0.5 * ((pull + slope) * modes).sum(-1)
+    from_base = torch.einsum("jkl,jl->jk", own, means)
+    pulls = pull[:, :, None] + from_base
+    inverse_factors = cholesky_of_inverse(curvature[:, :, None] + own)
+    half = (inverse_factors.mT @ pulls.unsqueeze(-1)).squeeze(-1)
+    of_base = base.log_weights.to(modes) + factors.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    of_base = of_base - 0.5 * (from_base * means).sum(-1)
+    volume = inverse_factors.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    evidence = constant[..., None] + of_base + volume + 0.5 * half.square().sum(-1)
+    centres = (inverse_factors @ half.unsqueeze(-1)).squeeze(-1)
+    heaviest = evidence.view(n, -1).argsort(1, descending=True)[:, :MOST_CLUSTERS]
+    log_weights = evidence.view(n, -1).gather(1, heaviest).log_softmax(1)
+    return Mixture(
+        means=_take(centres.view(n, -1, k), heaviest),
+        factors=_take(inverse_factors.view(n, -1, k, k), heaviest),
+        log_weights=log_weights,
+        log_posteriors=log_weights,
     )
 
 

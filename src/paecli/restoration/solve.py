@@ -7,10 +7,21 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from paecli.model.base_distribution import StandardGaussian, standard_gaussian_log_prob
+from paecli.model.base_distribution import (
+    GaussianMixture,
+    StandardGaussian,
+    standard_gaussian_log_prob,
+)
 from paecli.restoration.coordinates import LatentSpace
-from paecli.restoration.mixture import Mixture, build_mixture
-from paecli.restoration.modes import climb, climb_on, draw_starts, finish, laplace_precision
+from paecli.restoration.mixture import Mixture, build_mixture, cluster_mixture
+from paecli.restoration.modes import (
+    climb,
+    climb_on,
+    draw_starts,
+    finish,
+    gauss_newton,
+    laplace_precision,
+)
 from paecli.restoration.samplers.draws import (
     PARETO_LIMIT,
     RHAT_LIMIT,
@@ -174,7 +185,25 @@ def modes_of_halves(
     halves = base_target.select(torch.zeros(len(starts), dtype=torch.long))
     modes, levels = finish(halves, starts)
     mixture = build_mixture(modes, levels, laplace_precision(halves, modes))
+    if isinstance(halves.base, GaussianMixture):
+        mixture = _in_clusters(halves, halves.base, mixture)
     return space.push_forward(halves, mixture)
+
+
+@torch.no_grad()
+def _in_clusters(halves: Target, base: GaussianMixture, mixture: Mixture) -> Mixture:
+    """Returns the posterior in each Gaussian of the base, linearised at each mode."""
+    modes = mixture.means.to(halves.data)
+    curvature, slope = gauss_newton(halves, modes)
+    flat = modes.flatten(0, 1)
+    level = halves.log_likelihood(halves.images(modes)).double()
+    return cluster_mixture(
+        base,
+        modes.double(),
+        level.masked_fill(mixture.log_weights == -torch.inf, -torch.inf),
+        slope - base.gradient(flat).double().view(slope.shape),
+        curvature - base.precision(flat).double().view(curvature.shape),
+    )
 
 
 def modes_near(base_target: Target, u: Tensor) -> Mixture:

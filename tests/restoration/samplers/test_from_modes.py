@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from paecli.model.base_distribution import StandardGaussian
+from paecli.model.base_distribution import Base, GaussianMixture, StandardGaussian
 from paecli.restoration import solve as solving
 from paecli.restoration.coordinates import LatentSpace
 from paecli.restoration.mixture import Mixture, build_mixture
@@ -40,12 +40,12 @@ def sided(u: Tensor) -> Tensor:
     return torch.cat((u[:, :1].square(), u[:, 1:], sign), dim=1).view(-1, 1, 1, 2 * LATENTS)
 
 
-def space_of(decode: object) -> LatentSpace:
+def space_of(decode: object, base: Base | None = None) -> LatentSpace:
     return LatentSpace(
         decode=decode,
         to_base=lambda w: (w, w.new_zeros(len(w))),
         from_base=lambda u: u,
-        base=StandardGaussian(LATENTS),
+        base=base or StandardGaussian(LATENTS),
     )
 
 
@@ -130,6 +130,30 @@ def test_many_latents_settle_at_once_on_the_closed_form(
     assert posterior.passed
     assert ((points.mean(0) - mean) / deviation).square().mean().sqrt() < 0.15
     assert (points.std(0) / deviation).mean().item() == pytest.approx(1, abs=0.05)
+
+
+def test_a_base_of_narrow_and_wide_gaussians_settles_on_the_closed_form(
+    linear_target: Target,
+) -> None:
+    """The mode lies in the narrow one; most of the posterior does not."""
+    weights, scales = torch.tensor([0.5, 0.5]), torch.tensor([0.2, 1.0])
+    base = GaussianMixture(2, LATENTS)
+    factors = torch.eye(LATENTS) / scales[:, None, None]
+    base.set(weights, torch.zeros(2, LATENTS), factors)
+    target = replace(linear_target, base=base)
+    space = space_of(linear, base)
+    part = PriorPool(space, like=target.data, populations=2, seed=0, draws=64).for_image(target, 0)
+    mixture = modes_of_halves(target, space, torch.zeros(1, 1, LATENTS), part, 0)
+    twice = target.select(torch.tensor([0, 0]))
+    run = temper_from_modes(twice, mixture, size=128, generator=seeded())
+    marginals = [
+        torch.distributions.MultivariateNormal(
+            torch.zeros(PIXELS), scale**2 * WEIGHT.T @ WEIGHT + SIGMA**2 * torch.eye(PIXELS)
+        ).log_prob(target.data)
+        for scale in scales
+    ]
+    expected = (torch.cat(marginals) + weights.log()).logsumexp(0).item()
+    assert run.log_evidence.tolist() == pytest.approx([expected, expected], abs=0.2)
 
 
 def readings(part: Pool, _: int, *, of_halves: list[list[int]]) -> Mixture:
