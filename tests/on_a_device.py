@@ -164,7 +164,7 @@ class OnDevice:
 class Stage:
     """An autoencoder, or the flow of its latents, at its simplest."""
 
-    examples, metric_name = 32, "loss"
+    examples, metric_name, example_kind = 32, "loss", "images"
 
     def __init__(self, part: str, model: PAE, images: Tensor) -> None:
         self.module: nn.Module = _Loss(part, model)

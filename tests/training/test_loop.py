@@ -26,7 +26,7 @@ class OnMeta:
 
 
 class SmallStage:
-    examples, metric_name = 8, "loss"
+    examples, metric_name, example_kind = 8, "loss", "images"
 
     def __init__(self) -> None:
         self.module = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))

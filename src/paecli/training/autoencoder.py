@@ -203,6 +203,8 @@ def reconstruction_mse(autoencoder: Autoencoder, images: Tensor) -> float:
 class AutoencoderStage:
     """Batches, loss and held-out metric of stage 1."""
 
+    example_kind = "images"
+
     def __init__(
         self,
         autoencoder: Autoencoder,

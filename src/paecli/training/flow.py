@@ -285,6 +285,7 @@ class FlowStage:
     """Batches, loss and held-out metric of stage 2."""
 
     metric_name = "nll"
+    example_kind = "latents"
 
     def __init__(self, flow: LatentFlow, latent_noise: float, latents: FlowLatents) -> None:
         self.flow = flow

@@ -37,6 +37,7 @@ class Stage(Protocol):
 
     module: nn.Module  # called as module(*batch, fraction), returns the loss
     examples: int  # training examples
+    example_kind: str  # what they are called: images, latents
     metric_name: str  # what `held_out_metric` returns
 
     def batch(
@@ -190,7 +191,7 @@ class TrainingLoop:
                 self._bar() - shown,
                 epoch=self._epoch_text(),
                 loss=f"{state.loss_sum / (position + 1):.5f}",
-                images_per_second=f"{self._rate():.0f}",
+                **{f"{self.stage.example_kind}_per_second": f"{self._rate():.0f}"},
             )
             self._stop_if_asked()
         self._close_epoch(task)

@@ -50,6 +50,7 @@ def trained(tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert first.exit_code == 0, first.output
     assert f"pae train-flow {run}" in first.stderr.replace("\n", "")
     second = pae("train-flow", run, "--epochs", 2, "--blocks", 2, "--device", "cpu")
+    assert " latents/s)" in second.stderr  # not images: of each there are many
     assert second.exit_code == 0, second.output
     assert "--maps" in second.stderr
     return run

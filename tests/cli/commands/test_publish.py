@@ -70,6 +70,17 @@ def test_bad_names_write_nothing(model_file: Path, folder: Path, name: str) -> N
     assert not folder.exists()
 
 
+def test_a_model_of_too_many_metrics_is_told_what_to_do(
+    model_file: Path, folder: Path, tmp_path: Path
+) -> None:
+    model, header = load_pae(model_file)
+    metrics = {f"metric {number}": 1.0 for number in range(201)}
+    save_pae(tmp_path / "m.safetensors", model, header.model_copy(update={"metrics": metrics}))
+    with pytest.raises(UsageError, match=r"metrics .* 200 .*; save the model without some$"):
+        publish(tmp_path / "m.safetensors", folder)
+    assert not folder.exists()
+
+
 def test_a_damaged_model_is_not_published(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(CheckpointError):

@@ -100,6 +100,6 @@ def _unfit(name: str, error: ValidationError) -> UsageError:
         return UsageError(
             f"{name!r:.80} cannot be a name; use lower-case letters, digits, '.', '-' and '_'"
         )
-    return UsageError(
-        f"the {field} cannot stand in an index ({problem['msg']:.200}); choose another"
-    )
+    # metrics are the model's own
+    remedy = "save the model without some" if field == "metrics" else "choose another"
+    return UsageError(f"the {field} cannot stand in an index ({problem['msg']:.200}); {remedy}")
