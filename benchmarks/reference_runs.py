@@ -28,11 +28,11 @@ from paecli.restoration.restore import build_target, latent_space, measured_infl
 from paecli.restoration.samplers.agreement import LEAST_SPREAD
 from paecli.restoration.samplers.draws import DISAGREEMENT_LIMIT, Draws
 from paecli.restoration.samplers.prior_pool import PriorPool
-from paecli.restoration.samplers.settle import POPULATIONS, draw_by_tempering
-from paecli.restoration.solve import QUICK_ROUNDS
+from paecli.restoration.samplers.settle import POPULATIONS, Begin, draw_by_tempering
+from paecli.restoration.solve import QUICK_ROUNDS, beginning, draws_needed
 from paecli.restoration.target import Target
 from paecli.system.heap import keep_freed_memory
-from restoration import CONDITIONS, mask_of
+from restoration import CONDITIONS, chosen, mask_of
 
 TIMES = 10  # as many rounds as the answer may take
 SHARE = 0.9  # of the trusted answers that must agree
@@ -58,10 +58,13 @@ def main() -> int:
     options = parser.parse_args()
     keep_freed_memory()
     model = load(options.model)
-    images = load_dataset(options.dataset, data_dir=options.data_dir).test.images
+    images = load_dataset(
+        options.dataset, image_size=model.image_shape[1], data_dir=options.data_dir
+    ).test.images
+    images = images[chosen(options.dataset, len(images), options.images)]
     fails = 0
     for name in options.conditions:
-        found = compare(model, images[: options.images].float() / 255, name)
+        found = compare(model, images.float() / 255, name)
         trusted = [each.distance for each in found if each.trusted]
         print(f"{options.model}, {name}: {summary(found)}", flush=True)
         near = sum(distance <= DISAGREEMENT_LIMIT for distance in trusted)
@@ -87,7 +90,14 @@ def compare(model: Model, truth: Tensor, name: str) -> list[Compared]:
         inflation=measured_inflation(model, damage.observed),
     )
     pools = [
-        PriorPool(space, like=target.data, populations=POPULATIONS, seed=seed) for seed in SEEDS
+        PriorPool(
+            space,
+            like=target.data,
+            populations=POPULATIONS,
+            seed=seed,
+            draws=draws_needed(model.latent_size),
+        )
+        for seed in SEEDS
     ]
     found = []
     for index in range(len(truth)):
@@ -99,9 +109,10 @@ def compare(model: Model, truth: Tensor, name: str) -> list[Compared]:
 def compare_one(base: Target, space: LatentSpace, pools: list[PriorPool]) -> Compared:
     target = space.target(base)
     began = time.process_time()
-    answer = run(target, pools[0], SEEDS[0])
+    begin = beginning(base, space, None)
+    answer = run(target, pools[0], SEEDS[0], begin)
     seconds = time.process_time() - began
-    reference = run(target, pools[1], SEEDS[1], rounds=TIMES * QUICK_ROUNDS)
+    reference = run(target, pools[1], SEEDS[1], begin, rounds=TIMES * QUICK_ROUNDS)
     images = [target.wanted(target.images(each.points))[0] for each in (answer, reference)]
     means, spread = [each.mean(0) for each in images], images[1].std(0)
     varies = spread > LEAST_SPREAD
@@ -109,10 +120,17 @@ def compare_one(base: Target, space: LatentSpace, pools: list[PriorPool]) -> Com
     return Compared(bool(answer.halves_agree), distance, seconds)
 
 
-def run(target: Target, pool: PriorPool, seed: int, *, rounds: int | None = None) -> Draws:
+def run(
+    target: Target,
+    pool: PriorPool,
+    seed: int,
+    begin: Begin | None,
+    *,
+    rounds: int | None = None,
+) -> Draws:
     generator = image_generator(seed, data=target.data[0], observed=target.observed[0])
     most = rounds or QUICK_ROUNDS
-    return draw_by_tempering(target, pool, generator, rounds=most, fewest=rounds or 1)
+    return draw_by_tempering(target, pool, generator, rounds=most, fewest=rounds or 1, begin=begin)
 
 
 def summary(found: list[Compared]) -> str:

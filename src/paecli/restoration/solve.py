@@ -34,7 +34,7 @@ from paecli.restoration.samplers.draws import (
 )
 from paecli.restoration.samplers.particles import take
 from paecli.restoration.samplers.prior_pool import MOST_DRAWS, Pool, PriorPool
-from paecli.restoration.samplers.settle import draw_by_tempering
+from paecli.restoration.samplers.settle import Begin, draw_by_tempering
 from paecli.restoration.target import Target
 
 Method = Literal["auto", "map", "laplace", "mixture", "is", "hmc", "smc"]
@@ -96,9 +96,7 @@ def solve(
     target = space.target(base_target)
     if method in ("auto", "smc") and base_target.observed.any():
         rounds = QUICK_ROUNDS if method == "auto" else ROUNDS
-        begin = None
-        if base_target.latent_size > MOST_FROM_PRIOR:
-            begin = partial(modes_of_halves, base_target, space, guesses)
+        begin = beginning(base_target, space, guesses)
         draws = draw_by_tempering(target, pool, generator, rounds=rounds, begin=begin)
         mixture = modes_near(base_target, space.base_vectors(draws.points))
         latents = space.push_forward(base_target, mixture)
@@ -161,6 +159,13 @@ def _draw(target: Target, mixture: Mixture, method: Method, generator: torch.Gen
 def draws_needed(latent_size: int) -> int:
     """Returns how many draws of the prior a round of tempering needs at most."""
     return MOST_DRAWS if latent_size <= MOST_FROM_PRIOR else STARTING_DRAWS
+
+
+def beginning(base_target: Target, space: LatentSpace, guesses: Tensor | None) -> Begin | None:
+    """Returns how draws begin at modes; None where they begin at the prior. See `solve`."""
+    if base_target.latent_size <= MOST_FROM_PRIOR:
+        return None
+    return partial(modes_of_halves, base_target, space, guesses)
 
 
 def modes_of_halves(

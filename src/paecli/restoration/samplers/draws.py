@@ -22,7 +22,7 @@ RHAT_LIMIT = 1.05
 PARETO_LIMIT = 0.7  # arXiv:1507.02646, section 3
 DISAGREEMENT_LIMIT = 0.35  # of the mean images of two halves, in posterior standard deviations
 EVIDENCE_LIMIT = 1.5  # nats
-FEWEST_ANCESTORS = 3
+FEWEST_ANCESTORS = 12  # of a half; with 8, trusted answers were further off than the limit
 # independent draws with which halves of as many differ by the limit in the mean
 FEWEST_DRAWS = 4 / DISAGREEMENT_LIMIT**2
 
