@@ -366,29 +366,37 @@ def test_mistakes_are_answered_without_torch(endings: dict[str, Ended], line: st
     assert ended.heavy == []
 
 
+def modules_after(line: str, folder: Path) -> tuple[set[str], str]:
+    """Runs a command line in a folder; returns what was imported, and what was said."""
+    script = (
+        "import json, sys\nfrom paecli.cli.app import main\n"
+        f"sys.argv = ['pae', *{line.split()}]\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print('LOADED' + json.dumps([*sys.modules]))"
+    )
+    place = str(folder)
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=folder,
+        env={"PAE_CACHE": place, "PAE_DATA": place, "PYTHONPATH": ":".join(sys.path)},
+    )
+    said, _, loaded = ended.stdout.rpartition("LOADED")
+    return set(json.loads(loaded)), said + ended.stderr
+
+
 @pytest.mark.parametrize(
     ("line", "commands"), [("--version", []), ("ood nowhere.png", ["ood"]), ("oot", None)]
 )
 def test_only_the_command_that_is_called_is_imported(
     tmp_path: Path, line: str, commands: list[str] | None
 ) -> None:
-    script = (
-        "import json, sys\nfrom paecli.cli.app import main\n"
-        f"sys.argv = ['pae', *{line.split()}]\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "print('LOADED' + json.dumps([m for m in sys.modules if 'cli.commands.' in m]))"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=tmp_path,
-        env={"PAE_CACHE": str(tmp_path), "PYTHONPATH": ":".join(sys.path)},
-    )
-    loaded = {name.rpartition(".")[2] for name in json.loads(ended.stdout.split("LOADED")[1])}
+    modules, said = modules_after(line, tmp_path)
+    loaded = {name.rpartition(".")[2] for name in modules if "cli.commands." in name}
     if commands is None:  # similar names are suggested
-        assert "Did you mean 'ood'?" in ended.stderr
+        assert "Did you mean 'ood'?" in said
     else:
         assert loaded == set(commands)
 
@@ -401,23 +409,9 @@ def test_only_the_command_that_is_called_is_imported(
     ],
 )  # fmt: skip
 def test_mistakes_load_only_what_tells_them(workplace: Path, line: str) -> None:
-    folder = str(workplace)
-    script = (
-        "import json, sys\nfrom paecli.cli.app import main\n"
-        f"sys.argv = ['pae', *{line.split()}]\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        f"print('LOADED' + json.dumps(sorted(set({SLOW!r}) & sys.modules.keys())))"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=workplace,
-        env={"PAE_CACHE": folder, "PAE_DATA": folder, "PYTHONPATH": ":".join(sys.path)},
-    )
-    assert ended.stderr.startswith("Error: ")
-    assert json.loads(ended.stdout.removeprefix("LOADED")) == []
+    modules, said = modules_after(line, workplace)
+    assert said.startswith("Error: ")
+    assert sorted(modules & set(SLOW)) == []
 
 
 @pytest.mark.parametrize("line", LIGHT)

@@ -223,6 +223,21 @@ def test_a_file_that_is_still_growing_is_no_arrival(
         assert found.waiting == 1
 
 
+def watch_beside(
+    job: Callable[[], None],
+    folder: Path,
+    file: Path,
+    watcher_of: Callable[[Journal], Watcher],
+    stop: Asked,
+) -> None:
+    """Watches a folder, answers into a file, while `job` runs, which asks it to stop."""
+    thread = threading.Thread(target=job)
+    thread.start()
+    with open_journal(file, model="m") as journal:
+        watcher_of(journal).run(folder, stop)
+    thread.join()
+
+
 def test_images_that_appear_are_answered_while_it_runs(
     folder: Path, tmp_path: Path, watcher_of: Callable[[Journal], Watcher], blobs: Tensor
 ) -> None:
@@ -241,11 +256,7 @@ def test_images_that_appear_are_answered_while_it_runs(
             time.sleep(0.02)
         stop.made = True
 
-    thread = threading.Thread(target=add)
-    thread.start()
-    with open_journal(file, model="m") as journal:
-        watcher_of(journal).run(folder, stop)
-    thread.join()
+    watch_beside(add, folder, file, watcher_of, stop)
     assert len(answers_in(file)) == 5
 
 
@@ -287,11 +298,7 @@ def test_a_folder_that_is_removed_and_made_again_is_watched_on(
         count(5)
         stop.made = True
 
-    thread = threading.Thread(target=exchange)
-    thread.start()
-    with open_journal(file, model="m") as journal:
-        watcher_of(journal).run(folder, stop)
-    thread.join()
+    watch_beside(exchange, folder, file, watcher_of, stop)
     assert seen == [True, True, True]
 
 

@@ -112,12 +112,9 @@ def show_training_report(report: "TrainingReport", *, next_command: str, as_json
         return
     measured = ", ".join(f"{name} {value:.5g}" for name, value in report.metrics.items())
     flat = ", ended when the held-out error was flat" if report.ended == "flat" else ""
-    from paecli.training.run_folder import FLOW_STAGE
-
-    passed = "latents" if report.stage == FLOW_STAGE else "images"
     say(
         f"{counted(report.epochs, 'epoch')} in {report.seconds:.0f} s{flat} "
-        f"({report.images_per_second:.0f} {passed}/s): {measured}"
+        f"({report.images_per_second:.0f} {report.example_kind}/s): {measured}"
     )
     say(f"written to {report.run_dir}; next: {next_command}")
 

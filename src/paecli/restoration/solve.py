@@ -188,8 +188,7 @@ def modes_of_halves(
     if guesses is not None and index == 0:
         starts[0, :1] = guesses[0, :1]
     halves = base_target.select(torch.zeros(len(starts), dtype=torch.long))
-    modes, levels = finish(halves, starts)
-    mixture = build_mixture(modes, levels, laplace_precision(halves, modes))
+    mixture = build_mixture(*_finished(halves, starts))
     if isinstance(halves.base, GaussianMixture):
         mixture = _in_clusters(halves, halves.base, mixture)
     return space.push_forward(halves, mixture)
@@ -233,7 +232,7 @@ def modes_near(base_target: Target, u: Tensor) -> Mixture:
 
 
 def _finished(base_target: Target, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns modes near points `(1, s, k)`, their log posteriors and Laplace precisions."""
+    """Returns modes near points `(n, s, k)`, their log posteriors and Laplace precisions."""
     modes, levels = finish(base_target, u)
     return modes, levels, laplace_precision(base_target, modes)
 

@@ -59,6 +59,7 @@ class LoopResult:
     epochs: int
     seconds: float
     examples_per_second: float
+    example_kind: str
     best_metric: float
     history: list[dict[str, float]]
     ended: str = "epochs"  # why it ended; see `Course`
@@ -317,7 +318,13 @@ class TrainingLoop:
         state = self.state
         best = float("nan") if state.best_metric is None else state.best_metric
         return LoopResult(
-            state.epoch, state.seconds, self._rate(), best, state.history, self.course.ended
+            epochs=state.epoch,
+            seconds=state.seconds,
+            examples_per_second=self._rate(),
+            example_kind=self.stage.example_kind,
+            best_metric=best,
+            history=state.history,
+            ended=self.course.ended,
         )
 
     def _refuse_divergence(self, what: str, value: float) -> None:

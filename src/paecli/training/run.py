@@ -50,6 +50,7 @@ class TrainingReport:
         history: one row an epoch.
         is_main_process: whether this process of several is the one that writes and prints.
         ended: why training ended where it did: `epochs`, `minutes`, or `flat` held-out errors.
+        example_kind: what passed: `images` or `latents`.
     """
 
     run_dir: Path
@@ -61,6 +62,7 @@ class TrainingReport:
     history: list[dict[str, float]]
     is_main_process: bool = True
     ended: str = "epochs"
+    example_kind: str = "images"
 
     @classmethod
     def of(
@@ -79,6 +81,7 @@ class TrainingReport:
             epochs=loop.epochs,
             seconds=loop.seconds,
             images_per_second=loop.examples_per_second,
+            example_kind=loop.example_kind,
             metrics=metrics,
             history=loop.history,
             is_main_process=accelerator.is_main_process,

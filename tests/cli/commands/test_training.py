@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,9 +160,9 @@ def test_difference_names_the_first_changed_setting() -> None:
     assert difference(started, {"a": {"c": 5}, "d": 3}) == "a.c (started with 2, now 5)"
 
 
-def test_a_full_accelerator_ends_in_one_line_and_the_run_goes_on(
-    folder: Path, pae: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextmanager
+def full_after_an_epoch() -> Iterator[None]:
+    """Lets a training run out of the accelerator's memory in its second epoch."""
     step = TrainingLoop._step
 
     def full(self: TrainingLoop, index: torch.Tensor) -> float:
@@ -169,9 +170,16 @@ def test_a_full_accelerator_ends_in_one_line_and_the_run_goes_on(
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.\nGPU 0 has")
         return step(self, index)
 
-    options = ("--config", "quick.yaml", "--limit", "64", "--out", "run")
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TrainingLoop, "_step", full)
+        yield
+
+
+def test_a_full_accelerator_ends_in_one_line_and_the_run_goes_on(
+    folder: Path, pae: Callable[..., Outcome]
+) -> None:
+    options = ("--config", "quick.yaml", "--limit", "64", "--out", "run")
+    with full_after_an_epoch():
         ended = pae("train-ae", "mnist-mini", *options)
     assert ended.code == 1
     assert ended.err.splitlines()[-1].startswith("Error: the accelerator's memory is full; ")
@@ -181,20 +189,12 @@ def test_a_full_accelerator_ends_in_one_line_and_the_run_goes_on(
 
 
 def test_a_folder_that_was_renamed_is_named_anew_to_go_on(
-    folder: Path, pae: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+    folder: Path, pae: Callable[..., Outcome]
 ) -> None:
-    step = TrainingLoop._step
-
-    def interrupt(self: TrainingLoop, index: torch.Tensor) -> float:
-        if self.state.epoch:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.")
-        return step(self, index)
-
     for number in range(40):
         write_image(folder / "images" / f"{number:02}.png", torch.rand(1, 8, 8))
     options = ("--config", "quick.yaml", "--out", "run")
-    with monkeypatch.context() as patch:
-        patch.setattr(TrainingLoop, "_step", interrupt)
+    with full_after_an_epoch():
         assert pae("train-ae", "images", *options).code == 1
     (folder / "images").rename(folder / "moved")
     resumed = pae("train-ae", "moved", "--resume", *options)

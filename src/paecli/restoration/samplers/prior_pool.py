@@ -54,7 +54,7 @@ class PriorPool:
         like: Tensor,
         populations: int,
         seed: int,
-        draws: int | None = None,
+        draws: int = MOST_DRAWS,
         obtain: Obtain = draw_anew,
     ) -> None:
         """Takes the latents and the populations of an image.
@@ -64,11 +64,11 @@ class PriorPool:
             like: `(n, p)` data of the images, for precision, device and size.
             populations: how many there are; each has draws of its own.
             seed: of the draws.
-            draws: how many of a part, if memory allows; None: `MOST_DRAWS`.
+            draws: how many of a part, if memory allows.
             obtain: makes draws, or finds those of an earlier run under a name.
         """
         self.space, self.like, self.seed = space, like, seed
-        most = min(draws or MOST_DRAWS, MOST_VALUES // like.shape[1])
+        most = min(draws, MOST_VALUES // like.shape[1])
         self.shape = (populations, max(1, most // populations))
         self._obtain = obtain
         self._part = cache(self._find_or_draw)
